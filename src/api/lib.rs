@@ -1,0 +1,1 @@
+//! GENERATED types of the AWS APIs.

@@ -1,0 +1,1 @@
+//! Container images on disk: archives, blobs, layers.

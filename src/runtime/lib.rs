@@ -1,0 +1,1 @@
+//! The runtime of the Fargate node: spawns shims, supervises and re-adopts them.

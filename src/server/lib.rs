@@ -1,0 +1,1 @@
+//! The neargate server: listeners, wiring, command line.

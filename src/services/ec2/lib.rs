@@ -1,0 +1,1 @@
+//! Amazon ec2: its operations.

@@ -1,0 +1,1 @@
+//! Amazon ecs: its operations.

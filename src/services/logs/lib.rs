@@ -1,0 +1,1 @@
+//! Amazon logs: its operations.

@@ -1,0 +1,1 @@
+//! Amazon sts: its operations.

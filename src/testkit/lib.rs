@@ -1,0 +1,1 @@
+//! An emulator in process, for tests.

@@ -1,0 +1,1 @@
+//! How AWS speaks: readers and writers of its protocols, the service router, errors on the wire.
