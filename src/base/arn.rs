@@ -121,9 +121,6 @@ mod tests {
     #[test]
     fn the_region_decides_the_partition() {
         let scope = Scope::new(AccountId::DEFAULT, Region::parse("cn-north-1").unwrap());
-        assert_eq!(
-            Arn::new("ecs", &scope, "cluster/a").as_str(),
-            "arn:aws-cn:ecs:cn-north-1:000000000000:cluster/a"
-        );
+        assert_eq!(Arn::new("ecs", &scope, "cluster/a").as_str(), "arn:aws-cn:ecs:cn-north-1:000000000000:cluster/a");
     }
 }

@@ -12,7 +12,7 @@ mod scope;
 pub use arn::Arn;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{
-    ContainerId, Entropy, EniId, Ids, SecurityGroupId, SequentialEntropy, SubnetId, SystemEntropy, TaskId, VpcId,
+    ContainerId, EniId, Entropy, Ids, SecurityGroupId, SequentialEntropy, SubnetId, SystemEntropy, TaskId, VpcId,
 };
 pub use page::{Page, PageToken, PageTokenError};
 pub use scope::{AccountId, Caller, Partition, Region, Scope};

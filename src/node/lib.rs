@@ -1,1 +1,33 @@
-//! The traits of a node.
+//! What a node must be able to do to run tasks: the traits and their plain specs, and a simulated node.
+//!
+//! No AWS words in here beyond identifiers: no task definition, no target group. The controllers drive a [`Node`]
+//! without knowing whether it is real. Every call is idempotent, because a controller repeats it after a restart.
+//!
+//! A *sandbox* is what the containers of one task share: a cgroup and a network namespace. It bears the task's id.
+
+mod event;
+mod images;
+mod network;
+mod runtime;
+pub mod simulated;
+
+use std::sync::Arc;
+
+pub use event::{Event, EventSink};
+pub use images::{Image, ImageConfig, ImageError, ImageSummary, Images};
+pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
+pub use runtime::{
+    ContainerLimits, ContainerSpec, ContainerState, ExitStatus, OutputLine, OutputPage, OutputStream, RootFileSystem,
+    Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
+};
+
+/// A node: the three things that tasks need of a machine.
+#[derive(Clone)]
+pub struct Node {
+    /// Runs containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Joins sandboxes to VPCs.
+    pub network: Arc<dyn Network>,
+    /// Finds images and their layers.
+    pub images: Arc<dyn Images>,
+}

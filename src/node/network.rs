@@ -1,0 +1,107 @@
+//! Networks: VPCs, and the interface that joins a sandbox to one.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use base::{EniId, SubnetId, TaskId, VpcId};
+use serde::{Deserialize, Serialize};
+
+/// A 48-bit hardware address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An address range of a VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubnetSpec {
+    /// The subnet.
+    pub id: SubnetId,
+    /// The first address of the range.
+    pub base: Ipv4Addr,
+    /// The length of the range's prefix, 16 to 28.
+    pub prefix_len: u8,
+}
+
+impl SubnetSpec {
+    /// Returns the address of the VPC's router in this subnet: base + 1, as in AWS.
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base).wrapping_add(1))
+    }
+}
+
+/// A VPC, as far as a node must know it. Different VPCs may use the same addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VpcSpec {
+    /// The VPC.
+    pub id: VpcId,
+    /// Its subnets.
+    pub subnets: Vec<SubnetSpec>,
+}
+
+/// The elastic network interface that a sandbox is to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EniSpec {
+    /// The interface.
+    pub id: EniId,
+    /// The VPC it lies in.
+    pub vpc: VpcSpec,
+    /// The subnet it lies in, one of the VPC's.
+    pub subnet: SubnetSpec,
+    /// Its private address.
+    pub address: Ipv4Addr,
+    /// Its hardware address.
+    pub mac: MacAddress,
+}
+
+/// A sandbox's place in the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network namespace's file, for containers to join.
+    pub namespace: PathBuf,
+    /// Whether the host itself reaches the address: only where no other route of the host claims it.
+    pub is_reachable_from_host: bool,
+}
+
+/// Why a network operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} of {subject}")]
+pub struct NetworkError {
+    /// What was tried: `make the network namespace`, `set the address`.
+    pub action: &'static str,
+    /// The sandbox, interface or VPC that it was for.
+    pub subject: String,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Joins sandboxes to VPCs.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Gives the sandbox a network namespace with the interface `eth1` in it (address, default route, loopback up),
+    /// making the VPC when it is the first one in it. Repeating it changes nothing.
+    async fn attach(&self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, NetworkError>;
+
+    /// Takes interface and namespace away. A sandbox that has none is no error.
+    async fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError>;
+
+    /// Lists the sandboxes that have a network namespace, those of an earlier server process included.
+    async fn sandboxes(&self) -> Result<Vec<TaskId>, NetworkError>;
+
+    /// Takes every VPC and sandbox away, those of an earlier server process included.
+    async fn clear(&self) -> Result<(), NetworkError>;
+}
