@@ -63,7 +63,8 @@ impl<T> Page<T> {
     ) -> Self {
         let mut rest = sorted.into_iter();
         let items = rest.by_ref().take(size).collect::<Vec<_>>();
-        let last = rest.next().and(items.last());
+        let has_more = rest.next().is_some();
+        let last = if has_more { items.last() } else { None };
         let next = last.map(|last| PageToken::new(listing, key(last)).to_string());
         Self { items, next }
     }

@@ -1,1 +1,74 @@
-//! State.
+//! What the emulator knows: the records of every service as plain data, the tables that hold them, the journal behind.
+//!
+//! Handlers write what is wanted, controllers write what they observe; a field has one writer. Nothing here does I/O
+//! but the journal, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
+
+mod cx;
+mod document;
+pub mod ec2;
+pub mod ecs;
+mod journal;
+pub mod logs;
+mod record;
+mod table;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use cx::Cx;
+pub use document::Document;
+pub use journal::JournalError;
+pub use record::{MigrationError, Record, Tag};
+pub use table::{Key, Table};
+
+use journal::Journal;
+
+/// Every table of every service. One per process, shared.
+#[derive(Debug)]
+pub struct State {
+    /// Amazon ECS.
+    pub ecs: ecs::Ecs,
+    /// Amazon EC2: VPCs and what lies in them.
+    pub ec2: ec2::Ec2,
+    /// CloudWatch Logs.
+    pub logs: logs::Logs,
+    journal: Option<Arc<Journal>>,
+}
+
+impl State {
+    /// Makes an empty state that lives in memory alone.
+    pub fn in_memory() -> Arc<Self> {
+        Arc::new(Self::with_journal(None))
+    }
+
+    /// Opens the state kept in the file `path`, making it if it is missing, and keeps it there from now on.
+    pub fn open(path: &Path) -> Result<Arc<Self>, JournalError> {
+        let journal = Arc::new(Journal::open(path)?);
+        let state = Self::with_journal(Some(&journal));
+        state.ecs.load(&journal)?;
+        state.ec2.load(&journal)?;
+        state.logs.load(&journal)?;
+        Ok(Arc::new(state))
+    }
+
+    fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            ecs: ecs::Ecs::new(journal),
+            ec2: ec2::Ec2::new(journal),
+            logs: logs::Logs::new(journal),
+            journal: journal.cloned(),
+        }
+    }
+
+    /// Removes every row of every table. Running tasks must have been taken off the node before.
+    pub fn clear(&self) {
+        self.ecs.clear();
+        self.ec2.clear();
+        self.logs.clear();
+    }
+
+    /// Waits until everything changed so far is in the journal's file. Without a journal there is nothing to wait for.
+    pub fn flush(&self) -> Result<(), JournalError> {
+        self.journal.as_ref().map_or(Ok(()), |journal| journal.flush())
+    }
+}

@@ -1,0 +1,32 @@
+//! What a handler is given.
+
+use std::sync::Arc;
+
+use base::{Caller, Clock, Ids, Scope, Timestamp};
+
+use crate::State;
+
+/// The context of one request: who asks, what is known, what time it is.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    /// Every record.
+    pub state: Arc<State>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// New identifiers.
+    pub ids: Ids,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl Cx {
+    /// Returns the account and region that the request acts in.
+    pub fn scope(&self) -> &Scope {
+        &self.caller.scope
+    }
+
+    /// Returns the current time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

@@ -1,0 +1,62 @@
+//! A cluster.
+
+use base::{Arn, Scope, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{Document, Record, Tag};
+
+use super::ClusterName;
+
+/// A cluster: a name for tasks to run under.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its ARN.
+    pub arn: Arn,
+    /// Whether it is there.
+    pub status: ClusterStatus,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// `settings` as they were sent, completed with the defaults; a JSON list.
+    pub settings: Option<Document>,
+    /// `configuration` as it was sent.
+    pub configuration: Option<Document>,
+    /// `serviceConnectDefaults` as a response shows it.
+    pub service_connect_defaults: Option<Document>,
+    /// The names of its capacity providers.
+    pub capacity_providers: Vec<String>,
+    /// `defaultCapacityProviderStrategy` as it was sent; a JSON list.
+    pub default_capacity_provider_strategy: Option<Document>,
+}
+
+/// Whether a cluster is there. A deleted cluster can still be described for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClusterStatus {
+    /// Tasks can run in it.
+    Active,
+    /// It was deleted.
+    Inactive,
+}
+
+impl Record for Cluster {}
+
+impl Cluster {
+    /// Makes an active cluster without settings of its own.
+    pub fn new(scope: &Scope, name: ClusterName, now: Timestamp, tags: Vec<Tag>) -> Self {
+        Self {
+            arn: Arn::new("ecs", scope, &format!("cluster/{name}")),
+            name,
+            status: ClusterStatus::Active,
+            created_at: now,
+            tags,
+            settings: None,
+            configuration: None,
+            service_connect_defaults: None,
+            capacity_providers: Vec::new(),
+            default_capacity_provider_strategy: None,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The names of ECS resources.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The longest name of a cluster, service, family, container or volume.
+const NAME_CHARS_MAX: usize = 255;
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Parses 1 to 255 letters, digits, hyphens and underscores.
+            pub fn parse(text: &str) -> Option<Self> {
+                is_name(text).then(|| Self(text.into()))
+            }
+
+            /// Returns the name.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a cluster.
+    ClusterName
+}
+name! {
+    /// The name that the revisions of a task definition share.
+    Family
+}
+
+impl ClusterName {
+    /// The cluster of a request that names none.
+    pub fn default_cluster() -> Self {
+        Self("default".into())
+    }
+}
+
+/// One revision of a family. Listings sort by family and then by revision.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskDefinitionName {
+    /// The family.
+    pub family: Family,
+    /// The revision, from 1.
+    pub revision: u32,
+}
+
+impl fmt::Display for TaskDefinitionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.family, self.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_letters_digits_hyphens_and_underscores() {
+        let long = "a".repeat(255);
+        for good in ["a", "A-b_9", &long] {
+            assert!(ClusterName::parse(good).is_some(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "ä", "a:1", &"a".repeat(256)] {
+            assert!(ClusterName::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

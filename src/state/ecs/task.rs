@@ -1,0 +1,361 @@
+//! A task: what was asked for, and what has become of it.
+
+use std::net::Ipv4Addr;
+
+use base::{Arn, ContainerId, EniId, SecurityGroupId, SubnetId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{Document, Record, Tag};
+
+use super::{ClusterName, KeyValue, TaskDefinitionName};
+
+/// What names a task: its cluster and its id. So the tasks of a cluster lie together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskKey {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The task.
+    pub id: TaskId,
+}
+
+impl TaskKey {
+    /// Returns a key that sorts before every task of the cluster.
+    pub fn first_of(cluster: &ClusterName) -> Self {
+        Self { cluster: cluster.clone(), id: TaskId::new("") }
+    }
+}
+
+/// A task. Handlers write the first half when they make it, and `stop`; the task controller writes the rest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// Cluster and id.
+    pub key: TaskKey,
+    /// Its ARN.
+    pub arn: Arn,
+    /// The ARN of its cluster.
+    pub cluster_arn: Arn,
+    /// The definition it was started from.
+    pub definition: TaskDefinitionName,
+    /// The ARN of that definition.
+    pub definition_arn: Arn,
+    /// `family:<family>`, `service:<name>`, or what the caller gave.
+    pub group: String,
+    /// Who started it, in the caller's words.
+    pub started_by: Option<String>,
+    /// Where it runs.
+    pub launch: Launch,
+    /// The capacity provider that was asked for, if one was.
+    pub capacity_provider: Option<String>,
+    /// The task's CPU limit in CPU units, overrides applied.
+    pub cpu_units: Option<u32>,
+    /// The task's memory limit in MiB, overrides applied.
+    pub memory_mib: Option<u32>,
+    /// The task's ephemeral storage in GiB, overrides applied.
+    pub ephemeral_storage_gib: u32,
+    /// What the caller changed of the definition.
+    pub overrides: Overrides,
+    /// Its place in a VPC; none unless the network mode is awsvpc.
+    pub network: Option<TaskNetwork>,
+    /// Whether ECS Exec was asked for.
+    pub is_exec_enabled: bool,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// That it is to stop, and why. The first reason stands, whoever gave it.
+    pub stop: Option<StopRequest>,
+
+    /// Where it is in its life.
+    pub last_status: TaskStatus,
+    /// Counts the changes that ECS emits events for, from 1.
+    pub version: i64,
+    /// The availability zone.
+    pub availability_zone: Option<String>,
+    /// When the node took it.
+    pub connectivity_at: Option<Timestamp>,
+    /// When the first image was looked for.
+    pub pull_started_at: Option<Timestamp>,
+    /// When the last image was there.
+    pub pull_stopped_at: Option<Timestamp>,
+    /// When it came to RUNNING.
+    pub started_at: Option<Timestamp>,
+    /// When the first essential container ended.
+    pub execution_stopped_at: Option<Timestamp>,
+    /// When it came to STOPPED.
+    pub stopped_at: Option<Timestamp>,
+    /// Its network interface.
+    pub eni: Option<Eni>,
+    /// Its containers, in the definition's order.
+    pub containers: Vec<Container>,
+}
+
+/// Where a task runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Launch {
+    /// On Fargate.
+    Fargate {
+        /// The platform version, never `LATEST`.
+        platform_version: String,
+    },
+}
+
+/// What a caller changed of a definition for one task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// `overrides` as a response shows it; one entry a container.
+    pub document: Option<Document>,
+    /// The changes to containers.
+    pub containers: Vec<ContainerOverride>,
+    /// Replaces the execution role.
+    pub execution_role_arn: Option<String>,
+    /// Replaces the task role.
+    pub task_role_arn: Option<String>,
+}
+
+/// What a caller changed of one container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerOverride {
+    /// The container's name.
+    pub name: String,
+    /// Replaces the command.
+    pub command: Option<Vec<String>>,
+    /// Is merged into the environment, by name.
+    pub environment: Vec<KeyValue>,
+    /// Replaces the CPU units.
+    pub cpu_units: Option<u32>,
+    /// Replaces the hard memory limit.
+    pub memory_mib: Option<u32>,
+    /// Replaces the soft memory limit.
+    pub memory_reservation_mib: Option<u32>,
+}
+
+/// The network that a task was asked to join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskNetwork {
+    /// The subnets to choose from; not empty.
+    pub subnets: Vec<SubnetId>,
+    /// The security groups; not empty.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Whether the interface gets a public address.
+    pub assigns_public_ip: bool,
+}
+
+/// Where a task is in its life; see spec of ECS's task life cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TaskStatus {
+    /// Its interface is being made.
+    Provisioning,
+    /// Its images are looked for and its containers made.
+    Pending,
+    /// It is being registered where others find it.
+    Activating,
+    /// It runs.
+    Running,
+    /// It is being deregistered.
+    Deactivating,
+    /// Its containers are asked to end.
+    Stopping,
+    /// Its interface is being taken away.
+    Deprovisioning,
+    /// It has ended.
+    Stopped,
+}
+
+impl TaskStatus {
+    /// Returns the status as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Why a task is to stop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// The kind of reason.
+    pub code: StopCode,
+    /// The reason in words.
+    pub reason: String,
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
+/// The kind of reason that stopped a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopCode {
+    /// It never ran.
+    TaskFailedToStart,
+    /// An essential container ended.
+    EssentialContainerExited,
+    /// Somebody called StopTask.
+    UserInitiated,
+}
+
+impl StopCode {
+    /// Returns the code as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskFailedToStart => "TaskFailedToStart",
+            Self::EssentialContainerExited => "EssentialContainerExited",
+            Self::UserInitiated => "UserInitiated",
+        }
+    }
+}
+
+/// The elastic network interface of a task, and the attachment that shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eni {
+    /// The id of the attachment, a UUID.
+    pub attachment_id: String,
+    /// The subnet that was chosen.
+    pub subnet: SubnetId,
+    /// Where the attachment is in its life.
+    pub status: AttachmentStatus,
+    /// The interface; none before it was made.
+    pub interface: Option<EniId>,
+    /// Its private address.
+    pub address: Option<Ipv4Addr>,
+    /// Its hardware address, as text.
+    pub mac: Option<String>,
+    /// Its private DNS name.
+    pub private_dns_name: Option<String>,
+}
+
+/// Where an attachment is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttachmentStatus {
+    /// It was asked for.
+    Precreated,
+    /// The interface is being attached.
+    Attaching,
+    /// The interface is attached.
+    Attached,
+    /// The interface is being detached.
+    Detaching,
+    /// The interface is gone.
+    Deleted,
+}
+
+impl AttachmentStatus {
+    /// Returns the status as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Precreated => "PRECREATED",
+            Self::Attaching => "ATTACHING",
+            Self::Attached => "ATTACHED",
+            Self::Detaching => "DETACHING",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// A container of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// Its runtime id.
+    pub id: ContainerId,
+    /// Its ARN.
+    pub arn: Arn,
+    /// Its name in the definition.
+    pub name: String,
+    /// The image reference, as written.
+    pub image: String,
+    /// The digest of the image's manifest, once it was found.
+    pub image_digest: Option<String>,
+    /// Where it is in its life.
+    pub status: ContainerStatus,
+    /// How its main process ended.
+    pub exit_code: Option<i32>,
+    /// What went wrong, in words.
+    pub reason: Option<String>,
+    /// When its process was started.
+    pub started_at: Option<Timestamp>,
+    /// When its process ended.
+    pub finished_at: Option<Timestamp>,
+    /// When it was asked to end.
+    pub stop_signalled_at: Option<Timestamp>,
+    /// CPU units, as text in responses.
+    pub cpu_units: u32,
+    /// The hard memory limit in MiB.
+    pub memory_mib: Option<u32>,
+    /// The soft memory limit in MiB.
+    pub memory_reservation_mib: Option<u32>,
+}
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ContainerStatus {
+    /// Its process was not started yet.
+    Pending,
+    /// Its process runs.
+    Running,
+    /// Its process has ended, or will never start.
+    Stopped,
+}
+
+impl ContainerStatus {
+    /// Returns the status as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// What a client token of RunTask stands for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunToken {
+    /// A digest of the request that first bore the token.
+    pub request: u64,
+    /// The tasks that it started.
+    pub tasks: Vec<TaskKey>,
+}
+
+/// How far a container's output has been delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerLog {
+    /// Output before this offset is in the log.
+    pub delivered: u64,
+}
+
+impl Record for Task {}
+impl Record for RunToken {}
+impl Record for ContainerLog {}
+
+/// What of a task an event would show as changed: its statuses.
+#[derive(PartialEq, Eq)]
+pub(super) struct EventFace {
+    last_status: TaskStatus,
+    is_stopping: bool,
+    containers: Vec<ContainerStatus>,
+}
+
+impl Task {
+    /// Returns the state that the task is on its way to: RUNNING, or STOPPED once a stop was asked for.
+    pub fn desired_status(&self) -> &'static str {
+        if self.stop.is_some() { "STOPPED" } else { "RUNNING" }
+    }
+
+    /// Asks the task to stop, unless that has been asked already.
+    pub fn stop(&mut self, stop: StopRequest) {
+        self.stop.get_or_insert(stop);
+    }
+
+    pub(super) fn event_face(&self) -> EventFace {
+        EventFace {
+            last_status: self.last_status,
+            is_stopping: self.stop.is_some(),
+            containers: self.containers.iter().map(|container| container.status).collect(),
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! The file behind the tables.
+//!
+//! Tables submit rows; a thread of the journal's own writes them in batches, the newest form of each row once. So no
+//! request waits for the disk, and what waits is bounded by the number of rows. A server that is killed loses at most
+//! the batch that was being gathered; one that ends in order flushes first.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use base::Scope;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{MigrationError, Record};
+use crate::table::Key;
+
+/// Why the journal could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file cannot be opened, or is no journal.
+    #[error("cannot open the state file {}", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// A table cannot be read.
+    #[error("cannot read table {table} of the state file")]
+    Read {
+        /// The table.
+        table: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<redb::Error>,
+    },
+    /// A row is damaged, or of a version that is not known here.
+    #[error("cannot understand row {key} of table {table}")]
+    Row {
+        /// The table.
+        table: &'static str,
+        /// The row's key.
+        key: String,
+        /// The cause.
+        #[source]
+        source: MigrationError,
+    },
+    /// A batch could not be written; the changes after it are not kept either.
+    #[error("cannot write the state file: {message}")]
+    Write {
+        /// What the store said.
+        message: String,
+    },
+}
+
+/// A key-value file with one table for each table of the state.
+pub(crate) struct Journal {
+    shared: Arc<Shared>,
+    database: Arc<Database>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    pending: Mutex<Pending>,
+    /// Signalled when there is something to write, and when something was written.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Pending {
+    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
+    submitted: u64,
+    written: u64,
+    is_closing: bool,
+    failure: Option<String>,
+}
+
+/// A record whose type is forgotten: all that is left to do with it is to write it.
+trait Erased: Any + Send + Sync {
+    fn to_json(&self) -> serde_json::Result<Vec<u8>>;
+}
+
+impl<V: Record> Erased for V {
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&Row { version: V::VERSION, value: self })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row<V> {
+    version: u32,
+    value: V,
+}
+
+impl Journal {
+    /// Opens the file, making it if it is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
+        let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
+        let database = Arc::new(Database::create(path).map_err(|error| open(error.into()))?);
+        let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
+        let writer = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn({
+                let (shared, database) = (Arc::clone(&shared), Arc::clone(&database));
+                move || write_batches(&shared, &database)
+            })
+            .map_err(|error| open(redb::Error::Io(error)))?;
+        Ok(Self { shared, database, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Reads all rows of a table.
+    pub(crate) fn rows<K: Key, V: Record>(&self, table: &'static str) -> Result<Vec<(Scope, K, V)>, JournalError> {
+        let read = |source: redb::Error| JournalError::Read { table, source: Box::new(source) };
+        let transaction = self.database.begin_read().map_err(|error| read(error.into()))?;
+        let rows = match transaction.open_table(definition(table)) {
+            Ok(rows) => rows,
+            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(read(error.into())),
+        };
+        let mut found = Vec::new();
+        for entry in rows.iter().map_err(|error| read(error.into()))? {
+            let (key, value) = entry.map_err(|error| read(error.into()))?;
+            let row = |source| JournalError::Row { table, key: key.value().to_owned(), source };
+            let serde = |source| row(MigrationError { version: 0, source });
+            let (scope, name) = serde_json::from_str::<(Scope, K)>(key.value()).map_err(serde)?;
+            let Row { version, value } =
+                serde_json::from_slice::<Row<serde_json::Value>>(value.value()).map_err(serde)?;
+            found.push((scope, name, V::migrate(version, value).map_err(row)?));
+        }
+        Ok(found)
+    }
+
+    /// Has a row written, or removed where `value` is none. Returns at once.
+    pub(crate) fn submit<K: Key, V: Record>(&self, table: &'static str, scope: &Scope, key: &K, value: Option<Arc<V>>) {
+        let key = serde_json::to_string(&(scope, key)).expect("a key is made of strings and numbers");
+        let mut pending = self.shared.lock();
+        pending.rows.insert((table, key), value.map(|value| value as Arc<dyn Erased>));
+        pending.submitted += 1;
+        drop(pending);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything submitted so far is in the file.
+    pub(crate) fn flush(&self) -> Result<(), JournalError> {
+        let mut pending = self.shared.lock();
+        let until = pending.submitted;
+        while pending.written < until && pending.failure.is_none() {
+            pending = self.shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &pending.failure {
+            Some(message) => Err(JournalError::Write { message: message.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.lock().is_closing = true;
+        self.shared.changed.notify_all();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the journal's writer panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'static [u8]> {
+    TableDefinition::new(table)
+}
+
+fn write_batches(shared: &Shared, database: &Database) {
+    loop {
+        let mut pending = shared.lock();
+        while pending.rows.is_empty() && !pending.is_closing {
+            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+        }
+        if pending.rows.is_empty() {
+            return;
+        }
+        let (rows, until) = (std::mem::take(&mut pending.rows), pending.submitted);
+        drop(pending);
+        let outcome = write_batch(database, rows);
+        let mut pending = shared.lock();
+        pending.written = until;
+        if let Err(error) = outcome {
+            tracing::error!(%error, "the state is no longer kept");
+            pending.failure = Some(error.to_string());
+        }
+        drop(pending);
+        shared.changed.notify_all();
+    }
+}
+
+fn write_batch(
+    database: &Database,
+    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let transaction = database.begin_write()?;
+    for ((table, key), value) in rows {
+        let mut table = transaction.open_table(definition(table))?;
+        match value {
+            Some(value) => table.insert(key.as_str(), value.to_json()?.as_slice()).map(drop)?,
+            None => table.remove(key.as_str()).map(drop)?,
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use base::AccountId;
+
+    use super::*;
+    use crate::Table;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Name(String);
+    impl Record for Name {}
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Renamed {
+        name: String,
+    }
+    impl Record for Renamed {
+        const VERSION: u32 = 2;
+
+        fn migrate(version: u32, value: serde_json::Value) -> Result<Self, MigrationError> {
+            let name = serde_json::from_value(value).map_err(|source| MigrationError { version, source })?;
+            Ok(Self { name })
+        }
+    }
+
+    #[test]
+    fn rows_come_back_after_a_restart_in_a_later_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        let scope = Scope::new(AccountId::DEFAULT, base::Region::default());
+        {
+            let journal = Arc::new(Journal::open(&path).unwrap());
+            let table = Table::<String, Name>::new("names", Some(&journal));
+            table.insert(&scope, &"a".to_owned(), Name("first".to_owned()));
+            table.insert(&scope, &"b".to_owned(), Name("gone".to_owned()));
+            table.update(&scope, &"a".to_owned(), |name| name.0 = "second".to_owned());
+            table.remove(&scope, &"b".to_owned());
+            journal.flush().unwrap();
+        }
+        let journal = Journal::open(&path).unwrap();
+        let rows = journal.rows::<String, Renamed>("names").unwrap();
+        assert_eq!(rows, [(scope, "a".to_owned(), Renamed { name: "second".to_owned() })]);
+        assert!(journal.rows::<String, Name>("others").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_no_journal_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        std::fs::write(&path, "not a journal").unwrap();
+        let error = Journal::open(&path).unwrap_err().to_string();
+        assert!(error.contains("state.redb"), "{error}");
+    }
+}

@@ -1,0 +1,364 @@
+//! A table: rows by account, region and key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::hash::Hash;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use base::Scope;
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Record;
+use crate::journal::{Journal, JournalError};
+
+/// How many keys a walk takes out of the index at a time; the index is not locked between two takes.
+const WALK_CHUNK: usize = 128;
+
+/// What names a row within its account and region. Its order is the order of listings.
+pub trait Key: Clone + Eq + Ord + Hash + Serialize + DeserializeOwned + fmt::Debug + Send + Sync + 'static {}
+
+impl<K> Key for K where K: Clone + Eq + Ord + Hash + Serialize + DeserializeOwned + fmt::Debug + Send + Sync + 'static {}
+
+type Watcher<K> = Box<dyn Fn(&Scope, &K) + Send + Sync>;
+
+/// Rows of one kind, found by key and walked in the order of keys.
+///
+/// Rows are behind `Arc` and change by copy: a reader keeps what it read. Locks are held only inside the methods, and
+/// the closures given to them must be short and must not touch the same table.
+pub struct Table<K, V> {
+    name: &'static str,
+    rows: DashMap<(Scope, K), Arc<V>>,
+    order: RwLock<BTreeMap<Scope, BTreeSet<K>>>,
+    generation: AtomicU64,
+    watcher: OnceLock<Watcher<K>>,
+    journal: Option<Arc<Journal>>,
+}
+
+impl<K: Key, V: Record> Table<K, V> {
+    /// Makes an empty table. The name is the one in the journal's file and never changes.
+    pub(crate) fn new(name: &'static str, journal: Option<&Arc<Journal>>) -> Self {
+        Self {
+            name,
+            rows: DashMap::new(),
+            order: RwLock::default(),
+            generation: AtomicU64::new(0),
+            watcher: OnceLock::new(),
+            journal: journal.cloned(),
+        }
+    }
+
+    /// Fills the table from the journal's file.
+    pub(crate) fn load(&self, journal: &Journal) -> Result<(), JournalError> {
+        for (scope, key, value) in journal.rows::<K, V>(self.name)? {
+            self.list(&scope, &key);
+            self.rows.insert((scope, key), Arc::new(value));
+        }
+        Ok(())
+    }
+
+    /// Has `watcher` called after each change with the row's key. One watcher, set when the parts are wired together.
+    pub fn watch(&self, watcher: impl Fn(&Scope, &K) + Send + Sync + 'static) {
+        let is_first = self.watcher.set(Box::new(watcher)).is_ok();
+        assert!(is_first, "table {} is watched twice", self.name);
+    }
+
+    /// Returns a row.
+    pub fn get(&self, scope: &Scope, key: &K) -> Option<Arc<V>> {
+        self.rows.get(&(scope.clone(), key.clone())).map(|row| Arc::clone(&row))
+    }
+
+    /// Puts a row in, replacing one that is there.
+    pub fn insert(&self, scope: &Scope, key: &K, value: V) -> Arc<V> {
+        let value = Arc::new(value);
+        match self.rows.entry((scope.clone(), key.clone())) {
+            Entry::Occupied(mut entry) => {
+                entry.insert(Arc::clone(&value));
+                self.record(scope, key, Some(&value));
+            }
+            Entry::Vacant(entry) => {
+                self.list(scope, key);
+                let _row = entry.insert(Arc::clone(&value));
+                self.record(scope, key, Some(&value));
+            }
+        }
+        self.changed(scope, key);
+        value
+    }
+
+    /// Returns the row, putting in what `make` returns if there is none. The flag tells whether it was put in.
+    pub fn get_or_insert_with(&self, scope: &Scope, key: &K, make: impl FnOnce() -> V) -> (Arc<V>, bool) {
+        let value = match self.rows.entry((scope.clone(), key.clone())) {
+            Entry::Occupied(entry) => return (Arc::clone(entry.get()), false),
+            Entry::Vacant(entry) => {
+                let value = Arc::new(make());
+                self.list(scope, key);
+                let _row = entry.insert(Arc::clone(&value));
+                self.record(scope, key, Some(&value));
+                value
+            }
+        };
+        self.changed(scope, key);
+        (value, true)
+    }
+
+    /// Changes a row and returns it as it is then; none if there is no such row.
+    pub fn update(&self, scope: &Scope, key: &K, change: impl FnOnce(&mut V)) -> Option<Arc<V>> {
+        let changed = self.try_update(scope, key, |value| {
+            change(value);
+            Ok::<(), std::convert::Infallible>(())
+        })?;
+        let Ok(value) = changed;
+        Some(value)
+    }
+
+    /// Changes a row if `change` agrees; on its error the row stays as it was. None if there is no such row.
+    pub fn try_update<E>(
+        &self,
+        scope: &Scope,
+        key: &K,
+        change: impl FnOnce(&mut V) -> Result<(), E>,
+    ) -> Option<Result<Arc<V>, E>> {
+        let value = {
+            let mut row = self.rows.get_mut(&(scope.clone(), key.clone()))?;
+            let mut value = V::clone(&row);
+            if let Err(refusal) = change(&mut value) {
+                return Some(Err(refusal));
+            }
+            let value = Arc::new(value);
+            *row = Arc::clone(&value);
+            self.record(scope, key, Some(&value));
+            value
+        };
+        self.changed(scope, key);
+        Some(Ok(value))
+    }
+
+    /// Takes a row out.
+    pub fn remove(&self, scope: &Scope, key: &K) -> Option<Arc<V>> {
+        let removed = match self.rows.entry((scope.clone(), key.clone())) {
+            Entry::Vacant(_) => return None,
+            Entry::Occupied(entry) => {
+                self.unlist(scope, key);
+                self.record(scope, key, None);
+                entry.remove()
+            }
+        };
+        self.changed(scope, key);
+        Some(removed)
+    }
+
+    /// Walks the rows of a scope in the order of their keys, from the first one after `after` on.
+    ///
+    /// The walk is no snapshot: it sees rows as they are when it comes to them. Its cost is that of the rows walked.
+    pub fn walk<'a>(&'a self, scope: &Scope, after: Option<K>) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Walk { table: self, scope: scope.clone(), start, keys: Vec::new().into_iter() }
+    }
+
+    /// Walks the rows of a scope from `from` on, which is itself included.
+    pub fn walk_from<'a>(&'a self, scope: &Scope, from: K) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
+        Walk { table: self, scope: scope.clone(), start: Bound::Included(from), keys: Vec::new().into_iter() }
+    }
+
+    /// Returns the keys of all rows of all accounts and regions: what a controller may have to look at.
+    pub fn keys(&self) -> Vec<(Scope, K)> {
+        let order = self.order.read().unwrap_or_else(PoisonError::into_inner);
+        order.iter().flat_map(|(scope, keys)| keys.iter().map(|key| (scope.clone(), key.clone()))).collect()
+    }
+
+    /// Returns the number of rows in all accounts and regions.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns whether there is no row at all.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns a number that grows with each change of the table.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Removes every row.
+    pub fn clear(&self) {
+        for (scope, key) in self.keys() {
+            self.remove(&scope, &key);
+        }
+    }
+
+    /// Called with the row locked, so that the journal sees the changes of a row in their order.
+    fn record(&self, scope: &Scope, key: &K, row: Option<&Arc<V>>) {
+        if let Some(journal) = &self.journal {
+            journal.submit(self.name, scope, key, row.map(Arc::clone));
+        }
+    }
+
+    fn changed(&self, scope: &Scope, key: &K) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        if let Some(watcher) = self.watcher.get() {
+            watcher(scope, key);
+        }
+    }
+
+    fn list(&self, scope: &Scope, key: &K) {
+        let mut order = self.order.write().unwrap_or_else(PoisonError::into_inner);
+        order.entry(scope.clone()).or_default().insert(key.clone());
+    }
+
+    fn unlist(&self, scope: &Scope, key: &K) {
+        let mut order = self.order.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = order.get_mut(scope) {
+            keys.remove(key);
+            if keys.is_empty() {
+                order.remove(scope);
+            }
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+struct Walk<'a, K, V> {
+    table: &'a Table<K, V>,
+    scope: Scope,
+    start: Bound<K>,
+    keys: std::vec::IntoIter<K>,
+}
+
+impl<K: Key, V: Record> Walk<'_, K, V> {
+    fn refill(&mut self) {
+        let order = self.table.order.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = order.get(&self.scope) else { return };
+        let range = keys.range((self.start.as_ref(), Bound::Unbounded));
+        let keys = range.take(WALK_CHUNK).cloned().collect::<Vec<_>>();
+        if let Some(last) = keys.last() {
+            self.start = Bound::Excluded(last.clone());
+        }
+        self.keys = keys.into_iter();
+    }
+}
+
+impl<K: Key, V: Record> Iterator for Walk<'_, K, V> {
+    type Item = (K, Arc<V>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let key = match self.keys.next() {
+                Some(key) => key,
+                None => {
+                    self.refill();
+                    self.keys.next()?
+                }
+            };
+            if let Some(value) = self.table.get(&self.scope, &key) {
+                return Some((key, value));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use base::{AccountId, Region};
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Count(u64);
+    impl Record for Count {}
+
+    fn scope(region: &str) -> Scope {
+        Scope::new(AccountId::DEFAULT, Region::parse(region).unwrap())
+    }
+
+    fn table() -> Table<String, Count> {
+        Table::new("counts", None)
+    }
+
+    #[test]
+    fn a_walk_yields_one_scope_in_the_order_of_keys() {
+        let (table, here, there) = (table(), scope("us-east-1"), scope("us-east-2"));
+        for n in (0..1_000).rev() {
+            table.insert(&here, &format!("{n:04}"), Count(n));
+            table.insert(&there, &format!("{n:04}"), Count(0));
+        }
+        let walked = table.walk(&here, None).map(|(_, count)| count.0).collect::<Vec<_>>();
+        assert_eq!(walked, (0..1_000).collect::<Vec<_>>());
+        let after = table.walk(&here, Some("0997".to_owned())).map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(after, ["0998", "0999"]);
+        assert_eq!(table.walk_from(&here, "0997".to_owned()).count(), 3);
+    }
+
+    #[test]
+    fn a_walk_survives_removals_between_its_takes() {
+        let (table, here) = (table(), scope("us-east-1"));
+        for n in 0..500 {
+            table.insert(&here, &format!("{n:04}"), Count(n));
+        }
+        let mut walk = table.walk(&here, None);
+        assert_eq!(walk.next().unwrap().1.0, 0);
+        for n in 1..400 {
+            table.remove(&here, &format!("{n:04}"));
+        }
+        assert_eq!(walk.next().unwrap().1.0, 400);
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_row_as_it_was() {
+        let (table, here) = (table(), scope("us-east-1"));
+        table.insert(&here, &"a".to_owned(), Count(1));
+        let generation = table.generation();
+        let refused = table.try_update(&here, &"a".to_owned(), |count| {
+            count.0 = 2;
+            Err("no")
+        });
+        assert_eq!(refused.unwrap().unwrap_err(), "no");
+        assert_eq!(*table.get(&here, &"a".to_owned()).unwrap(), Count(1));
+        assert_eq!(table.generation(), generation);
+    }
+
+    #[test]
+    fn concurrent_updates_of_a_row_are_all_counted() {
+        let (table, here) = (table(), scope("us-east-1"));
+        table.insert(&here, &"a".to_owned(), Count(0));
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..1_000 {
+                        table.update(&here, &"a".to_owned(), |count| count.0 += 1);
+                    }
+                });
+            }
+        });
+        assert_eq!(table.get(&here, &"a".to_owned()).unwrap().0, 4_000);
+    }
+
+    #[test]
+    fn the_watcher_hears_of_every_change_and_of_no_refusal() {
+        let (table, here) = (table(), scope("us-east-1"));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ears = Arc::clone(&heard);
+        table.watch(move |_, key: &String| ears.lock().unwrap().push(key.clone()));
+        table.get_or_insert_with(&here, &"a".to_owned(), || Count(1));
+        table.get_or_insert_with(&here, &"a".to_owned(), || Count(2));
+        table.update(&here, &"a".to_owned(), |count| count.0 = 3);
+        table.update(&here, &"b".to_owned(), |_| ());
+        table.remove(&here, &"a".to_owned());
+        table.remove(&here, &"a".to_owned());
+        assert_eq!(*heard.lock().unwrap(), ["a", "a", "a"]);
+    }
+}
