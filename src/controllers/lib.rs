@@ -1,1 +1,105 @@
 //! Controllers make it so: they read what is wanted and drive the node towards it.
+//!
+//! They know the state and the node's traits, and nothing of requests: no protocol, no API type, nobody who asked.
+//! Each decision is a pure function with a table of tests; a reconciler's step carries decisions out, one at a time,
+//! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
+
+mod ecs;
+
+use std::sync::Arc;
+
+use base::{Clock, Ids};
+use node::{EventSink, Node};
+use reconcile::{Driver, DriverHandle, Timer, Wakeups};
+use state::State;
+
+/// What every controller is given.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) state: Arc<State>,
+    pub(crate) node: Node,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Ids,
+    pub(crate) wakeups: Wakeups,
+}
+
+/// The controllers before they run: made first, because the node needs somewhere to send its events.
+#[derive(Clone, Default)]
+pub struct Controllers {
+    wakeups: Wakeups,
+    sandboxes: Arc<ecs::SandboxIndex>,
+}
+
+/// The controllers at work.
+#[derive(Clone)]
+pub struct Running {
+    world: World,
+    driver: DriverHandle,
+}
+
+impl Controllers {
+    /// Makes the controllers; nothing runs yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns where the node is to send its events.
+    pub fn event_sink(&self) -> EventSink {
+        let (wakeups, sandboxes) = (self.wakeups.clone(), Arc::clone(&self.sandboxes));
+        Arc::new(move |event| sandboxes.dispatch(&wakeups, &event))
+    }
+
+    /// Starts everything: watches the tables, looks at every record once, and removes what no record knows.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, or if the tables of `state` are watched already.
+    pub fn spawn(
+        self,
+        state: Arc<State>,
+        node: Node,
+        clock: Arc<dyn Clock>,
+        timer: Arc<dyn Timer>,
+        ids: Ids,
+    ) -> Running {
+        let Self { wakeups, sandboxes } = self;
+        sandboxes.watch(&state, &wakeups);
+        let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone() };
+        let driver = Driver::new(wakeups, timer, clock)
+            .add(Arc::new(ecs::TaskReconciler::new(world.clone())))
+            .add(Arc::new(ecs::LogReconciler::new(world.clone())))
+            .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
+            .spawn();
+        Running { world, driver }
+    }
+}
+
+impl Running {
+    /// Returns the driver, to wait for it and to ask how it is doing.
+    pub fn driver(&self) -> &DriverHandle {
+        &self.driver
+    }
+
+    /// Empties all state and takes everything off the node. Returns when nothing is left of either.
+    pub async fn reset(&self) -> Result<(), ResetError> {
+        self.world.state.clear();
+        // A step that was running may still have put something on the node: it is over when the driver is idle.
+        self.driver.idle().await;
+        ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
+    }
+
+    /// Takes every task off the node, whatever its record says, and then ends the controllers.
+    pub async fn shutdown_with_tasks(&self) -> Result<(), ResetError> {
+        self.driver.shutdown().await;
+        self.world.state.clear();
+        ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
+    }
+}
+
+/// Something could not be taken off the node.
+#[derive(Debug, thiserror::Error)]
+#[error("not everything could be taken off the node: {left}")]
+pub struct ResetError {
+    /// What is left, and why.
+    left: String,
+}

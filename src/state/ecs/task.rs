@@ -270,6 +270,10 @@ pub struct Container {
     pub image: String,
     /// The digest of the image's manifest, once it was found.
     pub image_digest: Option<String>,
+    /// Whether its end is the task's end.
+    pub is_essential: bool,
+    /// How long it may take to stop before it is killed, in seconds.
+    pub stop_timeout_s: u32,
     /// Where it is in its life.
     pub status: ContainerStatus,
     /// How its main process ended.

@@ -1,0 +1,137 @@
+//! The `awslogs` log driver: from the output of containers to CloudWatch Logs.
+
+use async_trait::async_trait;
+use base::{ContainerId, Region, Scope};
+use node::{OutputLine, OutputPage};
+use reconcile::{Key, Reconciler, Step};
+use state::ecs::{AwsLogs, Container, ContainerLog, Task, TaskDefinition, TaskStatus};
+use state::logs::StreamName;
+
+use super::task::log_of;
+use super::{LOGS, TASKS, key_of, reason, task_of};
+use crate::World;
+
+/// How much output is read at a time, so that the containers of a task, and the tasks, take turns.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Delivers output. A container whose definition names no log that runs here has its output read and dropped, so that it
+/// never waits for a reader.
+pub(crate) struct LogReconciler {
+    world: World,
+}
+
+#[async_trait]
+impl Reconciler for LogReconciler {
+    fn name(&self) -> &'static str {
+        LOGS
+    }
+
+    fn candidates(&self) -> Vec<Key> {
+        self.world.state.ecs.tasks.keys().iter().map(|(scope, task)| key_of(scope, task)).collect()
+    }
+
+    async fn step(&self, key: &Key) -> Step {
+        let Some(name) = task_of(key) else { return Step::Settled };
+        let Some(task) = self.world.state.ecs.tasks.get(&key.scope, &name) else { return Step::Settled };
+        let Some(definition) = self.world.state.ecs.task_definitions.get(&key.scope, &task.definition) else {
+            return Step::Settled;
+        };
+        let mut has_more = false;
+        for container in &task.containers {
+            match self.deliver(&key.scope, &task, &definition, container).await {
+                Ok(more) => has_more |= more,
+                Err(error) => return Step::Failed { why: error.to_string() },
+            }
+        }
+        if has_more {
+            return Step::Again;
+        }
+        // A task that stops waits for its last line. The record is read again: it may have changed since the delivery.
+        let task = self.world.state.ecs.tasks.get(&key.scope, &task.key);
+        if task.is_some_and(|task| task.last_status == TaskStatus::Stopping) {
+            self.world.wakeups.wake(TASKS, key.clone());
+        }
+        Step::Settled
+    }
+}
+
+impl LogReconciler {
+    pub(crate) fn new(world: World) -> Self {
+        Self { world }
+    }
+
+    /// Delivers one page of a container's output. True means that there was some, so there may be more.
+    async fn deliver(
+        &self,
+        scope: &Scope,
+        task: &Task,
+        definition: &TaskDefinition,
+        container: &Container,
+    ) -> Result<bool, node::RuntimeError> {
+        let runtime = &self.world.node.runtime;
+        let from = delivered(&self.world, scope, &container.id);
+        let OutputPage { lines, next } = runtime.read_output(&container.id, from, READ_BYTES_MAX).await?;
+        if next == from {
+            return Ok(false);
+        }
+        if let Some(log) = log_of(definition, container) {
+            self.append(scope, log, &stream_name(log, task, container), &lines);
+        }
+        self.world.state.ecs.container_logs.insert(scope, &container.id, ContainerLog { delivered: next });
+        runtime.release_output(&container.id, next).await?;
+        Ok(true)
+    }
+
+    fn append(&self, scope: &Scope, log: &AwsLogs, name: &StreamName, lines: &[OutputLine]) {
+        let scope = scope_of(scope, log);
+        let logs = &self.world.state.logs;
+        // A group that was deleted under a running task takes the task's further output with it, as in AWS.
+        if logs.streams.get(&scope, name).is_none() {
+            return;
+        }
+        let now = self.world.clock.now();
+        logs.with_events(&scope, name, |events| {
+            // Empty lines are no events: PutLogEvents refuses them, and the driver leaves them out.
+            for line in lines.iter().filter(|line| !line.bytes.is_empty()) {
+                events.append(line.at, now, String::from_utf8_lossy(&line.bytes).into());
+            }
+        });
+    }
+}
+
+/// Makes the log streams of a task before its containers start. Fails, in AWS's words, if a group is missing.
+pub(super) fn prepare(world: &World, scope: &Scope, task: &Task, definition: &TaskDefinition) -> Result<(), String> {
+    let (logs, now) = (&world.state.logs, world.clock.now());
+    for container in &task.containers {
+        let Some(log) = log_of(definition, container) else { continue };
+        let scope = scope_of(scope, log);
+        if log.creates_group {
+            logs.make_group(&scope, &log.group, now);
+        }
+        if logs.groups.get(&scope, &log.group).is_none() {
+            return Err(reason::no_log_group());
+        }
+        logs.make_stream(&scope, &stream_name(log, task, container), now);
+    }
+    Ok(())
+}
+
+/// Returns up to where a container's output has been delivered.
+pub(super) fn delivered(world: &World, scope: &Scope, container: &ContainerId) -> u64 {
+    world.state.ecs.container_logs.get(scope, container).map_or(0, |log| log.delivered)
+}
+
+/// `<prefix>/<container name>/<task id>`; without a prefix, the container's id.
+fn stream_name(log: &AwsLogs, task: &Task, container: &Container) -> StreamName {
+    let stream = match &log.stream_prefix {
+        Some(prefix) => format!("{prefix}/{}/{}", container.name, task.key.id),
+        None => container.id.to_string(),
+    };
+    StreamName { group: log.group.clone(), stream }
+}
+
+/// The driver may write to another region than the task's own.
+fn scope_of(scope: &Scope, log: &AwsLogs) -> Scope {
+    let region = Region::parse(&log.region).unwrap_or_else(|| scope.region.clone());
+    Scope::new(scope.account, region)
+}

@@ -1,0 +1,65 @@
+//! Which task a sandbox belongs to: the node speaks of sandboxes, the records of tasks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::{Scope, TaskId};
+use node::Event;
+use reconcile::{Key, Wakeups};
+use state::State;
+use state::ecs::TaskKey;
+
+use super::{LOGS, TASKS, key_of};
+
+/// Finds the driver's key of a sandbox. Filled from the table of tasks, so it holds exactly the tasks that are known.
+#[derive(Default)]
+pub(crate) struct SandboxIndex {
+    keys: Mutex<HashMap<TaskId, Key>>,
+}
+
+impl SandboxIndex {
+    /// Follows the table of tasks: each change wakes the task's reconciler.
+    pub(crate) fn watch(self: &Arc<Self>, state: &Arc<State>, wakeups: &Wakeups) {
+        for (scope, task) in state.ecs.tasks.keys() {
+            self.learn(&scope, &task);
+        }
+        let (index, wakeups, tasks) = (Arc::clone(self), wakeups.clone(), Arc::downgrade(state));
+        state.ecs.tasks.watch(move |scope, task| {
+            let is_known = tasks.upgrade().is_some_and(|state| state.ecs.tasks.get(scope, task).is_some());
+            if is_known {
+                wakeups.wake(TASKS, index.learn(scope, task));
+            } else {
+                index.keys().remove(&task.id);
+            }
+        });
+    }
+
+    /// Wakes whoever is concerned by an event of the node. One of an unknown sandbox concerns nobody.
+    pub(crate) fn dispatch(&self, wakeups: &Wakeups, event: &Event) {
+        match event {
+            Event::Exited { sandbox, .. } => {
+                if let Some(key) = self.find(sandbox) {
+                    wakeups.wake(LOGS, key.clone());
+                    wakeups.wake(TASKS, key);
+                }
+            }
+            Event::Output { sandbox, .. } => {
+                if let Some(key) = self.find(sandbox) {
+                    wakeups.wake(LOGS, key);
+                }
+            }
+        }
+    }
+
+    fn find(&self, sandbox: &TaskId) -> Option<Key> {
+        self.keys().get(sandbox).cloned()
+    }
+
+    fn learn(&self, scope: &Scope, task: &TaskKey) -> Key {
+        self.keys().entry(task.id.clone()).or_insert_with(|| key_of(scope, task)).clone()
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashMap<TaskId, Key>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
