@@ -1,0 +1,78 @@
+//! Interfaces that do not exist. Addresses are only written down, and checked as a network would have to.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use async_trait::async_trait;
+use base::TaskId;
+
+use super::{SimulatedNode, World};
+use crate::{Attachment, EniSpec, Network, NetworkError, SubnetSpec};
+
+/// Addresses of a subnet that no interface gets, as in AWS: the first four, and the last.
+const RESERVED_FIRST: u32 = 4;
+
+/// A sandbox's place in a simulated network.
+pub(super) struct Joined {
+    pub(super) eni: EniSpec,
+    pub(super) attachment: Attachment,
+}
+
+#[async_trait]
+impl Network for SimulatedNode {
+    async fn attach(&self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, NetworkError> {
+        let delay = self.world().trouble.attach_delay;
+        self.delay(delay).await;
+        self.world().attach(sandbox, eni).map_err(|why| NetworkError {
+            action: "attach the interface",
+            subject: sandbox.to_string(),
+            source: why.into(),
+        })
+    }
+
+    async fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError> {
+        self.world().joined.remove(sandbox);
+        Ok(())
+    }
+
+    async fn sandboxes(&self) -> Result<Vec<TaskId>, NetworkError> {
+        Ok(self.world().joined.keys().cloned().collect())
+    }
+
+    async fn clear(&self) -> Result<(), NetworkError> {
+        self.world().joined.clear();
+        Ok(())
+    }
+}
+
+impl World {
+    fn attach(&mut self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, String> {
+        if let Some(message) = self.trouble.next_attach_failure.take() {
+            return Err(message);
+        }
+        if let Some(known) = self.joined.get(sandbox) {
+            let is_same = known.eni == *eni;
+            return is_same.then(|| known.attachment.clone()).ok_or_else(|| format!("it has {} already", known.eni.id));
+        }
+        if !eni.vpc.subnets.contains(&eni.subnet) {
+            return Err(format!("subnet {} is not one of VPC {}", eni.subnet.id, eni.vpc.id));
+        }
+        if !is_assignable(&eni.subnet, eni.address) {
+            return Err(format!("{} is not an address for interfaces of subnet {}", eni.address, eni.subnet.id));
+        }
+        let has_address = |known: &Joined| known.eni.vpc.id == eni.vpc.id && known.eni.address == eni.address;
+        if let Some((holder, _)) = self.joined.iter().find(|(_, known)| has_address(known)) {
+            return Err(format!("{} has the address {} in VPC {}", holder, eni.address, eni.vpc.id));
+        }
+        let namespace = Path::new("simulated").join(sandbox.as_str());
+        let attachment = Attachment { namespace, is_reachable_from_host: false };
+        self.joined.insert(sandbox.clone(), Joined { eni: eni.clone(), attachment: attachment.clone() });
+        Ok(attachment)
+    }
+}
+
+fn is_assignable(subnet: &SubnetSpec, address: Ipv4Addr) -> bool {
+    let size = 1u32.checked_shl(32u32.saturating_sub(subnet.prefix_len.into())).unwrap_or(u32::MAX);
+    let offset = u32::from(address).checked_sub(u32::from(subnet.base));
+    offset.is_some_and(|offset| (RESERVED_FIRST..size.saturating_sub(1)).contains(&offset))
+}
