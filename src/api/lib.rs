@@ -1,1 +1,9 @@
-//! GENERATED types of the AWS APIs.
+//! GENERATED types of the AWS APIs: requests, responses, errors and operation markers, one module a service.
+//!
+//! Never edited: change `api-models/<service>/operations.toml` or `patches.json` and run `cargo xtask codegen`.
+//! Shapes know no protocol; every member is optional, because only the service knows what its absence means.
+
+pub mod ec2;
+pub mod ecs;
+pub mod logs;
+pub mod sts;

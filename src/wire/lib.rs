@@ -1,1 +1,35 @@
 //! How AWS speaks: readers and writers of its protocols, the service router, errors on the wire.
+//!
+//! A shape is read and written once, against [`Reader`] and [`Writer`]; each protocol is one codec behind them. Nothing
+//! here knows a service beyond its names, the state or the runtime; handlers are given a context of the server's choice.
+
+pub mod check;
+mod codec;
+mod error;
+mod form;
+mod json;
+mod protocol;
+mod response;
+mod router;
+mod schema;
+mod service;
+mod services;
+mod shapes;
+mod sigv4;
+pub mod value;
+mod xml;
+
+pub use check::{Kind, Violation};
+pub use codec::{Reader, Writer};
+pub use error::{ApiError, DecodeError, Fault, Payload};
+pub use form::{Dialect, FormReader, parameters};
+pub use json::{JsonReader, JsonWriter};
+pub use protocol::{Protocol, ServiceModel};
+pub use response::{render_error, render_output};
+pub use router::{RouteError, Routed, route};
+pub use schema::{Member, Pattern, Schema, Shape, TimestampFormat};
+pub use service::{Answer, Decode, Operation, Route, Service, handle};
+pub use services::{ServiceNames, service_named};
+pub use sigv4::{Credential, caller, credential};
+pub use value::{Empty, Slot, Structure, Value};
+pub use xml::XmlWriter;

@@ -1,0 +1,148 @@
+//! Responses: outputs and errors in each protocol.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::value::{write_members, write_structure};
+use crate::{ApiError, JsonWriter, Protocol, ServiceModel, Structure, Writer, XmlWriter};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+
+/// Renders what an operation gives back.
+pub fn render_output(
+    protocol: Protocol,
+    model: &ServiceModel,
+    operation: &str,
+    output: &dyn Structure,
+    request_id: &str,
+) -> Response<Bytes> {
+    let body = match protocol {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+            let mut writer = JsonWriter::new();
+            write_structure(output, &mut writer);
+            writer.into_bytes()
+        }
+        Protocol::Query => query_output(model, operation, output, request_id),
+        Protocol::Ec2 => ec2_output(model, operation, output, request_id),
+        Protocol::RestXml | Protocol::RpcV2Cbor => {
+            return render_error(protocol, &ApiError::not_implemented(model.id, operation), request_id);
+        }
+    };
+    respond(protocol, StatusCode::OK, body, request_id)
+}
+
+fn query_output(model: &ServiceModel, operation: &str, output: &dyn Structure, request_id: &str) -> Vec<u8> {
+    let (response, result) = (format!("{operation}Response"), format!("{operation}Result"));
+    let mut writer = XmlWriter::new();
+    writer.open(&response, model.xml_namespace);
+    if !output.schema().members.is_empty() {
+        writer.open(&result, "");
+        write_members(output, &mut writer);
+        writer.close(&result);
+    }
+    writer.open("ResponseMetadata", "");
+    writer.element("RequestId", request_id);
+    writer.close("ResponseMetadata");
+    writer.close(&response);
+    writer.into_bytes()
+}
+
+fn ec2_output(model: &ServiceModel, operation: &str, output: &dyn Structure, request_id: &str) -> Vec<u8> {
+    let response = format!("{operation}Response");
+    let mut writer = XmlWriter::new();
+    writer.open(&response, model.xml_namespace);
+    writer.element("requestId", request_id);
+    write_members(output, &mut writer);
+    writer.close(&response);
+    writer.into_bytes()
+}
+
+/// Renders an error.
+pub fn render_error(protocol: Protocol, error: &ApiError, request_id: &str) -> Response<Bytes> {
+    let body = match protocol {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => json_error(error),
+        Protocol::Query | Protocol::RestXml => query_error(error, request_id),
+        Protocol::Ec2 => ec2_error(error, request_id),
+        Protocol::RpcV2Cbor => cbor_error(error),
+    };
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond(protocol, status, body, request_id);
+    let names_type = matches!(protocol, Protocol::Json10 | Protocol::Json11 | Protocol::RestJson);
+    if names_type && let Ok(code) = HeaderValue::from_str(error.code()) {
+        response.headers_mut().insert(ERROR_TYPE, code);
+    }
+    response
+}
+
+fn json_error(error: &ApiError) -> Vec<u8> {
+    let mut writer = JsonWriter::new();
+    writer.start_structure();
+    writer.key("__type");
+    writer.text(error.code());
+    match error.payload() {
+        Some(payload) => write_members(payload, &mut writer),
+        None if error.message().is_empty() => {}
+        None => {
+            writer.key("message");
+            writer.text(error.message());
+        }
+    }
+    writer.end_structure();
+    writer.into_bytes()
+}
+
+fn query_error(error: &ApiError, request_id: &str) -> Vec<u8> {
+    let mut writer = XmlWriter::new();
+    writer.open("ErrorResponse", "");
+    writer.open("Error", "");
+    writer.element("Type", error.fault().as_str());
+    writer.element("Code", error.code());
+    writer.element("Message", error.message());
+    writer.close("Error");
+    writer.element("RequestId", request_id);
+    writer.close("ErrorResponse");
+    writer.into_bytes()
+}
+
+fn ec2_error(error: &ApiError, request_id: &str) -> Vec<u8> {
+    let mut writer = XmlWriter::new();
+    writer.open("Response", "");
+    writer.open("Errors", "");
+    writer.open("Error", "");
+    writer.element("Code", error.code());
+    writer.element("Message", error.message());
+    writer.close("Error");
+    writer.close("Errors");
+    writer.element("RequestID", request_id);
+    writer.close("Response");
+    writer.into_bytes()
+}
+
+/// Writes the map of `__type` and `message`.
+fn cbor_error(error: &ApiError) -> Vec<u8> {
+    let mut body = vec![0xa2];
+    for text in ["__type", error.code(), "message", error.message()] {
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        body.push(0x7a);
+        body.extend_from_slice(&length.to_be_bytes());
+        body.extend_from_slice(text.as_bytes());
+    }
+    body
+}
+
+fn respond(protocol: Protocol, status: StatusCode, body: Vec<u8>, request_id: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));
+    if let Ok(request_id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, request_id);
+    }
+    if protocol == Protocol::RpcV2Cbor {
+        headers.insert(SMITHY_PROTOCOL, HeaderValue::from_static("rpc-v2-cbor"));
+    }
+    response
+}

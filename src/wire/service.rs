@@ -1,0 +1,159 @@
+//! Registration and dispatch: from an operation's name and bytes to its handler, and back to a response.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::{Request, Response};
+
+use crate::form::{Dialect, FormReader};
+use crate::json::JsonReader;
+use crate::response::{render_error, render_output};
+use crate::{ApiError, Empty, Protocol, Routed, ServiceModel, Structure, Violation};
+
+/// An operation of a model. Generated.
+pub trait Operation {
+    /// The request.
+    type Input: Structure + Empty;
+    /// The response.
+    type Output: Structure + 'static;
+    /// What it fails with.
+    type Error: Into<ApiError>;
+    /// The name in the model.
+    const NAME: &'static str;
+}
+
+/// What a handler gives back, whatever its operation.
+pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Structure>, ApiError>> + Send + 'a>>;
+
+/// Reads and checks a request into its type.
+pub type Decode<'d> = &'d mut dyn FnMut(&mut dyn Structure) -> Result<(), ApiError>;
+
+/// An operation that is implemented, over the context `C` that handlers are given.
+pub struct Route<C: 'static> {
+    /// The operation's name.
+    pub name: &'static str,
+    /// Decodes a request and starts its handler.
+    pub call: for<'a> fn(&'a C, Decode<'_>) -> Result<Answer<'a>, ApiError>,
+}
+
+/// A service with the operations that are implemented.
+pub struct Service<C: 'static> {
+    /// What the model says.
+    pub model: &'static ServiceModel,
+    /// The service's words for requests that the model forbids, or none where the service lets them pass; never called
+    /// without a violation.
+    pub violation: fn(&[Violation]) -> Option<ApiError>,
+    /// The operations.
+    pub routes: &'static [Route<C>],
+}
+
+impl<C: 'static> Service<C> {
+    fn route(&self, operation: &str) -> Result<&'static Route<C>, ApiError> {
+        if let Some(route) = self.routes.iter().find(|route| route.name == operation) {
+            return Ok(route);
+        }
+        if self.model.has(operation) {
+            return Err(ApiError::not_implemented(self.model.id, operation));
+        }
+        Err(ApiError::unknown_operation(self.model.protocol, operation))
+    }
+
+    async fn answer(&self, routed: &Routed, request: &Request<Bytes>, cx: &C) -> Result<Box<dyn Structure>, ApiError> {
+        let route = self.route(&routed.operation)?;
+        let mut decode = |input: &mut dyn Structure| -> Result<(), ApiError> {
+            read(routed.protocol, request, input)?;
+            let violations = crate::check::violations(input);
+            let forbidden = if violations.is_empty() { None } else { (self.violation)(&violations) };
+            forbidden.map_or(Ok(()), Err)
+        };
+        (route.call)(cx, &mut decode)?.await
+    }
+}
+
+/// Answers a request that the router has named, with the service among `services` that has it.
+pub async fn handle<C: 'static>(
+    services: &[&'static Service<C>],
+    routed: &Routed,
+    request: &Request<Bytes>,
+    cx: &C,
+    request_id: &str,
+) -> Response<Bytes> {
+    let Some(service) = services.iter().find(|service| service.model.id == routed.service.id) else {
+        let error = ApiError::not_implemented(routed.service.id, &routed.operation);
+        return render_error(routed.protocol, &error, request_id);
+    };
+    match service.answer(routed, request, cx).await {
+        Ok(output) => render_output(routed.protocol, service.model, &routed.operation, &*output, request_id),
+        Err(error) => render_error(routed.protocol, &error, request_id),
+    }
+}
+
+fn read(protocol: Protocol, request: &Request<Bytes>, input: &mut dyn Structure) -> Result<(), ApiError> {
+    match protocol {
+        Protocol::Json10 | Protocol::Json11 => JsonReader::new(request.body()).and_then(|mut reader| {
+            crate::value::fill_structure(input, &mut reader)?;
+            reader.finish()
+        }),
+        Protocol::Query => read_form(Dialect::Query, request, input),
+        Protocol::Ec2 => read_form(Dialect::Ec2, request, input),
+        Protocol::RestJson | Protocol::RestXml | Protocol::RpcV2Cbor => {
+            return Err(ApiError::new("NotImplemented", 501, "Neargate does not read this protocol for this service."));
+        }
+    }
+    .map_err(|error| match protocol {
+        Protocol::Query | Protocol::Ec2 => ApiError::client("MalformedInput", error.to_string()),
+        _ => ApiError::serialization(&error),
+    })
+}
+
+fn read_form(dialect: Dialect, request: &Request<Bytes>, input: &mut dyn Structure) -> Result<(), crate::DecodeError> {
+    let query = request.uri().query().unwrap_or_default();
+    let mut reader = FormReader::new(dialect, query, request.body())?;
+    crate::value::fill_structure(input, &mut reader)
+}
+
+/// Declares a service: its generated module, the words for violations (a function of `&[Violation]` to [`ApiError`] or
+/// `Option<ApiError>`), and the handler of each operation.
+///
+/// ```ignore
+/// pub static SERVICE: wire::Service<state::Cx> = wire::service! {
+///     api::ecs,
+///     violation = violation::words,
+///     routes: [CreateCluster => cluster::create_cluster, RunTask => task::run_task],
+/// };
+/// ```
+#[macro_export]
+macro_rules! service {
+    (
+        $($module:ident)::+,
+        violation = $violation:expr,
+        routes: [$($operation:ident => $handler:expr),* $(,)?] $(,)?
+    ) => {{
+        use $($module)::+ as model;
+        $crate::Service {
+            model: &model::SERVICE,
+            violation: |found| ::std::convert::Into::into($violation(found)),
+            routes: &[$($crate::Route {
+                name: <model::ops::$operation as $crate::Operation>::NAME,
+                call: |cx, decode| {
+                    type Op = model::ops::$operation;
+                    let mut input = <<Op as $crate::Operation>::Input as $crate::Empty>::empty();
+                    decode(&mut input)?;
+                    ::std::result::Result::Ok(::std::boxed::Box::pin(async move {
+                        let output: ::std::result::Result<
+                            <Op as $crate::Operation>::Output,
+                            <Op as $crate::Operation>::Error,
+                        > = $handler(cx, input).await;
+                        match output {
+                            ::std::result::Result::Ok(output) => ::std::result::Result::Ok(
+                                ::std::boxed::Box::new(output) as ::std::boxed::Box<dyn $crate::Structure>,
+                            ),
+                            ::std::result::Result::Err(error) => ::std::result::Result::Err(error.into()),
+                        }
+                    }))
+                },
+            }),*],
+        }
+    }};
+}

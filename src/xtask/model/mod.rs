@@ -1,0 +1,101 @@
+//! The models in `api-models/`: where they are, what they list, and how they are pruned.
+
+pub mod patch;
+pub mod prune;
+pub mod tree;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use tree::Tree;
+
+/// What `operations.toml` lists.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listing {
+    /// The operations that are generated and implemented.
+    pub operations: Vec<String>,
+    /// Notes for the support table, by operation.
+    #[serde(default)]
+    pub notes: BTreeMap<String, String>,
+}
+
+/// A service of `api-models/`.
+#[derive(Debug)]
+pub struct Model {
+    /// The folder's name, which is botocore's name of the service.
+    pub id: String,
+    /// What is listed.
+    pub listing: Listing,
+    /// The pruned model with its patches applied.
+    pub tree: Tree,
+}
+
+impl Model {
+    /// Returns the names of all operations, sorted.
+    pub fn all_operations(&self) -> Vec<&str> {
+        let listed = self.tree.get("operations").into_iter().flat_map(Tree::entries).map(|(name, _)| name.as_str());
+        let others = self.tree.get("otherOperations").into_iter().flat_map(Tree::items).filter_map(Tree::text);
+        let mut names = listed.chain(others).collect::<Vec<_>>();
+        names.sort_unstable();
+        names
+    }
+
+    /// Returns a value of the metadata; empty if it has none.
+    pub fn metadata(&self, name: &str) -> &str {
+        self.tree.get("metadata").and_then(|metadata| metadata.text_of(name)).unwrap_or_default()
+    }
+}
+
+/// Returns the folders of `api-models/`, sorted.
+pub fn folders(root: &Path) -> Result<Vec<PathBuf>> {
+    let folder = root.join("api-models");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.join("operations.toml").is_file() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
+/// Reads what a folder lists.
+pub fn listing(folder: &Path) -> Result<Listing> {
+    let text = read(&folder.join("operations.toml"))?;
+    toml::from_str(&text).with_context(|| format!("cannot read the operations of {}", folder.display()))
+}
+
+/// Reads a model and applies its patches.
+pub fn load(folder: &Path) -> Result<Model> {
+    let listing = listing(folder)?;
+    let mut tree = json(&folder.join("model.json"))?;
+    patch::apply(&mut tree, &json(&folder.join("patches.json"))?)
+        .with_context(|| format!("cannot patch {}", folder.display()))?;
+    let id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+    for name in &listing.operations {
+        if tree.get("operations").and_then(|operations| operations.get(name)).is_none() {
+            bail!("{id} lists {name}, which its model.json lacks: run `cargo xtask models`");
+        }
+    }
+    Ok(Model { id, listing, tree })
+}
+
+/// Reads every model.
+pub fn load_all(root: &Path) -> Result<Vec<Model>> {
+    folders(root)?.iter().map(|folder| load(folder)).collect()
+}
+
+fn json(path: &Path) -> Result<Tree> {
+    serde_json::from_str(&read(path)?).with_context(|| format!("{} is not JSON", path.display()))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
