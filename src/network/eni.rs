@@ -113,6 +113,12 @@ fn join(path: &Path, eni: &EniSpec, vpc: &mut Entered) -> Result<(), NetworkErro
         ],
         subject,
     )?;
+    let action = "wait for the interface";
+    let is_operational = sandbox.wait_until_operational(&[INDEX]).during(action, subject)?
+        && vpc.connection.wait_until_operational(&[vpc.port, vpc::BRIDGE]).during(action, subject)?;
+    if !is_operational {
+        tracing::debug!(eni = subject, "the interface is slow to come up");
+    }
     match vpc.announcer.announce(eni.address, eni.mac) {
         // Neighbours then find out by themselves, later.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),

@@ -92,6 +92,11 @@ impl Host {
             ],
             subject,
         )?;
+        let is_operational = self.connection.wait_until_operational(&[interface]).during(action, subject)?
+            && vpc.wait_until_operational(&[FAR_INDEX]).during(action, subject)?;
+        if !is_operational {
+            tracing::debug!(vpc = subject, "the link to the host is slow to come up");
+        }
         Ok(Some(HostLink { interface, near, far }))
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     BridgePortState, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
-    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
+    LinkExtentMask, LinkFlags, LinkInfo, LinkMessage, State,
 };
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
 use netlink_packet_route::route::{
@@ -119,6 +119,14 @@ pub(crate) fn link_named(name: &str) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetLink(message)
 }
 
+/// Asks for the interface of this index.
+pub(crate) fn link(index: u32) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = vec![without_statistics()];
+    RouteNetlinkMessage::GetLink(message)
+}
+
 /// Asks for all interfaces.
 pub(crate) fn all_links() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
@@ -201,6 +209,8 @@ pub(crate) struct Link {
     pub(crate) peer: Option<u32>,
     pub(crate) mac: Option<MacAddress>,
     pub(crate) alias: Option<String>,
+    /// Whether it sends and receives: later than it is up and its peer is.
+    pub(crate) is_operational: bool,
 }
 
 /// Reads an interface out of an answer.
@@ -212,6 +222,7 @@ pub(crate) fn read_link(answer: &RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::IfName(name) => link.name.clone_from(name),
             LinkAttribute::Link(peer) => link.peer = Some(*peer),
             LinkAttribute::Address(mac) => link.mac = mac.as_slice().try_into().ok().map(MacAddress),
+            LinkAttribute::OperState(state) => link.is_operational = *state == State::Up,
             LinkAttribute::IfAlias(alias) => link.alias = Some(alias.clone()),
             _ => {}
         }

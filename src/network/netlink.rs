@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::thread;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -18,6 +19,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use node::NetworkError;
 
 use crate::failure::During;
+use crate::message;
 
 /// The most requests of one batch: their acknowledgements must fit into the socket's receive buffer.
 pub(crate) const BATCH_REQUESTS_MAX: usize = 64;
@@ -27,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024;
 const ANSWERS_MAX: usize = 65_536;
 /// How long the kernel may take for an answer; it answers while sending, unless others hold its lock.
 const ANSWER_WAIT_SECONDS: i64 = 30;
+/// How often an interface is looked at until it sends and receives, some 20 ms in all. Linux 6.8 and later say yes at
+/// the first look, since looking finishes what is pending.
+const LOOKS_MAX: usize = 1000;
 /// Netlink aligns messages to this many bytes.
 const ALIGNMENT: usize = 4;
 
@@ -139,6 +144,23 @@ impl Connection {
         self.ask(message, NLM_F_DUMP)
     }
 
+    /// Waits until interfaces that are up send and receive. The kernel gets to it a moment after it took them up, and
+    /// loses what is sent before: a first packet that is sent again a second later. False if they do not.
+    pub(crate) fn wait_until_operational(&mut self, interfaces: &[u32]) -> Result<bool, NetlinkError> {
+        for &interface in interfaces {
+            let mut looks = 0;
+            while !self.get(message::link(interface))?.iter().filter_map(message::read_link).any(|it| it.is_operational)
+            {
+                looks += 1;
+                if looks == LOOKS_MAX {
+                    return Ok(false);
+                }
+                thread::yield_now();
+            }
+        }
+        Ok(true)
+    }
+
     fn ask(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
         let mut bytes = Vec::new();
         self.write(&mut bytes, message, flags);
@@ -213,7 +235,6 @@ mod tests {
     use std::error::Error;
 
     use super::*;
-    use crate::message;
 
     #[test]
     fn a_listing_holds_the_loopback_interface() {
