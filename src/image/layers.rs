@@ -1,0 +1,229 @@
+//! Unpacked layers by the digest of their tar (the *diff id*), shared by all images that have them.
+//!
+//! A layer is unpacked in the staging folder and renamed into place when its digest is found right: what is in place is
+//! whole. Whoever holds an `Arc<Layer>` keeps the folder; [`Layers::sweep`] removes those that nobody holds.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Result, disk};
+
+/// What is known of an unpacked layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerFacts {
+    /// The bytes of its files.
+    pub(crate) size_bytes: u64,
+    /// The bytes of its tar, uncompressed.
+    pub(crate) tar_bytes: u64,
+}
+
+/// A layer that is unpacked, or that somebody is about to unpack.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    /// The digest of the uncompressed tar.
+    pub(crate) diff_id: Digest,
+    /// The folder, read-only for everybody.
+    pub(crate) path: PathBuf,
+    /// Nothing until the layer is in place; held locked while it is being unpacked.
+    facts: Mutex<Option<LayerFacts>>,
+}
+
+impl Layer {
+    /// Returns what is known of the layer once it is in place.
+    pub(crate) fn facts(&self) -> Option<LayerFacts> {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<LayerFacts>> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All layers of a store.
+pub(crate) struct Layers {
+    dir: PathBuf,
+    known: Mutex<HashMap<Digest, Arc<Layer>>>,
+}
+
+impl Layers {
+    /// Opens the folder `dir` and removes from it all but the `known` layers.
+    pub(crate) fn open(dir: PathBuf, known: &HashMap<Digest, LayerFacts>, staging: &Staging) -> Result<Self> {
+        // Only the owner may look inside: layers hold set-user-id programs.
+        make_private_folder(&dir)?;
+        let mut found = HashMap::new();
+        for entry in fs::read_dir(&dir).map_err(disk("list", &dir))? {
+            let path = entry.map_err(disk("list", &dir))?.path();
+            let diff_id = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
+            match diff_id.and_then(|diff_id| Some((diff_id, known.get(&diff_id)?))) {
+                Some((diff_id, facts)) => {
+                    found.insert(diff_id, Arc::new(Layer { diff_id, path, facts: Mutex::new(Some(*facts)) }));
+                }
+                None => staging.discard(&path)?,
+            }
+        }
+        Ok(Self { dir, known: Mutex::new(found) })
+    }
+
+    /// Returns the layer if it is in place.
+    pub(crate) fn get(&self, diff_id: Digest) -> Option<Arc<Layer>> {
+        self.lock().get(&diff_id).filter(|layer| layer.facts().is_some()).cloned()
+    }
+
+    /// Returns the layer `diff_id`, and has it unpacked by `unpack` if it is not in place. Of several callers at once
+    /// one unpacks and the others wait. `unpack` must have checked that what it made is `diff_id`. Says also whether
+    /// the layer was there already.
+    pub(crate) fn get_or_unpack(
+        &self,
+        diff_id: Digest,
+        unpack: impl FnOnce() -> Result<(Staged, LayerFacts)>,
+    ) -> Result<(Arc<Layer>, bool)> {
+        let layer = self.claim(diff_id);
+        let mut facts = layer.lock();
+        let was_there = facts.is_some();
+        if !was_there {
+            let (staged, unpacked) = unpack()?;
+            staged.rename_to(&layer.path)?;
+            *facts = Some(unpacked);
+        }
+        drop(facts);
+        Ok((layer, was_there))
+    }
+
+    /// Removes the layers that nobody holds.
+    pub(crate) fn sweep(&self, staging: &Staging) -> Result<()> {
+        let mut doomed = Vec::new();
+        let mut known = self.lock();
+        // A claim is made under the same lock: who is alone here stays alone.
+        for (_, layer) in known.extract_if(|_, layer| Arc::strong_count(layer) == 1) {
+            doomed.push(staging.move_in(&layer.path)?);
+        }
+        drop(known);
+        doomed.into_iter().flatten().try_for_each(Staged::remove)
+    }
+
+    fn claim(&self, diff_id: Digest) -> Arc<Layer> {
+        let new = || Arc::new(Layer { diff_id, path: self.dir.join(diff_id.hex()), facts: Mutex::default() });
+        Arc::clone(self.lock().entry(diff_id).or_insert_with(new))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Layer>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The folder where things are made before they are put in place, on the same file system. Emptied at open.
+pub(crate) struct Staging {
+    dir: PathBuf,
+    next: AtomicU64,
+}
+
+impl Staging {
+    /// Opens the folder `dir` and empties it.
+    pub(crate) fn open(dir: PathBuf) -> Result<Self> {
+        match fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(disk("empty", &dir)(error)),
+            _ => make_private_folder(&dir)?,
+        }
+        Ok(Self { dir, next: AtomicU64::new(0) })
+    }
+
+    /// Makes an empty folder with the mode of a root folder.
+    pub(crate) fn folder(&self) -> Result<Staged> {
+        let staged = self.reserve();
+        fs::create_dir(&staged.path).map_err(disk("make", &staged.path))?;
+        set_mode(&staged.path, 0o755)?;
+        Ok(staged)
+    }
+
+    /// Reserves a name that nobody else gets.
+    pub(crate) fn reserve(&self) -> Staged {
+        Staged { path: self.dir.join(self.next.fetch_add(1, Ordering::Relaxed).to_string()), is_left: false }
+    }
+
+    /// Puts a file with `content` at `path`, at once and whole.
+    pub(crate) fn replace(&self, path: &Path, content: &[u8]) -> Result<()> {
+        let staged = self.reserve();
+        fs::write(&staged.path, content).map_err(disk("write", &staged.path))?;
+        staged.rename_to(path)
+    }
+
+    /// Takes what is at `path` out of its place at once, and then removes it.
+    pub(crate) fn discard(&self, path: &Path) -> Result<()> {
+        self.move_in(path)?.map_or(Ok(()), Staged::remove)
+    }
+
+    fn move_in(&self, path: &Path) -> Result<Option<Staged>> {
+        let mut staged = self.reserve();
+        match fs::rename(path, &staged.path) {
+            Ok(()) => Ok(Some(staged)),
+            Err(error) => {
+                staged.is_left = true;
+                if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(disk("remove", path)(error)) }
+            }
+        }
+    }
+}
+
+/// Something in the staging folder; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    path: PathBuf,
+    is_left: bool,
+}
+
+impl Staged {
+    /// Returns where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn rename_to(mut self, path: &Path) -> Result<()> {
+        fs::rename(&self.path, path).map_err(disk("put in place", path))?;
+        self.is_left = true;
+        Ok(())
+    }
+
+    fn remove(mut self) -> Result<()> {
+        self.is_left = true;
+        remove_any(&self.path).map_err(disk("remove", &self.path))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_left
+            && let Err(error) = remove_any(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "left something in the staging folder");
+        }
+    }
+}
+
+fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+fn make_private_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(disk("make", path))?;
+    set_mode(path, 0o700)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+    fs::set_permissions(path, permissions).map_err(disk("set the mode of", path))
+}
