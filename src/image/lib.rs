@@ -27,6 +27,6 @@ pub use reference::{InvalidReference, Reference};
 pub use store::ImageStore;
 
 #[cfg(test)]
-mod test_archives;
+mod store_tests;
 #[cfg(test)]
-mod tests;
+mod test_archives;
