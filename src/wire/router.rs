@@ -96,7 +96,7 @@ fn by_target(target: &str) -> Option<&'static ServiceNames> {
 
 fn by_host(host: &str, version: Option<&str>) -> Option<&'static ServiceNames> {
     let is_named = |name: &&str| host.strip_prefix(*name).is_some_and(|rest| rest.starts_with('.'));
-    let found = SERVICES.iter().find(|service| service.hosts.iter().any(|name| is_named(name)))?;
+    let found = SERVICES.iter().find(|service| service.hosts.iter().any(is_named))?;
     by_scope(found.scope, version).filter(|shared| shared.scope == found.scope)
 }
 

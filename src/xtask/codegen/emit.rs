@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::tree::Tree;
 
 /// Returns the text of a service's module, to be formatted.
-pub fn service(model: &Model) -> Result<String> {
+pub(crate) fn service(model: &Model) -> Result<String> {
     let mut shapes = Shapes::new(model)?;
     let exceptions = exceptions(model);
     let payloads = exceptions.iter().copied().filter(|name| has_payload(&shapes, name)).collect::<BTreeSet<_>>();

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::model::{Model, load_all};
 
 /// Writes the generated files, or with `is_check` fails if they are not what would be written.
-pub fn run(root: &Path, is_check: bool) -> Result<()> {
+pub(crate) fn run(root: &Path, is_check: bool) -> Result<()> {
     let folder = root.join("src/api");
     let files = generate(root)?;
     let stale = surplus(&folder, &files)?;
@@ -44,7 +44,7 @@ fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut files = BTreeMap::from([("lib.rs".to_owned(), library(&models))]);
     for model in &models {
         let text = emit::service(model).with_context(|| format!("cannot generate {}", model.id))?;
-        files.insert(format!("{}.rs", module(&model.id)), formatted(&text)?);
+        files.insert(format!("{}.rs", module(&model.id)), formatted(root, &text)?);
     }
     Ok(files)
 }
@@ -77,9 +77,10 @@ fn library(models: &[Model]) -> String {
     )
 }
 
-fn formatted(text: &str) -> Result<String> {
+fn formatted(root: &Path, text: &str) -> Result<String> {
     let mut child = Command::new("rustfmt")
         .args(["--edition", "2024", "--emit", "stdout"])
+        .current_dir(root)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

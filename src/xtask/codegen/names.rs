@@ -15,7 +15,7 @@ const RESERVED: &[&str] = &["self", "super", "crate"];
 const TAKEN_TYPES: &[&str] = &["Box", "Default", "Error", "Option", "Result", "String", "Vec"];
 
 /// Returns the name of a field: `enableECSManagedTags` is `enable_ecs_managed_tags`.
-pub fn field(name: &str) -> String {
+pub(crate) fn field(name: &str) -> String {
     let snake = snake(name);
     if KEYWORDS.contains(&snake.as_str()) {
         format!("r#{snake}")
@@ -27,12 +27,12 @@ pub fn field(name: &str) -> String {
 }
 
 /// Returns the name of a static: `TagKey` is `TAG_KEY`.
-pub fn constant(name: &str) -> String {
+pub(crate) fn constant(name: &str) -> String {
     snake(name).to_uppercase()
 }
 
 /// Returns the name of a type; AWS names shapes as Rust does, mostly.
-pub fn type_name(name: &str) -> String {
+pub(crate) fn type_name(name: &str) -> String {
     let mut chars = name.chars();
     let first = chars.next().map(|first| first.to_ascii_uppercase());
     let name = first.into_iter().chain(chars).collect::<String>();
@@ -40,7 +40,7 @@ pub fn type_name(name: &str) -> String {
 }
 
 /// Returns the name of an enumeration's variant: `FARGATE_SPOT` is `FargateSpot`, `json-file` is `JsonFile`.
-pub fn variant(value: &str) -> String {
+pub(crate) fn variant(value: &str) -> String {
     let words = value.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let name = words.flat_map(split).map(|word| capitalised(&word)).collect::<String>();
     match name.as_str() {
@@ -53,7 +53,7 @@ pub fn variant(value: &str) -> String {
 }
 
 /// Returns the name of an error's variant: the exception without `Exception`.
-pub fn error_variant(shape: &str) -> String {
+pub(crate) fn error_variant(shape: &str) -> String {
     let short = shape.strip_suffix("Exception").filter(|short| !short.is_empty() && *short != "Other");
     type_name_of_variant(short.unwrap_or(shape))
 }

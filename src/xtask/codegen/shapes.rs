@@ -9,17 +9,17 @@ use crate::model::Model;
 use crate::model::tree::Tree;
 
 /// The shapes of a model.
-pub struct Shapes<'a> {
+pub(crate) struct Shapes<'a> {
     tree: &'a Tree,
     /// Shapes that a request reaches: only these need constraints.
-    pub of_requests: BTreeSet<&'a str>,
+    pub(crate) of_requests: BTreeSet<&'a str>,
     /// Shapes that a request or response reaches, without exceptions.
-    pub reached: BTreeSet<&'a str>,
+    pub(crate) reached: BTreeSet<&'a str>,
 }
 
 impl<'a> Shapes<'a> {
     /// Sorts out the shapes of a model's operations.
-    pub fn new(model: &'a Model) -> Result<Self> {
+    pub(crate) fn new(model: &'a Model) -> Result<Self> {
         let tree = model.tree.get("shapes").context("the model has no shapes")?;
         let mut shapes = Self { tree, of_requests: BTreeSet::new(), reached: BTreeSet::new() };
         for (_, operation) in model.tree.get("operations").map(Tree::entries).unwrap_or_default() {
@@ -35,23 +35,23 @@ impl<'a> Shapes<'a> {
     }
 
     /// Adds what a shape reaches to the shapes that are generated.
-    pub fn add(&mut self, name: &'a str) {
+    pub(crate) fn add(&mut self, name: &'a str) {
         reach(self.tree, name, &mut self.reached);
     }
 
     /// Returns a shape.
-    pub fn get(&self, name: &str) -> Result<&'a Tree> {
+    pub(crate) fn get(&self, name: &str) -> Result<&'a Tree> {
         self.tree.get(name).with_context(|| format!("the model has no shape {name}"))
     }
 
     /// Returns the generated shapes in the model's order.
-    pub fn in_order(&self) -> impl Iterator<Item = (&'a str, &'a Tree)> {
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (&'a str, &'a Tree)> {
         let all = self.tree.entries().iter().map(|(name, shape)| (name.as_str(), shape));
         all.filter(|(name, _)| self.reached.contains(name))
     }
 
     /// Returns the Rust type of a shape.
-    pub fn rust_type(&self, name: &str) -> Result<String> {
+    pub(crate) fn rust_type(&self, name: &str) -> Result<String> {
         let shape = self.get(name)?;
         let part = |part: &str| -> Result<String> {
             let target = shape.get(part).and_then(|part| part.text_of("shape"));
@@ -76,7 +76,7 @@ impl<'a> Shapes<'a> {
     }
 
     /// Tells whether a structure contains itself through members that are structures: such members are boxed.
-    pub fn is_boxed(&self, owner: &str, target: &str) -> bool {
+    pub(crate) fn is_boxed(&self, owner: &str, target: &str) -> bool {
         let mut seen = BTreeSet::new();
         let mut open = vec![target];
         while let Some(name) = open.pop() {

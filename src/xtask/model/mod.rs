@@ -1,8 +1,8 @@
 //! The models in `api-models/`: where they are, what they list, and how they are pruned.
 
-pub mod patch;
-pub mod prune;
-pub mod tree;
+pub(crate) mod patch;
+pub(crate) mod prune;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,28 +16,31 @@ use tree::Tree;
 /// What `operations.toml` lists.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The operations that are generated and implemented.
-    pub operations: Vec<String>,
+    pub(crate) operations: Vec<String>,
     /// Notes for the support table, by operation.
     #[serde(default)]
-    pub notes: BTreeMap<String, String>,
+    pub(crate) notes: BTreeMap<String, String>,
+    /// Whether the support table also lists the operations that are not implemented.
+    #[serde(default)]
+    pub(crate) lists_every_operation: bool,
 }
 
 /// A service of `api-models/`.
 #[derive(Debug)]
-pub struct Model {
+pub(crate) struct Model {
     /// The folder's name, which is botocore's name of the service.
-    pub id: String,
+    pub(crate) id: String,
     /// What is listed.
-    pub listing: Listing,
+    pub(crate) listing: Listing,
     /// The pruned model with its patches applied.
-    pub tree: Tree,
+    pub(crate) tree: Tree,
 }
 
 impl Model {
     /// Returns the names of all operations, sorted.
-    pub fn all_operations(&self) -> Vec<&str> {
+    pub(crate) fn all_operations(&self) -> Vec<&str> {
         let listed = self.tree.get("operations").into_iter().flat_map(Tree::entries).map(|(name, _)| name.as_str());
         let others = self.tree.get("otherOperations").into_iter().flat_map(Tree::items).filter_map(Tree::text);
         let mut names = listed.chain(others).collect::<Vec<_>>();
@@ -46,13 +49,13 @@ impl Model {
     }
 
     /// Returns a value of the metadata; empty if it has none.
-    pub fn metadata(&self, name: &str) -> &str {
+    pub(crate) fn metadata(&self, name: &str) -> &str {
         self.tree.get("metadata").and_then(|metadata| metadata.text_of(name)).unwrap_or_default()
     }
 }
 
 /// Returns the folders of `api-models/`, sorted.
-pub fn folders(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn folders(root: &Path) -> Result<Vec<PathBuf>> {
     let folder = root.join("api-models");
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
     let mut folders = Vec::new();
@@ -67,13 +70,13 @@ pub fn folders(root: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Reads what a folder lists.
-pub fn listing(folder: &Path) -> Result<Listing> {
+pub(crate) fn listing(folder: &Path) -> Result<Listing> {
     let text = read(&folder.join("operations.toml"))?;
     toml::from_str(&text).with_context(|| format!("cannot read the operations of {}", folder.display()))
 }
 
 /// Reads a model and applies its patches.
-pub fn load(folder: &Path) -> Result<Model> {
+pub(crate) fn load(folder: &Path) -> Result<Model> {
     let listing = listing(folder)?;
     let mut tree = json(&folder.join("model.json"))?;
     patch::apply(&mut tree, &json(&folder.join("patches.json"))?)
@@ -88,7 +91,7 @@ pub fn load(folder: &Path) -> Result<Model> {
 }
 
 /// Reads every model.
-pub fn load_all(root: &Path) -> Result<Vec<Model>> {
+pub(crate) fn load_all(root: &Path) -> Result<Vec<Model>> {
     folders(root)?.iter().map(|folder| load(folder)).collect()
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use super::tree::Tree;
 
 /// Applies the operations in order: `add`, `replace`, `remove` and `test`.
-pub fn apply(model: &mut Tree, patches: &Tree) -> Result<()> {
+pub(crate) fn apply(model: &mut Tree, patches: &Tree) -> Result<()> {
     for patch in patches.items() {
         let path = patch.text_of("path").context("a patch has no path")?;
         let operation = patch.text_of("op").context("a patch has no op")?;

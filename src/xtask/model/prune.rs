@@ -28,7 +28,7 @@ const DROPPED: &[&str] = &[
 ];
 
 /// Writes `model.json` of every folder of `api-models/`.
-pub fn run(root: &Path) -> Result<()> {
+pub(crate) fn run(root: &Path) -> Result<()> {
     let data = botocore()?;
     for folder in folders(root)? {
         let id = folder.file_name().context("a model has no name")?;

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tree {
+pub(crate) enum Tree {
     /// `null`.
     Null,
     /// A boolean.
@@ -24,12 +24,12 @@ pub enum Tree {
 
 impl Tree {
     /// Returns a member of an object.
-    pub fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         self.entries().iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Returns the members of an object; none of anything else.
-    pub fn entries(&self) -> &[(String, Self)] {
+    pub(crate) fn entries(&self) -> &[(String, Self)] {
         match self {
             Self::Object(entries) => entries,
             _ => &[],
@@ -37,7 +37,7 @@ impl Tree {
     }
 
     /// Returns the items of an array; none of anything else.
-    pub fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match self {
             Self::List(items) => items,
             _ => &[],
@@ -45,7 +45,7 @@ impl Tree {
     }
 
     /// Returns a string.
-    pub fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -53,17 +53,17 @@ impl Tree {
     }
 
     /// Returns the string that a member holds.
-    pub fn text_of(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         self.get(name).and_then(Self::text)
     }
 
     /// Tells whether a member is `true`.
-    pub fn is(&self, name: &str) -> bool {
+    pub(crate) fn is(&self, name: &str) -> bool {
         self.get(name) == Some(&Self::Bool(true))
     }
 
     /// Returns the whole number that a member holds.
-    pub fn whole(&self, name: &str) -> Option<i64> {
+    pub(crate) fn whole(&self, name: &str) -> Option<i64> {
         match self.get(name) {
             Some(Self::Number(number)) => number.as_i64(),
             _ => None,
