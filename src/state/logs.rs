@@ -50,6 +50,9 @@ pub struct LogGroup {
     pub kms_key_id: Option<String>,
     /// Its class, `STANDARD` unless it was given.
     pub class: String,
+    /// Whether it cannot be deleted.
+    #[serde(default)]
+    pub is_deletion_protected: bool,
     /// Its tags.
     pub tags: Vec<Tag>,
 }
@@ -102,6 +105,35 @@ impl Events {
             _ => self.sorted.len(),
         };
         self.sorted.insert(place, event);
+        self.drop_excess();
+    }
+
+    /// Puts in a batch that is itself sorted by time. Its cost is that of the batch and of the events that are later
+    /// than the batch's first.
+    pub fn append_sorted(&mut self, ingested_at: Timestamp, batch: impl IntoIterator<Item = (Timestamp, Arc<str>)>) {
+        let mut batch = batch.into_iter().peekable();
+        let Some((first, _)) = batch.peek() else { return };
+        let place = self.sorted.partition_point(|known| known.at <= *first);
+        let mut later = self.sorted.split_off(place).into_iter().peekable();
+        self.last_ingestion = Some(ingested_at);
+        for (at, message) in batch {
+            while let Some(known) = later.next_if(|known| known.at <= at) {
+                self.sorted.push_back(known);
+            }
+            self.bytes += message.len() + EVENT_OVERHEAD_BYTES;
+            self.sorted.push_back(LogEvent { sequence: self.next_sequence, at, ingested_at, message });
+            self.next_sequence += 1;
+        }
+        self.sorted.extend(later);
+        self.drop_excess();
+    }
+
+    /// Returns the sequence number that the next event will have.
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    fn drop_excess(&mut self) {
         while self.bytes > STREAM_BYTES_MAX {
             let Some(oldest) = self.sorted.pop_front() else { break };
             self.bytes -= oldest.message.len() + EVENT_OVERHEAD_BYTES;
@@ -153,6 +185,7 @@ impl Logs {
             retention_days: None,
             kms_key_id: None,
             class: "STANDARD".to_owned(),
+            is_deletion_protected: false,
             tags: Vec::new(),
         })
     }
@@ -189,6 +222,33 @@ impl Logs {
         self.streams.walk_from(scope, from).take_while(move |(name, _)| name.group == group).map(|(_, stream)| stream)
     }
 
+    /// Lends the events of a stream that has a record to `use_events`; none if it has none. A stream that is removed
+    /// meanwhile leaves no events behind.
+    pub fn with_events_of<T>(
+        &self,
+        scope: &Scope,
+        name: &StreamName,
+        use_events: impl FnOnce(&mut Events) -> T,
+    ) -> Option<T> {
+        self.streams.get(scope, name)?;
+        let result = self.with_events(scope, name, use_events);
+        if self.streams.get(scope, name).is_none() {
+            self.events.remove(&(scope.clone(), name.clone()));
+        }
+        Some(result)
+    }
+
+    /// Returns the size of a group's events as CloudWatch Logs counts it.
+    pub fn stored_bytes(&self, scope: &Scope, group: &str) -> usize {
+        let streams = self.streams_of(scope, group);
+        let sizes = streams.filter_map(|stream| {
+            let events = self.events.get(&(scope.clone(), stream.name.clone())).map(|events| Arc::clone(&events))?;
+            let bytes = lock(&events).bytes();
+            Some(bytes)
+        });
+        sizes.sum()
+    }
+
     /// Lends the events of a stream to `use_events`, which must be short.
     pub fn with_events<T>(&self, scope: &Scope, name: &StreamName, use_events: impl FnOnce(&mut Events) -> T) -> T {
         let events = Arc::clone(&self.events.entry((scope.clone(), name.clone())).or_default());
@@ -213,6 +273,41 @@ mod tests {
         let messages = events.sorted().iter().map(|event| &*event.message).collect::<Vec<_>>();
         assert_eq!(messages, ["a", "b", "c", "d", "e"]);
         assert_eq!(events.bytes(), 5 * (1 + EVENT_OVERHEAD_BYTES));
+    }
+
+    #[test]
+    fn a_sorted_batch_lies_where_its_events_would_lie_one_by_one() {
+        let cases: [&[&[i64]]; 5] =
+            [&[&[1, 2], &[3, 4]], &[&[3, 4], &[1, 2]], &[&[1, 5, 9], &[0, 5, 5, 10]], &[&[], &[1]], &[&[2], &[]]];
+        for batches in cases {
+            let (mut one_by_one, mut at_once) = (Events::default(), Events::default());
+            for batch in batches {
+                let now = Timestamp::from_millis(100);
+                let events = batch.iter().map(|at| (Timestamp::from_millis(*at), Arc::from(at.to_string())));
+                events.clone().for_each(|(at, message)| one_by_one.append(at, now, message));
+                at_once.append_sorted(now, events);
+            }
+            assert_eq!(one_by_one.sorted(), at_once.sorted(), "{batches:?}");
+            assert_eq!(one_by_one.bytes(), at_once.bytes());
+            assert_eq!(one_by_one.next_sequence(), at_once.next_sequence());
+        }
+    }
+
+    #[test]
+    fn a_stream_without_a_record_holds_no_events() {
+        let (logs, scope) = (Logs::new(None), Scope::new(base::AccountId::DEFAULT, base::Region::default()));
+        let name = StreamName { group: "g".to_owned(), stream: "s".to_owned() };
+        let now = Timestamp::from_millis(0);
+        assert!(logs.with_events_of(&scope, &name, |_| ()).is_none());
+        logs.make_stream(&scope, &name, now);
+        let removed = logs.with_events_of(&scope, &name, |events| {
+            events.append(now, now, "x".into());
+            logs.streams.remove(&scope, &name);
+        });
+        assert!(removed.is_some());
+        logs.make_stream(&scope, &name, now);
+        assert_eq!(logs.with_events_of(&scope, &name, |events| events.sorted().len()), Some(0));
+        assert_eq!(logs.stored_bytes(&scope, "g"), 0);
     }
 
     #[test]
