@@ -1,1 +1,17 @@
-//! The runtime of the Fargate node: spawns shims, supervises and re-adopts them.
+//! The runtime of the Fargate node: makes cgroups and folders, spawns shims, supervises them, and finds them again after
+//! the server has been restarted.
+//!
+//! It must not know what a task definition is, and must not link libcontainer: what makes a container is in the shim,
+//! a process of its own.
+
+mod adopt;
+mod cgroup;
+mod container;
+mod error;
+mod fargate;
+mod hierarchy;
+mod output;
+mod sandbox;
+mod spawn;
+
+pub use fargate::{Config, FargateRuntime};

@@ -1,1 +1,48 @@
 //! The child process that runs one container through libcontainer.
+//!
+//! The `neargate` binary becomes a shim when its first argument is [`shim_protocol::layout::SUBCOMMAND`], before any
+//! thread exists: libcontainer changes the working directory and clones in ways that only a single-threaded process
+//! survives. A shim outlives the server that started it, and nothing in it may grow with the container's age.
+//!
+//! Two processes share the work. The *helper* ([`helper`]) is forked into the container's cgroup, makes mount namespace
+//! and root file system, drives libcontainer and ends: all of libcontainer's memory goes with it. The *shim* itself
+//! ([`supervise`]) stays small and outside the container's cgroup; it is the parent of the container's main process,
+//! carries its output to a file, answers servers on a socket, and writes down how it ended.
+
+mod connection;
+mod error;
+mod execute;
+mod exit;
+mod helper;
+mod oci;
+mod output;
+mod root;
+mod seccomp;
+mod start;
+mod supervise;
+mod user;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the container whose folder is the first of `args` (those after the subcommand), until it has ended.
+///
+/// Standard input must be a socket to the server, or anything without content. What goes wrong is told to the server
+/// and written to standard error, which the runtime has directed to a file.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Some(folder) = args.into_iter().next() else {
+        return complain("a shim needs the folder of its container");
+    };
+    match supervise::run(Path::new(&folder)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&error::chain(&error)),
+    }
+}
+
+fn complain(what: &str) -> ExitCode {
+    // Nobody is left to tell when even this fails.
+    let _ = writeln!(std::io::stderr(), "{what}");
+    ExitCode::FAILURE
+}

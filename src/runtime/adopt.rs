@@ -1,0 +1,122 @@
+//! Finding the sandboxes and containers of an earlier server: live shims are connected to, dead ones' ends are read.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, ContainerId, TaskId};
+use node::EventSink;
+use shim_protocol::{FromShim, MESSAGE_BYTES_MAX, layout};
+
+use crate::cgroup::Cgroups;
+use crate::container::{self, Container, Listener, Phase};
+use crate::sandbox::{self, SandboxRecord};
+
+/// How long a live shim may take for its first word.
+const GREETING_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What was found in the run folder.
+#[derive(Default)]
+pub(crate) struct Found {
+    pub(crate) sandboxes: HashMap<TaskId, Option<SandboxRecord>>,
+    pub(crate) containers: HashMap<ContainerId, Arc<Container>>,
+}
+
+/// What a listener to an adopted shim needs.
+pub(crate) struct Adopter {
+    pub(crate) cgroups: Arc<Cgroups>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) events: EventSink,
+}
+
+impl Adopter {
+    /// Looks through the run folder and the cgroups. Must be called within a tokio runtime.
+    pub(crate) fn find(&self, run_dir: &Path) -> io::Result<Found> {
+        let mut found = Found::default();
+        for name in self.cgroups.sandboxes() {
+            found.sandboxes.insert(TaskId::new(name), None);
+        }
+        for name in folders(run_dir)? {
+            let folder = run_dir.join(&name);
+            let id = TaskId::new(name);
+            found.sandboxes.insert(id.clone(), sandbox::load(&folder));
+            for name in folders(&sandbox::containers(&folder)).unwrap_or_default() {
+                let folder = sandbox::containers(&folder).join(&name);
+                if let Some(container) = self.adopt(&id, ContainerId::new(name), &folder) {
+                    found.containers.insert(container.id.clone(), container);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Adopts one container; none if it never came as far as to have a shim.
+    fn adopt(&self, sandbox: &TaskId, id: ContainerId, folder: &Path) -> Option<Arc<Container>> {
+        let has_had_shim = folder.join(layout::SOCKET).exists() || folder.join(layout::EXIT).exists();
+        let (container, queue) = Container::new(id, sandbox.clone(), folder.to_owned(), None);
+        if !has_had_shim {
+            return None;
+        }
+        match greeting(folder) {
+            Ok((stream, started_at)) => {
+                container.status.send_modify(|status| status.phase = Phase::Running { started_at });
+                let listener = Listener {
+                    container: Arc::clone(&container),
+                    queue,
+                    child: None,
+                    cgroups: Arc::clone(&self.cgroups),
+                    clock: Arc::clone(&self.clock),
+                    events: Arc::clone(&self.events),
+                };
+                listener.spawn(stream);
+                tracing::info!(container = %container.id, "adopted a running container");
+            }
+            Err(error) => {
+                tracing::info!(container = %container.id, %error, "found a container that has ended");
+                container::note_lost(&container, &self.cgroups, &*self.clock, None);
+                container.status.send_modify(|status| status.has_shim = false);
+            }
+        }
+        Some(container)
+    }
+}
+
+/// Connects to a shim and waits for what it says first.
+fn greeting(folder: &Path) -> io::Result<(tokio::net::UnixStream, base::Timestamp)> {
+    let stream = crate::spawn::connect(folder)?;
+    stream.set_read_timeout(Some(GREETING_WAIT_MAX))?;
+    let line = read_line(&stream)?;
+    let Some(FromShim::Started { at, .. }) = shim_protocol::decode(&line) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the shim does not say that its container runs"));
+    };
+    stream.set_nonblocking(true)?;
+    Ok((tokio::net::UnixStream::from_std(stream)?, at))
+}
+
+/// Reads one line and not a byte more: what follows is for the listener.
+fn read_line(stream: &UnixStream) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    let mut bytes = BufReader::with_capacity(1, stream).take(MESSAGE_BYTES_MAX as u64);
+    bytes.read_until(b'\n', &mut line)?;
+    Ok(line)
+}
+
+/// Lists the folders in a folder; one that does not exist has none.
+pub(crate) fn folders(path: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    Ok(names)
+}

@@ -1,0 +1,288 @@
+//! Cgroups: one for a sandbox with the task's limits, and below it one for each container.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use base::Clock;
+use node::{ContainerLimits, SandboxSpec};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use shim_protocol::CgroupPlace;
+
+use crate::hierarchy::{self, Hierarchy};
+
+/// The processes and threads that a task may have. AWS documents no number; this keeps a fork bomb from the host.
+const PROCESSES_MAX: u32 = 16_384;
+/// The length of the period that a CPU limit is a share of, in microseconds: the kernel's default.
+const CPU_PERIOD_US: u64 = 100_000;
+/// The least quota that the kernel takes, in microseconds.
+const CPU_QUOTA_MIN_US: u64 = 1_000;
+/// What a container without CPU units gets; the kernel's least.
+const CPU_SHARES_MIN: u64 = 2;
+/// The most that the kernel takes.
+const CPU_SHARES_MAX: u64 = 262_144;
+/// CPU units of one processor.
+const CPU_UNITS_PER_PROCESSOR: u64 = 1_024;
+const MIB: u64 = 1024 * 1024;
+/// How often the making of a cgroup is tried while another sandbox's removal takes its parent away.
+const CREATE_ATTEMPTS: u32 = 8;
+/// How long killed processes are waited for.
+const KILL_WAIT_MAX_MS: u64 = 10_000;
+/// How long to wait between two attempts to remove a cgroup whose last process is just leaving.
+const REMOVE_RETRY_MS: i64 = 2;
+/// What a container may do with devices: make any, use the harmless ones and terminals.
+const DEVICES_ALLOWED: [&str; 11] = [
+    "c *:* m",
+    "b *:* m",
+    "c 1:3 rwm",
+    "c 1:5 rwm",
+    "c 1:7 rwm",
+    "c 1:8 rwm",
+    "c 1:9 rwm",
+    "c 5:0 rwm",
+    "c 5:1 rwm",
+    "c 5:2 rwm",
+    "c 136:* rwm",
+];
+
+/// The cgroups of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroups {
+    hierarchies: Vec<Hierarchy>,
+    root: String,
+}
+
+impl Cgroups {
+    /// Finds the host's hierarchies; `root` is the name below which everything is made.
+    pub(crate) fn find(root: &str) -> io::Result<Self> {
+        Ok(Self { hierarchies: hierarchy::find()?, root: root.to_owned() })
+    }
+
+    /// Makes a sandbox's cgroups with the task's limits.
+    pub(crate) fn create_sandbox(&self, spec: &SandboxSpec) -> io::Result<()> {
+        for hierarchy in &self.hierarchies {
+            let path = hierarchy.mount.join(&self.root).join(spec.id.as_str());
+            self.make(hierarchy, &path)?;
+            limit_sandbox(hierarchy, &path, spec)?;
+        }
+        Ok(())
+    }
+
+    fn make(&self, hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+        let mut attempts = 1..=CREATE_ATTEMPTS;
+        loop {
+            attempts.next();
+            match fs::create_dir_all(path).and_then(|()| self.delegate(hierarchy, path)) {
+                // The folder above went away in between, with the last other sandbox.
+                Err(error) if error.kind() == ErrorKind::NotFound && !attempts.is_empty() => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Hands the controllers of version 2 down; those of version 1 are everywhere.
+    fn delegate(&self, hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+        if !hierarchy.is_unified {
+            return Ok(());
+        }
+        for path in [&hierarchy.mount, &hierarchy.mount.join(&self.root), path] {
+            let available = fs::read_to_string(path.join("cgroup.controllers"))?;
+            let wanted = available.split_whitespace().filter(|name| hierarchy.has(name)).map(|name| format!("+{name}"));
+            write(path, "cgroup.subtree_control", &wanted.collect::<Vec<_>>().join(" "))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a container's cgroups with its limits. Returns them, and the file that counts processes killed for want of
+    /// memory.
+    pub(crate) fn create_container(
+        &self,
+        sandbox: &str,
+        container: &str,
+        limits: &ContainerLimits,
+    ) -> io::Result<(Vec<CgroupPlace>, Option<PathBuf>)> {
+        let mut places = Vec::with_capacity(self.hierarchies.len());
+        let mut oom_counter = None;
+        for hierarchy in &self.hierarchies {
+            let directory = hierarchy.mount.join(&self.root).join(sandbox).join(container);
+            match fs::create_dir(&directory) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => limit_container(hierarchy, &directory, limits)?,
+            }
+            if hierarchy.has("memory") {
+                let file = if hierarchy.is_unified { "memory.events" } else { "memory.oom_control" };
+                oom_counter = Some(directory.join(file));
+            }
+            places.push(CgroupPlace { directory, is_unified: hierarchy.is_unified, seen_at: hierarchy.seen_at() });
+        }
+        Ok((places, oom_counter))
+    }
+
+    /// Returns the names of the sandboxes that have cgroups.
+    pub(crate) fn sandboxes(&self) -> Vec<String> {
+        let roots = self.hierarchies.iter().map(|hierarchy| hierarchy.mount.join(&self.root));
+        let mut names = roots.flat_map(|root| folders(&root)).collect::<Vec<_>>();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Kills every process in the container's cgroups, or in all of the sandbox's, and removes them. Waits until the
+    /// processes have ended.
+    pub(crate) fn remove(&self, sandbox: &str, container: Option<&str>, clock: &dyn Clock) -> io::Result<()> {
+        let deadline = clock.now().plus(std::time::Duration::from_millis(KILL_WAIT_MAX_MS));
+        let paths = self.hierarchies.iter().map(|hierarchy| {
+            let path = hierarchy.mount.join(&self.root).join(sandbox);
+            container.map_or_else(|| path.clone(), |container| path.join(container))
+        });
+        for path in paths {
+            while !try_remove(&path)? {
+                if clock.now() >= deadline {
+                    return Err(io::Error::new(ErrorKind::TimedOut, format!("{} is still busy", path.display())));
+                }
+                pause();
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the common parent, if no sandbox is left in it.
+    pub(crate) fn remove_root_if_empty(&self) {
+        for hierarchy in &self.hierarchies {
+            // It is not empty while another sandbox exists, and then shall stay.
+            let _ = fs::remove_dir(hierarchy.mount.join(&self.root));
+        }
+    }
+}
+
+fn limit_sandbox(hierarchy: &Hierarchy, path: &Path, spec: &SandboxSpec) -> io::Result<()> {
+    let quota =
+        spec.cpu_units.map(|units| (u64::from(units) * CPU_PERIOD_US / CPU_UNITS_PER_PROCESSOR).max(CPU_QUOTA_MIN_US));
+    if hierarchy.has("pids") {
+        write(path, "pids.max", &PROCESSES_MAX.to_string())?;
+    }
+    if let Some(quota) = quota.filter(|_| hierarchy.has("cpu")) {
+        if hierarchy.is_unified {
+            write(path, "cpu.max", &format!("{quota} {CPU_PERIOD_US}"))?;
+        } else {
+            write(path, "cpu.cfs_period_us", &CPU_PERIOD_US.to_string())?;
+            write(path, "cpu.cfs_quota_us", &quota.to_string())?;
+        }
+    }
+    limit_memory(hierarchy, path, spec.memory_mib)
+}
+
+fn limit_container(hierarchy: &Hierarchy, path: &Path, limits: &ContainerLimits) -> io::Result<()> {
+    if hierarchy.has("cpu") {
+        let shares = u64::from(limits.cpu_units).clamp(CPU_SHARES_MIN, CPU_SHARES_MAX);
+        if hierarchy.is_unified {
+            write(path, "cpu.weight", &weight(shares).to_string())?;
+        } else {
+            write(path, "cpu.shares", &shares.to_string())?;
+        }
+    }
+    if let Some(reservation) = limits.memory_reservation_mib.filter(|_| hierarchy.has("memory")) {
+        let file = if hierarchy.is_unified { "memory.low" } else { "memory.soft_limit_in_bytes" };
+        write(path, file, &(reservation * MIB).to_string())?;
+    }
+    if hierarchy.has("devices") {
+        write(path, "devices.deny", "a")?;
+        for allowed in DEVICES_ALLOWED {
+            write(path, "devices.allow", allowed)?;
+        }
+    }
+    limit_memory(hierarchy, path, limits.memory_mib)
+}
+
+/// Sets the hard limit. Fargate has no swap, so that it is one for memory and swap together.
+fn limit_memory(hierarchy: &Hierarchy, path: &Path, limit_mib: Option<u64>) -> io::Result<()> {
+    let Some(limit) = limit_mib.filter(|_| hierarchy.has("memory")).map(|mib| (mib * MIB).to_string()) else {
+        return Ok(());
+    };
+    let (memory, swap, swap_limit) = if hierarchy.is_unified {
+        ("memory.max", "memory.swap.max", "0")
+    } else {
+        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", limit.as_str())
+    };
+    write(path, memory, &limit)?;
+    match write(path, swap, swap_limit) {
+        // A kernel without swap accounting has no such file.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => Ok(()),
+        result => result,
+    }
+}
+
+/// Converts shares (2 to 262,144) to a weight (1 to 10,000), linearly, as the other runtimes do.
+fn weight(shares: u64) -> u64 {
+    1 + (shares - CPU_SHARES_MIN) * 9_999 / (CPU_SHARES_MAX - CPU_SHARES_MIN)
+}
+
+fn write(path: &Path, file: &str, text: &str) -> io::Result<()> {
+    let path = path.join(file);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut file| io::Write::write_all(&mut file, text.as_bytes()))
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn folders(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// Kills what is in the cgroup and those below, waits a moment for it to end, and tries to remove them. Returns whether
+/// they are gone.
+fn try_remove(path: &Path) -> io::Result<bool> {
+    let mut are_gone = true;
+    for below in folders(path) {
+        are_gone &= try_remove(&path.join(below))?;
+    }
+    match fs::remove_dir(path) {
+        Ok(()) => Ok(are_gone),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(are_gone),
+        Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => {
+            kill(path);
+            Ok(false)
+        }
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Kills the processes of one cgroup, and waits for each to end.
+fn kill(path: &Path) {
+    let listed = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    let processes = listed
+        .lines()
+        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+        .filter_map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
+        .collect::<Vec<OwnedFd>>();
+    for process in &processes {
+        // It may have ended meanwhile, which is what is wanted.
+        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+    }
+    let bound = Timespec { tv_sec: 1, tv_nsec: 0 };
+    for process in &processes {
+        let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&bound));
+    }
+}
+
+/// Gives a process that has been killed a moment to leave its cgroup, for which the kernel has no event on version 1.
+fn pause() {
+    let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: REMOVE_RETRY_MS * 1_000_000 }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_span_the_weights() {
+        assert_eq!([2, 1_024, 262_144].map(weight), [1, 39, 10_000]);
+    }
+}

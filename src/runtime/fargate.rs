@@ -1,0 +1,362 @@
+//! The runtime itself: which sandboxes and containers there are, and the calls on them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base::{Clock, ContainerId, TaskId};
+use node::{
+    ContainerSpec, ContainerState, EventSink, OutputPage, Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
+};
+use shim_protocol::{Request, ToShim, layout};
+use tokio::net::UnixStream;
+use tokio::process::Child;
+use tokio::sync::RwLock;
+
+use crate::adopt::Adopter;
+use crate::cgroup::Cgroups;
+use crate::container::{Container, Listener, Phase};
+use crate::error::failed;
+use crate::sandbox::{self, SandboxRecord};
+use crate::spawn;
+
+/// How long a shim may take from its start to the execution of its program; longer than its own bound for it.
+const START_WAIT_MAX: Duration = Duration::from_secs(40);
+/// How long a shim may take to end after its container's processes have been killed.
+const SHIM_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Where a runtime works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder for everything that is known of sandboxes. It must survive the server, and belong to it alone.
+    pub run_dir: PathBuf,
+    /// The name of the cgroup, in every hierarchy, below which all others are made; one for each server of the machine.
+    pub cgroup_root: String,
+    /// The program that is executed as a shim, with [`layout::SUBCOMMAND`] and a folder; usually `/proc/self/exe`.
+    pub shim_program: PathBuf,
+}
+
+/// Runs containers, each by a shim of its own.
+pub struct FargateRuntime {
+    config: Config,
+    cgroups: Arc<Cgroups>,
+    clock: Arc<dyn Clock>,
+    events: EventSink,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    sandboxes: HashMap<TaskId, Arc<Sandbox>>,
+    containers: HashMap<ContainerId, Arc<Container>>,
+}
+
+impl Known {
+    fn containers_of(&self, sandbox: &TaskId) -> Vec<Arc<Container>> {
+        self.containers.values().filter(|container| container.sandbox == *sandbox).cloned().collect()
+    }
+}
+
+/// A sandbox. Starting a container in it holds the lock shared, making and removing it holds it alone.
+#[derive(Default)]
+struct Sandbox {
+    record: RwLock<Option<SandboxRecord>>,
+}
+
+impl FargateRuntime {
+    /// Finds what an earlier server has left in the run folder, adopts the containers that run, and is ready.
+    ///
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the run folder cannot be made or read, or the host has no cgroups.
+    pub fn new(config: Config, clock: Arc<dyn Clock>, events: EventSink) -> Result<Arc<Self>, RuntimeError> {
+        let subject = config.run_dir.display().to_string();
+        let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, &subject);
+        let cgroups = Arc::new(Cgroups::find(&config.cgroup_root).map_err(at("find the cgroups"))?);
+        fs::create_dir_all(&config.run_dir).map_err(at("make the run folder"))?;
+        let adopter = Adopter { cgroups: Arc::clone(&cgroups), clock: Arc::clone(&clock), events: Arc::clone(&events) };
+        let found = adopter.find(&config.run_dir).map_err(at("find the sandboxes"))?;
+        let sandboxes =
+            found.sandboxes.into_iter().map(|(id, record)| (id, Arc::new(Sandbox { record: RwLock::new(record) })));
+        let known = Known { sandboxes: sandboxes.collect(), containers: found.containers };
+        Ok(Arc::new(Self { config, cgroups, clock, events, known: Mutex::new(known) }))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, container: &ContainerId) -> Option<Arc<Container>> {
+        self.known().containers.get(container).cloned()
+    }
+
+    fn folder(&self, sandbox: &TaskId) -> PathBuf {
+        self.config.run_dir.join(sandbox.as_str())
+    }
+
+    /// Starts a container that has just been entered. Whatever it leaves after a failure is the caller's to remove.
+    async fn start(
+        &self,
+        container: &Arc<Container>,
+        queue: tokio::sync::mpsc::Receiver<ToShim>,
+        spec: &ContainerSpec,
+        record: SandboxRecord,
+    ) -> Result<(), RuntimeError> {
+        let preparation = Preparation {
+            cgroups: Arc::clone(&self.cgroups),
+            clock: Arc::clone(&self.clock),
+            sandbox_folder: self.folder(&spec.sandbox),
+            folder: container.folder.clone(),
+            program: self.config.shim_program.clone(),
+            record,
+            spec: spec.clone(),
+        };
+        let handle = tokio::runtime::Handle::current();
+        let (child, stream) = blocking(move || {
+            let _within = handle.enter();
+            preparation.run()
+        })
+        .await
+        .and_then(|(child, stream)| Ok((child, UnixStream::from_std(stream)?)))
+        .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &spec.name))?;
+        let listener = Listener {
+            container: Arc::clone(container),
+            queue,
+            child: Some(child),
+            cgroups: Arc::clone(&self.cgroups),
+            clock: Arc::clone(&self.clock),
+            events: Arc::clone(&self.events),
+        };
+        listener.spawn(stream);
+        let started = container.wait_until(|status| status.phase != Phase::Starting);
+        match tokio::time::timeout(START_WAIT_MAX, started).await {
+            Ok(_) => outcome(container, &spec.name),
+            Err(_) => Err(RuntimeError {
+                kind: RuntimeErrorKind::Internal,
+                action: "start the process",
+                subject: spec.name.clone(),
+                message: format!("its shim said nothing for {} seconds", START_WAIT_MAX.as_secs()),
+            }),
+        }
+    }
+
+    /// Takes everything of a container away whose start has failed.
+    async fn discard(&self, container: &Arc<Container>) {
+        let (cgroups, clock, lost) = (Arc::clone(&self.cgroups), Arc::clone(&self.clock), Arc::clone(container));
+        let removed = blocking(move || {
+            cgroups.remove(lost.sandbox.as_str(), Some(lost.id.as_str()), &*clock)?;
+            remove_folder(&lost.folder)
+        })
+        .await;
+        if let Err(error) = removed {
+            tracing::error!(container = %container.id, %error, "cannot remove a container that did not start");
+        }
+        self.known().containers.remove(&container.id);
+    }
+}
+
+impl Drop for FargateRuntime {
+    fn drop(&mut self) {
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        known.containers.values().for_each(|container| container.stop_listening());
+    }
+}
+
+#[async_trait]
+impl Runtime for FargateRuntime {
+    async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<(), RuntimeError> {
+        let sandbox = Arc::clone(self.known().sandboxes.entry(spec.id.clone()).or_default());
+        let mut record = sandbox.record.write().await;
+        if record.is_some() {
+            return Ok(());
+        }
+        let (cgroups, folder, wanted) = (Arc::clone(&self.cgroups), self.folder(&spec.id), spec.clone());
+        let saved = blocking(move || {
+            cgroups.create_sandbox(&wanted)?;
+            sandbox::save(&folder, &wanted)
+        })
+        .await
+        .map_err(failed(RuntimeErrorKind::Create, "make the cgroup and files", &spec.id))?;
+        *record = Some(saved);
+        Ok(())
+    }
+
+    async fn start_container(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let no_sandbox = || RuntimeError {
+            kind: RuntimeErrorKind::Internal,
+            action: "start the process",
+            subject: spec.name.clone(),
+            message: format!("there is no sandbox {}", spec.sandbox),
+        };
+        let sandbox = self.known().sandboxes.get(&spec.sandbox).cloned().ok_or_else(no_sandbox)?;
+        let record = sandbox.record.read().await;
+        let shared = record.clone().ok_or_else(no_sandbox)?;
+        let folder = sandbox::containers(&self.folder(&spec.sandbox)).join(spec.id.as_str());
+        let image = Some(Arc::clone(&spec.root.image));
+        let (container, queue) = Container::new(spec.id.clone(), spec.sandbox.clone(), folder, image);
+        let earlier = match self.known().containers.entry(spec.id.clone()) {
+            Entry::Occupied(entry) => Some(Arc::clone(entry.get())),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(&container));
+                None
+            }
+        };
+        if let Some(earlier) = earlier {
+            earlier.wait_until(|status| status.phase != Phase::Starting).await;
+            return outcome(&earlier, &spec.name);
+        }
+        let result = self.start(&container, queue, spec, shared).await;
+        if let Err(error) = &result {
+            let (kind, message) = (error.kind, error.message.clone());
+            container.status.send_modify(|status| status.phase = Phase::Failed { kind, message });
+            self.discard(&container).await;
+        }
+        result
+    }
+
+    async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
+        if let Some(container) = self.find(container) {
+            container.ask(ToShim::Signal { number: signal.0 }).await;
+        }
+        Ok(())
+    }
+
+    async fn container(&self, container: &ContainerId) -> Option<ContainerState> {
+        self.find(container)?.state()
+    }
+
+    async fn read_output(
+        &self,
+        container: &ContainerId,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<OutputPage, RuntimeError> {
+        let nothing = OutputPage { lines: Vec::new(), next: from };
+        let Some(found) = self.find(container) else { return Ok(nothing) };
+        let end = found.status.borrow().output_end;
+        if from >= end {
+            return Ok(nothing);
+        }
+        blocking(move || crate::output::read(&found.output(), from, end, bytes_max)).await.map_err(failed(
+            RuntimeErrorKind::Internal,
+            "read the output",
+            container,
+        ))
+    }
+
+    async fn release_output(&self, container: &ContainerId, up_to: u64) -> Result<(), RuntimeError> {
+        let Some(found) = self.find(container) else { return Ok(()) };
+        let up_to = up_to.min(found.status.borrow().output_end);
+        found.ask(ToShim::Release { up_to }).await;
+        blocking(move || crate::output::release(&found.output(), up_to)).await.map_err(failed(
+            RuntimeErrorKind::Internal,
+            "release the output",
+            container,
+        ))
+    }
+
+    async fn remove_sandbox(&self, sandbox: &TaskId) -> Result<(), RuntimeError> {
+        let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, sandbox);
+        let Some(entry) = self.known().sandboxes.get(sandbox).cloned() else { return Ok(()) };
+        let mut record = entry.record.write().await;
+        let (cgroups, clock, id) = (Arc::clone(&self.cgroups), Arc::clone(&self.clock), sandbox.clone());
+        blocking(move || cgroups.remove(id.as_str(), None, &*clock)).await.map_err(at("end the processes"))?;
+        let containers = self.known().containers_of(sandbox);
+        for container in &containers {
+            let gone = container.wait_until(|status| !status.has_shim);
+            tokio::time::timeout(SHIM_WAIT_MAX, gone)
+                .await
+                .map_err(|_| at("end the shims")(io::Error::from(io::ErrorKind::TimedOut)))?;
+        }
+        let folder = self.folder(sandbox);
+        blocking(move || remove_folder(&folder)).await.map_err(at("remove the files"))?;
+        *record = None;
+        let mut known = self.known();
+        known.containers.retain(|_, container| container.sandbox != *sandbox);
+        known.sandboxes.remove(sandbox);
+        if known.sandboxes.is_empty() {
+            self.cgroups.remove_root_if_empty();
+        }
+        Ok(())
+    }
+
+    async fn sandboxes(&self) -> Result<Vec<TaskId>, RuntimeError> {
+        let mut names = self.known().sandboxes.keys().cloned().collect::<Vec<_>>();
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// Returns what the start of a container came to.
+fn outcome(container: &Container, name: &str) -> Result<(), RuntimeError> {
+    match container.status.borrow().phase.clone() {
+        Phase::Starting | Phase::Running { .. } | Phase::Exited { .. } => Ok(()),
+        Phase::Failed { kind, message } => {
+            let action = match kind {
+                RuntimeErrorKind::Create => "make the container",
+                RuntimeErrorKind::Start | RuntimeErrorKind::Internal => "start the process",
+            };
+            Err(RuntimeError { kind, action, subject: name.to_owned(), message })
+        }
+    }
+}
+
+/// What has to be there before a shim can start.
+struct Preparation {
+    cgroups: Arc<Cgroups>,
+    clock: Arc<dyn Clock>,
+    sandbox_folder: PathBuf,
+    folder: PathBuf,
+    program: PathBuf,
+    record: SandboxRecord,
+    spec: ContainerSpec,
+}
+
+impl Preparation {
+    fn run(self) -> io::Result<(Child, std::os::unix::net::UnixStream)> {
+        let Self { cgroups, clock, sandbox_folder, folder, program, record, spec } = self;
+        if folder.exists() {
+            // An earlier server died between making this and starting the shim.
+            cgroups.remove(spec.sandbox.as_str(), Some(spec.id.as_str()), &*clock)?;
+            remove_folder(&folder)?;
+        }
+        for name in [layout::UPPER, layout::WORK, layout::ROOT] {
+            fs::create_dir_all(folder.join(name))?;
+        }
+        let (cgroups, oom_counter) = cgroups.create_container(spec.sandbox.as_str(), spec.id.as_str(), &spec.limits)?;
+        let request = Request {
+            id: spec.id.to_string(),
+            args: spec.args,
+            env: spec.env,
+            working_dir: spec.working_dir,
+            user: spec.user,
+            hostname: record.hostname,
+            layers: spec.root.image.layers.clone(),
+            is_read_only: spec.root.is_read_only,
+            network_namespace: record.network_namespace,
+            files: sandbox::files(&sandbox_folder),
+            cgroups,
+            oom_counter,
+        };
+        fs::write(folder.join(layout::REQUEST), serde_json::to_vec(&request)?)?;
+        spawn::spawn(&program, &folder)
+    }
+}
+
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

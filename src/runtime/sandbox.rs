@@ -1,0 +1,84 @@
+//! A sandbox's folder: what its containers share as files, and what must be known of it after a restart.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use node::SandboxSpec;
+use serde::{Deserialize, Serialize};
+use shim_protocol::FileMount;
+
+const RECORD: &str = "sandbox.json";
+const CONTAINERS: &str = "containers";
+/// The files that every container of a sandbox sees in place of its image's.
+const HOSTS: (&str, &str) = ("hosts", "/etc/hosts");
+const HOSTNAME: (&str, &str) = ("hostname", "/etc/hostname");
+const RESOLV_CONF: (&str, &str) = ("resolv.conf", "/etc/resolv.conf");
+
+/// What a container must know of its sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SandboxRecord {
+    /// The host name inside.
+    pub(crate) hostname: String,
+    /// The network namespace to join.
+    pub(crate) network_namespace: Option<PathBuf>,
+}
+
+/// Writes the folder of a sandbox; its record comes last.
+pub(crate) fn save(folder: &Path, spec: &SandboxSpec) -> io::Result<SandboxRecord> {
+    fs::create_dir_all(folder.join(CONTAINERS))?;
+    fs::write(folder.join(HOSTS.0), lines(&spec.hosts))?;
+    fs::write(folder.join(HOSTNAME.0), format!("{}\n", spec.hostname))?;
+    fs::write(folder.join(RESOLV_CONF.0), lines(&spec.resolv_conf))?;
+    let record = SandboxRecord { hostname: spec.hostname.clone(), network_namespace: spec.network_namespace.clone() };
+    let unfinished = folder.join("sandbox.json.new");
+    fs::write(&unfinished, serde_json::to_vec(&record)?)?;
+    fs::rename(unfinished, folder.join(RECORD))?;
+    Ok(record)
+}
+
+/// Reads the record of a sandbox; none if its making was never finished.
+pub(crate) fn load(folder: &Path) -> Option<SandboxRecord> {
+    serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()
+}
+
+/// Returns where the folders of a sandbox's containers are.
+pub(crate) fn containers(folder: &Path) -> PathBuf {
+    folder.join(CONTAINERS)
+}
+
+/// Returns the files to bind into a container.
+pub(crate) fn files(folder: &Path) -> Vec<FileMount> {
+    [HOSTS, HOSTNAME, RESOLV_CONF]
+        .map(|(name, seen_at)| FileMount { source: folder.join(name), destination: PathBuf::from(seen_at) })
+        .to_vec()
+}
+
+fn lines(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base::TaskId;
+
+    use super::*;
+
+    #[test]
+    fn a_sandbox_is_known_after_a_restart_and_not_before_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(load(folder.path()), None);
+        let spec = SandboxSpec {
+            id: TaskId::new("t"),
+            cpu_units: None,
+            memory_mib: None,
+            network_namespace: Some(PathBuf::from("/run/netns/t")),
+            hostname: "box".to_owned(),
+            hosts: vec!["127.0.0.1 localhost".to_owned()],
+            resolv_conf: Vec::new(),
+        };
+        let saved = save(folder.path(), &spec).unwrap();
+        assert_eq!(load(folder.path()), Some(saved));
+        assert_eq!(fs::read_to_string(&files(folder.path())[0].source).unwrap(), "127.0.0.1 localhost\n");
+    }
+}

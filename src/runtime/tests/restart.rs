@@ -1,0 +1,87 @@
+//! What survives the server, and what the loss of a shim means.
+
+use std::time::Duration;
+
+use node::{Runtime, Signal};
+
+use crate::bed::{Bed, processes_that_mention};
+
+crate::tests![
+    a_running_container_is_adopted_by_the_next_server,
+    an_exit_during_the_servers_absence_is_known_afterwards,
+    a_sandbox_of_an_earlier_server_takes_new_containers,
+    a_killed_shim_takes_its_container_with_it,
+    a_shim_killed_during_the_servers_absence_is_found_dead,
+];
+
+async fn a_running_container_is_adopted_by_the_next_server() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let spec = bed.script(&sandbox.id, "trap 'echo bye; exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+    bed.runtime.start_container(&spec).await.unwrap();
+    bed.wait_for_line(&spec.id, "ready").await;
+    let before = bed.runtime.container(&spec.id).await.unwrap();
+    bed.restart();
+    assert_eq!(bed.runtime.sandboxes().await.unwrap(), std::slice::from_ref(&sandbox.id));
+    assert_eq!(bed.runtime.container(&spec.id).await.unwrap().started_at, before.started_at);
+    bed.runtime.start_container(&spec).await.unwrap();
+    bed.runtime.signal_container(&spec.id, Signal::TERM).await.unwrap();
+    assert_eq!(bed.exit(&spec.id).await.code, 9);
+    assert_eq!(bed.texts(&spec.id).await, ["ready", "bye"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn an_exit_during_the_servers_absence_is_known_afterwards() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let spec = bed.script(&sandbox.id, "echo done; exit 4");
+    bed.runtime.start_container(&spec).await.unwrap();
+    let known = bed.exit(&spec.id).await;
+    bed.restart();
+    assert_eq!(bed.exit(&spec.id).await, known);
+    assert_eq!(bed.texts(&spec.id).await, ["done"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_sandbox_of_an_earlier_server_takes_new_containers() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    bed.restart();
+    bed.runtime.create_sandbox(&sandbox).await.unwrap();
+    let spec = bed.container(&sandbox.id, &["hostname"]);
+    bed.runtime.start_container(&spec).await.unwrap();
+    bed.exit(&spec.id).await;
+    assert_eq!(bed.texts(&spec.id).await, ["ip-172-31-0-7"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_killed_shim_takes_its_container_with_it() {
+    let bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let spec = bed.script(&sandbox.id, "echo ready; sleep 600");
+    bed.runtime.start_container(&spec).await.unwrap();
+    bed.wait_for_line(&spec.id, "ready").await;
+    kill_shim(spec.id.as_str());
+    assert_eq!(bed.exit(&spec.id).await.code, 137);
+    assert_eq!(bed.texts(&spec.id).await, ["ready"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_shim_killed_during_the_servers_absence_is_found_dead() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let spec = bed.container(&sandbox.id, &["sleep", "600"]);
+    bed.runtime.start_container(&spec).await.unwrap();
+    kill_shim(spec.id.as_str());
+    bed.restart();
+    let found = tokio::time::timeout(Duration::from_secs(10), bed.exit(&spec.id)).await.unwrap();
+    assert_eq!(found.code, 137);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+fn kill_shim(container: &str) {
+    let shims = processes_that_mention(container);
+    assert_eq!(shims.len(), 1, "{shims:?}");
+    let pid = rustix::process::Pid::from_raw(shims[0].0).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}

@@ -1,0 +1,24 @@
+//! The names of the files in a container's folder.
+
+/// The first argument that makes the binary a shim; the second one is the container's folder.
+pub const SUBCOMMAND: &str = "shim";
+/// What the shim is to run; written by the runtime before the shim starts.
+pub const REQUEST: &str = "request.json";
+/// What the container has written, in frames.
+pub const OUTPUT: &str = "output";
+/// How the container ended; appears whole or not at all.
+pub const EXIT: &str = "exit.json";
+/// Where the exit status is written before it gets its name.
+pub const EXIT_UNFINISHED: &str = "exit.json.new";
+/// The shim's socket.
+pub const SOCKET: &str = "shim.sock";
+/// What the shim has to say to whoever debugs it.
+pub const LOG: &str = "shim.log";
+/// The writable layer.
+pub const UPPER: &str = "upper";
+/// The folder that overlayfs needs beside the writable layer.
+pub const WORK: &str = "work";
+/// Where the root file system is mounted, in the helper's own mount namespace.
+pub const ROOT: &str = "root";
+/// libcontainer's own state.
+pub const STATE: &str = "state";

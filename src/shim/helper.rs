@@ -1,0 +1,170 @@
+//! The helper: a process in the container's cgroup that makes the container and ends.
+
+use std::ffi::CStr;
+use std::fs;
+use std::net::UdpSocket;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::process::{Resource, Rlimit};
+use shim_protocol::{Request, layout};
+
+use crate::error::ShimError;
+use crate::execute::ReportingExecutor;
+use crate::oci::{self, View};
+use crate::root::Root;
+use crate::user;
+
+/// Fargate's limit of open files, soft and hard.
+const OPEN_FILES: u64 = 65_535;
+/// Where hosts have their cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// The container's /sys/fs/cgroup as far as it is no cgroup itself.
+const CGROUP_FOLDER: &str = "cgroup";
+/// Where the helper puts the container's cgroups for libcontainer to bind.
+const CGROUP_SOURCES: &str = "cgroup-sources";
+
+/// The ends of the pipes that go into the container.
+pub(crate) struct Ends {
+    pub(crate) stdin: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    /// Takes the reason why the program could not be executed.
+    pub(crate) execution: OwnedFd,
+}
+
+/// Makes the container and lets it execute its program. Returns its main process as the host numbers it.
+///
+/// Runs in a forked process that ends afterwards, because nothing here is undone.
+pub(crate) fn run(request: &Request, folder: &Path, ends: Ends) -> Result<i32, ShimError> {
+    join_cgroups(request)?;
+    reset_process()?;
+    enter_namespaces(request)?;
+    let root = Root::mount(&request.layers, folder)?;
+    let user =
+        user::resolve(&request.user, &root.read_account_file("etc/passwd")?, &root.read_account_file("etc/group")?)?;
+    root.create_directories(&crate::root::absolute(&request.working_dir))?;
+    let view = View { binds: take_cgroups_away(request, folder)? };
+    oci::save(request, &user, &view, folder)?;
+    drop(root);
+
+    let executor = ReportingExecutor { report: ends.execution.as_raw_fd() };
+    let mut container = ContainerBuilder::new(request.id.clone(), SyscallType::Linux)
+        .with_executor(executor)
+        .with_root_path(folder.join(layout::STATE))?
+        .with_stdin(ends.stdin)
+        .with_stdout(ends.stdout)
+        .with_stderr(ends.stderr)
+        .as_init(folder)
+        .with_systemd(false)
+        // The shim, not this helper, is to be the parent of the container's main process.
+        .as_sibling(true)
+        .build()?;
+    container.start()?;
+    container.pid().map(|pid| pid.as_raw()).ok_or_else(|| ShimError::create("the container has no process"))
+}
+
+/// Moves this process into the cgroups of version 1.
+///
+/// A process that writes `0` to `tasks` moves its own one thread, for which the kernel takes no lock on all forks of the
+/// machine: 0.15 ms for six hierarchies, where writing a process id to `cgroup.procs` waits 7 ms for a grace period.
+fn join_cgroups(request: &Request) -> Result<(), ShimError> {
+    for place in request.cgroups.iter().filter(|place| !place.is_unified) {
+        let path = place.directory.join("tasks");
+        fs::write(&path, "0").map_err(ShimError::path("enter the cgroup by", &path))?;
+    }
+    Ok(())
+}
+
+/// Undoes what Rust's start-up and the server's environment have left on this process and the container would inherit.
+fn reset_process() -> Result<(), ShimError> {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }
+        .map_err(ShimError::call("reset the handling of SIGPIPE"))?;
+    nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+        .map_err(ShimError::call("unblock all signals"))?;
+    rustix::process::umask(rustix::fs::Mode::from(0o022));
+    limit_open_files()
+}
+
+/// Sets the limit of open files, as high as this host allows: not every root may raise its hard limit.
+fn limit_open_files() -> Result<(), ShimError> {
+    let wanted = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
+    if rustix::process::setrlimit(Resource::Nofile, wanted).is_ok() {
+        return Ok(());
+    }
+    let allowed = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
+    let _ = std::io::Write::write_fmt(
+        &mut std::io::stderr(),
+        format_args!("the host allows {allowed} open files, of the {OPEN_FILES} that Fargate gives\n"),
+    );
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: Some(allowed) })
+        .map_err(ShimError::call("limit the number of open files"))
+}
+
+/// Enters a mount namespace whose mounts the host never sees, and, without a network to join, one with nothing but
+/// loopback.
+fn enter_namespaces(request: &Request) -> Result<(), ShimError> {
+    let mut flags = CloneFlags::CLONE_NEWNS;
+    if request.network_namespace.is_none() {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
+    nix::sched::unshare(flags).map_err(ShimError::call("make the namespaces"))?;
+    if request.network_namespace.is_none() {
+        raise_loopback()?;
+    }
+    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", slave).map_err(ShimError::call("separate the mounts from the host's"))
+}
+
+fn raise_loopback() -> Result<(), ShimError> {
+    let socket = UdpSocket::bind("0.0.0.0:0").map_err(ShimError::call("open a socket"))?;
+    // SAFETY: an all-zero `ifreq` is a valid one, without name or flags.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(*b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).expect("IFF_UP is 1");
+    // SAFETY: the kernel reads the `ifreq`, which lives until the call returns.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    nix::errno::Errno::result(result).map(|_| ()).map_err(ShimError::call("raise the loopback interface"))
+}
+
+/// Keeps the container's cgroups aside for it to see, and then takes all cgroups out of this mount namespace.
+///
+/// libcontainer moves its processes into cgroups by the slow way, and this process is where they must be already. Where
+/// it finds no hierarchy it moves nothing.
+fn take_cgroups_away(request: &Request, folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, ShimError> {
+    let mut binds = Vec::new();
+    let seen = request.cgroups.iter().filter_map(|place| Some((place, place.seen_at.as_ref()?)));
+    let ours = folder.join(CGROUP_FOLDER);
+    for (number, (place, seen_at)) in seen.enumerate() {
+        let source = folder.join(CGROUP_SOURCES).join(number.to_string());
+        fs::create_dir_all(&source).map_err(ShimError::path("make", &source))?;
+        rustix::mount::mount_bind(&place.directory, &source)
+            .map_err(ShimError::path("keep the cgroup", &place.directory))?;
+        if let Ok(below) = seen_at.strip_prefix(CGROUPS)
+            && !below.as_os_str().is_empty()
+        {
+            let mount_point = ours.join(below);
+            fs::create_dir_all(&mount_point).map_err(ShimError::path("make", &mount_point))?;
+            if number == 0 {
+                binds.push((ours.clone(), PathBuf::from(CGROUPS)));
+            }
+        }
+        binds.push((source, seen_at.clone()));
+    }
+    match rustix::mount::unmount(CGROUPS, UnmountFlags::DETACH) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(ShimError::path("take away", Path::new(CGROUPS))(error)),
+    }
+    let read_only = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("tmpfs", CGROUPS, "tmpfs", read_only, None::<&CStr>)
+        .map_err(ShimError::path("cover", Path::new(CGROUPS)))?;
+    Ok(binds)
+}

@@ -1,0 +1,159 @@
+//! The root file system: layers under a writable layer, in the helper's own mount namespace, and what is looked up in it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, mount};
+use shim_protocol::layout;
+
+use crate::error::ShimError;
+
+/// The most that is read of a passwd or group file.
+const ACCOUNT_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A mounted root file system. Paths in it are resolved as its own processes will: a symbolic link cannot lead out.
+pub(crate) struct Root {
+    directory: OwnedFd,
+}
+
+impl Root {
+    /// Mounts the layers and the container's writable layer at `<folder>/root`.
+    pub(crate) fn mount(layers: &[PathBuf], folder: &Path) -> Result<Self, ShimError> {
+        let layers = layers.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
+        let upper = open_directory(&folder.join(layout::UPPER))?;
+        let work = open_directory(&folder.join(layout::WORK))?;
+        let target = folder.join(layout::ROOT);
+        let options = overlay_options(&layers, &upper, &work);
+        mount("overlay", &target, "overlay", MountFlags::empty(), Some(options.as_c_str()))
+            .map_err(ShimError::path("mount the layers at", &target))?;
+        Ok(Self { directory: open_directory(&target)? })
+    }
+
+    /// Reads a file of the image; an image without it has an empty one.
+    pub(crate) fn read_account_file(&self, path: &str) -> Result<String, ShimError> {
+        let file = match self.open(Path::new(path), OFlags::RDONLY) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(String::new()),
+            Err(error) => return Err(ShimError::path("open the image's", Path::new(path))(error)),
+        };
+        let mut bytes = Vec::new();
+        match File::from(file).take(ACCOUNT_FILE_BYTES_MAX).read_to_end(&mut bytes) {
+            Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(String::new()),
+            Err(error) => Err(ShimError::path("read the image's", Path::new(path))(error)),
+        }
+    }
+
+    /// Makes a folder and those above it, where they are missing.
+    pub(crate) fn create_directories(&self, path: &Path) -> Result<(), ShimError> {
+        let at = ShimError::path::<Errno>;
+        let mut done = PathBuf::new();
+        for name in normal_components(path) {
+            let next = done.join(name);
+            match self.open(&next, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(_) => {}
+                Err(Errno::NOENT) => {
+                    let parent = self.open(&done, OFlags::PATH | OFlags::DIRECTORY).map_err(at("open", &done))?;
+                    rustix::fs::mkdirat(&parent, name, Mode::from(0o755))
+                        .map_err(at("make the working directory", path))?;
+                }
+                Err(error) => return Err(at("open the working directory", path)(error)),
+            }
+            done = next;
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        // Without NONBLOCK an image could hold the start up with a named pipe.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+    }
+}
+
+/// Makes a path absolute and takes `.` and `..` out of it.
+pub(crate) fn absolute(path: &str) -> PathBuf {
+    Path::new("/").join(normal_components(Path::new(path)).into_iter().collect::<PathBuf>())
+}
+
+fn normal_components(path: &Path) -> Vec<&OsStr> {
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => names.push(name),
+            Component::ParentDir => {
+                names.pop();
+            }
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    names
+}
+
+fn open_directory(path: &Path) -> Result<OwnedFd, ShimError> {
+    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(ShimError::path("open the folder", path))
+}
+
+/// Names the folders by their descriptors: option strings are limited to a page, and no path has to be escaped.
+fn overlay_options(layers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd) -> std::ffi::CString {
+    let name = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let lower = layers.iter().map(name).collect::<Vec<_>>().join(":");
+    // `volatile`: nobody needs the writable layer after a power cut, and without it unmounting syncs the whole disk.
+    let options = format!("lowerdir={lower},upperdir={},workdir={},volatile", name(upper), name(work));
+    std::ffi::CString::new(options).expect("numbers have no zero byte")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root_of(directory: &Path) -> Root {
+        Root { directory: open_directory(directory).unwrap() }
+    }
+
+    #[test]
+    fn working_directories_become_absolute_and_plain() {
+        for (given, expected) in
+            [("", "/"), ("/", "/"), ("srv", "/srv"), ("/a/./b/../c", "/a/c"), ("/../../etc", "/etc")]
+        {
+            assert_eq!(absolute(given), Path::new(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_does_not_lead_out_of_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("secret");
+        std::fs::write(&outside, "root:x:0:0:outside:/:/bin/sh").unwrap();
+        let image = folder.path().join("image");
+        std::fs::create_dir_all(image.join("etc")).unwrap();
+        std::os::unix::fs::symlink(&outside, image.join("etc/passwd")).unwrap();
+        assert_eq!(root_of(&image).read_account_file("etc/passwd").unwrap(), "");
+    }
+
+    #[test]
+    fn missing_folders_are_made_inside_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        std::fs::create_dir_all(image.join("real")).unwrap();
+        std::os::unix::fs::symlink("/real", image.join("link")).unwrap();
+        let root = root_of(&image);
+        root.create_directories(Path::new("/link/a/b")).unwrap();
+        root.create_directories(Path::new("/link/a/b")).unwrap();
+        assert!(image.join("real/a/b").is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_the_working_directory_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("srv"), "").unwrap();
+        assert!(root_of(folder.path()).create_directories(Path::new("/srv/app")).is_err());
+    }
+}
