@@ -1,8 +1,6 @@
 //! What the generated tables say about a shape: its names in each protocol and its constraints.
 
-use std::sync::OnceLock;
-
-use regex_lite::Regex;
+use crate::Pattern;
 
 /// A structure of a model: its members in the model's order.
 #[derive(Debug)]
@@ -199,62 +197,9 @@ impl Shape {
     }
 }
 
-/// A pattern of a model, compiled when it is first needed.
-#[derive(Debug)]
-pub struct Pattern {
-    /// The pattern as the model has it; violations quote it.
-    pub text: &'static str,
-    compiled: OnceLock<Option<Regex>>,
-}
-
-impl Pattern {
-    /// Makes a pattern.
-    pub const fn new(text: &'static str) -> Self {
-        Self { text, compiled: OnceLock::new() }
-    }
-
-    /// Tells whether the whole of `value` matches. A pattern beyond our regular expressions matches everything.
-    pub fn matches(&self, value: &str) -> bool {
-        let compiled = self.compiled.get_or_init(|| Regex::new(&format!("^(?:{})$", portable(self.text))).ok());
-        compiled.as_ref().is_none_or(|regex| regex.is_match(value))
-    }
-
-    /// Tells whether the pattern can be checked at all.
-    pub fn is_supported(&self) -> bool {
-        self.matches("");
-        self.compiled.get().is_some_and(Option::is_some)
-    }
-}
-
-/// Replaces the Unicode classes that models use, which the small regex engine lacks. Outside of ASCII every character
-/// counts as a letter: a local emulator need not tell an emoji from a letter.
-fn portable(pattern: &str) -> String {
-    pattern
-        .replace(r"\p{L}", r"A-Za-z\x{80}-\x{10ffff}")
-        .replace(r"\p{Z}", " ")
-        .replace(r"\p{N}", "0-9")
-        .replace(r"\p{M}", "")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pattern_matches_the_whole_value() {
-        static NAME: Pattern = Pattern::new("[a-z]+");
-        assert!(NAME.matches("abc"));
-        assert!(!NAME.matches("abc1"));
-        assert!(!NAME.matches(""));
-    }
-
-    #[test]
-    fn unicode_classes_are_understood() {
-        static TAG: Pattern = Pattern::new(r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)");
-        assert!(TAG.is_supported());
-        assert!(TAG.matches("Größe 1/2@x"));
-        assert!(!TAG.matches("a*b"));
-    }
 
     #[test]
     fn a_member_out_of_order_is_found() {

@@ -39,7 +39,7 @@ const CONFINED: &[(&str, &[&str])] = &[
 ];
 
 /// File and folder names that say nothing.
-const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "helper", "manager", "misc"];
+const EMPTY_NAMES: &[&str] = &["utils", "util", "common", "helpers", "manager", "misc"];
 
 /// Places that the project never names, in two halves so that this file does not name them either.
 const FORBIDDEN_PLACES: &[(&str, &str)] = &[

@@ -1,5 +1,7 @@
 //! What is written as JSON is read back equal: for every request and response, filled with values of chance.
 
+#![allow(clippy::unwrap_used, reason = "tests may panic, their helpers too")]
+
 use std::borrow::Cow;
 
 use aws_smithy_types::{Blob, DateTime, Document};

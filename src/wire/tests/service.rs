@@ -1,5 +1,7 @@
 //! A service from request to response, in every protocol that is written.
 
+#![allow(clippy::unwrap_used, reason = "tests may panic, their helpers too")]
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
