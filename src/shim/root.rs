@@ -36,7 +36,8 @@ impl Root {
 
     /// Reads a file of the image; an image without it has an empty one.
     pub(crate) fn read_account_file(&self, path: &str) -> Result<String, ShimError> {
-        let file = match self.open(Path::new(path), OFlags::RDONLY) {
+        // Without NONBLOCK an image could hold the start up with a named pipe.
+        let file = match self.open(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(String::new()),
             Err(error) => return Err(ShimError::path("open the image's", Path::new(path))(error)),
@@ -71,9 +72,7 @@ impl Root {
 
     fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        // Without NONBLOCK an image could hold the start up with a named pipe.
-        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)
+        rustix::fs::openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
     }
 }
 

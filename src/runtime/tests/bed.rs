@@ -55,15 +55,32 @@ impl Bed {
 
     /// Replaces the runtime by a new one, as a restart of the server does.
     pub(crate) fn restart(&mut self) {
-        self.forget();
+        self.stop();
+        self.start();
+    }
+
+    pub(crate) fn start(&mut self) {
         self.runtime = open(&self.config, &self.events);
     }
 
-    /// Drops the runtime's listeners and puts one in its place that knows nothing of this bed.
-    fn forget(&mut self) {
+    /// Drops the runtime and its listeners, and puts one in its place that knows nothing of this bed.
+    pub(crate) fn stop(&mut self) {
         let elsewhere = Config { run_dir: self.folder.path().join("elsewhere"), ..self.config.clone() };
         let elsewhere = Config { cgroup_root: format!("{}-elsewhere", elsewhere.cgroup_root), ..elsewhere };
         self.runtime = open(&elsewhere, &self.events);
+    }
+
+    /// Takes away what a failed test has left, as far as that goes.
+    fn clear(&self) {
+        let runtime = Arc::clone(&self.runtime);
+        let clearing = std::thread::spawn(|| {
+            run(async move {
+                for sandbox in runtime.sandboxes().await.into_iter().flatten() {
+                    let _ = runtime.remove_sandbox(&sandbox).await;
+                }
+            });
+        });
+        let _ = clearing.join();
     }
 
     pub(crate) async fn sandbox(&self) -> SandboxSpec {
@@ -190,7 +207,7 @@ impl Drop for Bed {
     /// Asserts that nothing is left: no process, cgroup, mount or folder.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            return;
+            return self.clear();
         }
         let name = &self.config.cgroup_root;
         let left = processes_that_mention(name);

@@ -72,8 +72,9 @@ async fn a_shim_killed_during_the_servers_absence_is_found_dead() {
     let sandbox = bed.sandbox().await;
     let spec = bed.container(&sandbox.id, &["sleep", "600"]);
     bed.runtime.start_container(&spec).await.unwrap();
+    bed.stop();
     kill_shim(spec.id.as_str());
-    bed.restart();
+    bed.start();
     let found = tokio::time::timeout(Duration::from_secs(10), bed.exit(&spec.id)).await.unwrap();
     assert_eq!(found.code, 137);
     bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
