@@ -109,6 +109,7 @@ mod tests {
             ephemeral_storage_gib: 20,
             overrides: Overrides::default(),
             network: None,
+            client_token: None,
             is_exec_enabled: false,
             tags: Vec::new(),
             created_at: at,

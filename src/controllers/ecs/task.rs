@@ -312,6 +312,9 @@ impl OneTask<'_> {
 
     fn forget(&self, task: &Task) {
         self.forget_output(task);
+        if let Some(token) = &task.client_token {
+            self.world.state.ecs.run_tokens.remove(self.scope, token);
+        }
         self.world.state.ecs.tasks.remove(self.scope, &self.key);
     }
 

@@ -56,6 +56,8 @@ pub struct Task {
     pub overrides: Overrides,
     /// Its place in a VPC; none unless the network mode is awsvpc.
     pub network: Option<TaskNetwork>,
+    /// The client token of the RunTask that made it; remembered as long as the task is.
+    pub client_token: Option<String>,
     /// Whether ECS Exec was asked for.
     pub is_exec_enabled: bool,
     /// Its tags.

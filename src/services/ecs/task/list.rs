@@ -1,0 +1,47 @@
+//! ListTasks.
+
+use api::ecs as api;
+use base::{Page, TaskId};
+use state::Cx;
+use state::ecs::{Launch, Task, TaskKey};
+
+use crate::{Error, Result, cluster, invalid, page};
+
+const LISTING: &str = "ListTasks";
+
+/// Lists the ARNs of a cluster's tasks: those that are to run, unless stopped ones are asked for.
+pub(crate) async fn list_tasks(cx: &Cx, input: api::ListTasksRequest) -> Result<api::ListTasksResponse> {
+    let cluster = cluster::find(cx, input.cluster.as_deref())?;
+    let request = page::request(LISTING, input.max_results, input.next_token.as_deref())?;
+    check_filters(&input)?;
+    let wants = |task: &Task| {
+        let status = input.desired_status.as_ref().map_or("RUNNING", |status| status.as_str());
+        let on_fargate = matches!(task.launch, Launch::Fargate { .. });
+        task.desired_status() == status
+            && input.family.as_deref().is_none_or(|family| task.definition.family.as_str() == family)
+            && input.started_by.as_deref().is_none_or(|by| task.started_by.as_deref() == Some(by))
+            && input.launch_type.as_ref().is_none_or(|launch| (*launch == api::LaunchType::Fargate) == on_fargate)
+    };
+    let after = request.after.as_deref().unwrap_or_default();
+    let after = TaskKey { cluster: cluster.name.clone(), id: TaskId::new(after) };
+    let tasks = cx.state.ecs.tasks.walk(cx.scope(), Some(after)).map(|(_, task)| task);
+    let tasks = tasks.take_while(|task| task.key.cluster == cluster.name).filter(|task| wants(task));
+    let page = Page::cut(LISTING, request.size, tasks, |task| task.key.id.to_string());
+    let arns = page.items.iter().map(|task| task.arn.to_string()).collect();
+    Ok(api::ListTasksResponse { task_arns: Some(arns), next_token: page.next })
+}
+
+fn check_filters(input: &api::ListTasksRequest) -> Result<()> {
+    if input.service_name.is_some() {
+        return Err(Error::ServiceNotFound("Service not found.".to_owned()));
+    }
+    let has_others = input.family.is_some() || input.launch_type.is_some() || input.container_instance.is_some();
+    if input.started_by.is_some() && (has_others || input.desired_status.is_some()) {
+        // The rule is ListTasks' documentation; text unverified.
+        return Err(invalid("startedBy cannot be combined with other filters."));
+    }
+    if input.container_instance.is_some() {
+        return Err(invalid("The referenced container instance was not found."));
+    }
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! What RunTask changes of a definition.
+
+use api::ecs as api;
+use state::ecs::{ContainerOverride, Overrides, TaskDefinition};
+
+use crate::task_definition::{parse_cpu, parse_memory};
+use crate::{Result, document, invalid};
+
+/// The longest overrides, as JSON.
+const OVERRIDES_CHARS_MAX: usize = 8192;
+
+/// Overrides, and the task's size with them applied.
+pub(super) struct Overridden {
+    pub(super) overrides: Overrides,
+    pub(super) cpu_units: Option<u32>,
+    pub(super) memory_mib: Option<u32>,
+    pub(super) ephemeral_storage_gib: u32,
+}
+
+/// The ephemeral storage of a task that asks for none, in GiB.
+const EPHEMERAL_STORAGE_DEFAULT_GIB: u32 = 20;
+
+/// Checks overrides against the definition, and completes them: one entry a container, in the definition's order.
+pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride>) -> Result<Overridden> {
+    let mut input = input.unwrap_or_default();
+    if document::write(&input).as_str().len() > OVERRIDES_CHARS_MAX {
+        return Err(invalid(format!("Container Overrides length must be at most {OVERRIDES_CHARS_MAX}")));
+    }
+    let given = input.container_overrides.take().unwrap_or_default();
+    for entry in &given {
+        let name = entry.name.as_deref().unwrap_or_default();
+        if !definition.containers.iter().any(|container| container.name == name) {
+            return Err(invalid(format!(
+                "Override for container named {name} is not a container in the TaskDefinition."
+            )));
+        }
+    }
+    let cpu_units = input.cpu.as_deref().map(parse_cpu).transpose()?.or(definition.cpu_units);
+    let memory_mib = input.memory.as_deref().map(parse_memory).transpose()?.or(definition.memory_mib);
+    let storage = input.ephemeral_storage.as_ref().and_then(|storage| storage.size_in_gi_b);
+    let storage = storage.and_then(|gib| u32::try_from(gib).ok()).or(definition.ephemeral_storage_gib);
+    let containers = given.iter().map(container).collect();
+    let entry_of = |name: &String| {
+        let known = given.iter().find(|entry| entry.name.as_ref() == Some(name)).cloned();
+        known.unwrap_or_else(|| api::ContainerOverride { name: Some(name.clone()), ..Default::default() })
+    };
+    let shown = api::TaskOverride {
+        container_overrides: Some(definition.containers.iter().map(|container| entry_of(&container.name)).collect()),
+        inference_accelerator_overrides: Some(input.inference_accelerator_overrides.take().unwrap_or_default()),
+        ..input
+    };
+    Ok(Overridden {
+        overrides: Overrides {
+            document: Some(document::write(&shown)),
+            containers,
+            execution_role_arn: shown.execution_role_arn,
+            task_role_arn: shown.task_role_arn,
+        },
+        cpu_units,
+        memory_mib,
+        ephemeral_storage_gib: storage.unwrap_or(EPHEMERAL_STORAGE_DEFAULT_GIB),
+    })
+}
+
+fn container(entry: &api::ContainerOverride) -> ContainerOverride {
+    let positive = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    ContainerOverride {
+        name: entry.name.clone().unwrap_or_default(),
+        command: entry.command.clone().filter(|command| !command.is_empty()),
+        environment: crate::task_definition::environment(entry.environment.as_deref()),
+        cpu_units: positive(entry.cpu),
+        memory_mib: positive(entry.memory),
+        memory_reservation_mib: positive(entry.memory_reservation),
+    }
+}

@@ -1,0 +1,114 @@
+//! A task as responses show it.
+
+use api::ecs as api;
+use state::ecs::{Container, Eni, Launch, Task, TaskStatus};
+
+use crate::{document, tags};
+
+/// Shapes a task; its tags only if they were asked for.
+pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
+    let Launch::Fargate { platform_version } = &task.launch;
+    let overrides = task.overrides.document.as_ref().map(document::read).unwrap_or_default();
+    let connectivity = task.connectivity_at.map(|_| match task.last_status {
+        TaskStatus::Stopped => api::Connectivity::Disconnected,
+        _ => api::Connectivity::Connected,
+    });
+    let storage = i32::try_from(task.ephemeral_storage_gib).ok();
+    api::Task {
+        attachments: Some(task.eni.iter().map(attachment).collect()),
+        attributes: Some(vec![architecture()]),
+        availability_zone: task.availability_zone.clone(),
+        capacity_provider_name: task.capacity_provider.clone(),
+        cluster_arn: Some(task.cluster_arn.to_string()),
+        connectivity,
+        connectivity_at: task.connectivity_at.map(Into::into),
+        container_instance_arn: None,
+        containers: Some(task.containers.iter().map(|each| container(task, each)).collect()),
+        cpu: task.cpu_units.map(|units| units.to_string()),
+        created_at: Some(task.created_at.into()),
+        desired_status: Some(task.desired_status().to_owned()),
+        enable_execute_command: Some(task.is_exec_enabled),
+        execution_stopped_at: task.execution_stopped_at.map(Into::into),
+        group: Some(task.group.clone()),
+        health_status: Some(api::HealthStatus::Unknown),
+        inference_accelerators: None,
+        last_status: Some(task.last_status.as_str().to_owned()),
+        launch_type: Some(api::LaunchType::Fargate),
+        memory: task.memory_mib.map(|mib| mib.to_string()),
+        overrides: Some(overrides),
+        platform_version: Some(platform_version.clone()),
+        platform_family: Some("Linux".to_owned()),
+        pull_started_at: task.pull_started_at.map(Into::into),
+        pull_stopped_at: task.pull_stopped_at.map(Into::into),
+        started_at: task.started_at.map(Into::into),
+        started_by: task.started_by.clone(),
+        stop_code: task.stop.as_ref().map(|stop| api::TaskStopCode::from(stop.code.as_str())),
+        stopped_at: task.stopped_at.map(Into::into),
+        stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
+        stopping_at: task.stop.as_ref().map(|stop| stop.at.into()),
+        tags: Some(if shows_tags { tags::view(&task.tags) } else { Vec::new() }),
+        task_arn: Some(task.arn.to_string()),
+        task_definition_arn: Some(task.definition_arn.to_string()),
+        version: Some(task.version),
+        ephemeral_storage: Some(api::EphemeralStorage { size_in_gi_b: storage }),
+        fargate_ephemeral_storage: Some(api::TaskEphemeralStorage { size_in_gi_b: storage, kms_key_id: None }),
+    }
+}
+
+/// The processor that this server runs on is the one that tasks get.
+fn architecture() -> api::Attribute {
+    let name = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    api::Attribute {
+        name: Some("ecs.cpu-architecture".to_owned()),
+        value: Some(name.to_owned()),
+        ..api::Attribute::default()
+    }
+}
+
+/// The attachment of the network interface. Its details fill in as the interface comes to be.
+fn attachment(eni: &Eni) -> api::Attachment {
+    let details = [
+        ("subnetId", Some(eni.subnet.to_string())),
+        ("networkInterfaceId", eni.interface.as_ref().map(ToString::to_string)),
+        ("macAddress", eni.mac.clone()),
+        ("privateDnsName", eni.private_dns_name.clone()),
+        ("privateIPv4Address", eni.address.map(|address| address.to_string())),
+    ];
+    let detail = |(name, value): (&str, Option<String>)| {
+        value.map(|value| api::KeyValuePair { name: Some(name.to_owned()), value: Some(value) })
+    };
+    api::Attachment {
+        id: Some(eni.attachment_id.clone()),
+        r#type: Some("ElasticNetworkInterface".to_owned()),
+        status: Some(eni.status.as_str().to_owned()),
+        details: Some(details.into_iter().filter_map(detail).collect()),
+    }
+}
+
+fn container(task: &Task, container: &Container) -> api::Container {
+    let address = task.eni.as_ref().and_then(|eni| Some((eni, eni.address?)));
+    let interface = address.map(|(eni, address)| api::NetworkInterface {
+        attachment_id: Some(eni.attachment_id.clone()),
+        private_ipv4_address: Some(address.to_string()),
+        ipv6_address: None,
+    });
+    api::Container {
+        container_arn: Some(container.arn.to_string()),
+        task_arn: Some(task.arn.to_string()),
+        name: Some(container.name.clone()),
+        image: Some(container.image.clone()),
+        image_digest: container.image_digest.clone(),
+        runtime_id: container.started_at.map(|_| container.id.to_string()),
+        last_status: Some(container.status.as_str().to_owned()),
+        exit_code: container.exit_code,
+        reason: container.reason.clone(),
+        network_bindings: Some(Vec::new()),
+        network_interfaces: Some(interface.into_iter().collect()),
+        health_status: Some(api::HealthStatus::Unknown),
+        managed_agents: None,
+        cpu: Some(container.cpu_units.to_string()),
+        memory: container.memory_mib.map(|mib| mib.to_string()),
+        memory_reservation: container.memory_reservation_mib.map(|mib| mib.to_string()),
+        gpu_ids: None,
+    }
+}

@@ -1,0 +1,162 @@
+//! Task definitions: registered, described, listed, deregistered.
+
+mod compatibility;
+mod container;
+mod defaults;
+mod fargate;
+mod logging;
+mod parse;
+mod reference;
+mod register;
+mod requires_attributes;
+mod size;
+mod validate;
+
+use std::sync::Arc;
+
+use api::ecs as api;
+use base::Page;
+use state::Cx;
+use state::ecs::{Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus};
+
+use crate::{Error, Result, client, document, invalid, page, required, tags};
+
+pub(crate) use parse::environment;
+pub(crate) use reference::{Reference, find_active};
+pub(crate) use register::register_task_definition;
+pub(crate) use size::{parse_cpu, parse_memory};
+
+const LISTING: &str = "ListTaskDefinitions";
+const FAMILY_LISTING: &str = "ListTaskDefinitionFamilies";
+
+/// Describes one revision, active or not; a family alone means its newest active revision.
+pub(crate) async fn describe_task_definition(
+    cx: &Cx,
+    input: api::DescribeTaskDefinitionRequest,
+) -> Result<api::DescribeTaskDefinitionResponse> {
+    let reference = Reference::parse(cx, &required(input.task_definition, "taskDefinition")?)?;
+    let definition = reference.find(cx).ok_or_else(not_described)?;
+    let wants_tags = input.include.unwrap_or_default().contains(&api::TaskDefinitionField::Tags);
+    Ok(api::DescribeTaskDefinitionResponse {
+        task_definition: Some(view(&definition)),
+        tags: wants_tags.then(|| tags::view(&definition.tags)),
+    })
+}
+
+/// Makes a revision inactive. What was started from it goes on; doing it again changes nothing.
+pub(crate) async fn deregister_task_definition(
+    cx: &Cx,
+    input: api::DeregisterTaskDefinitionRequest,
+) -> Result<api::DeregisterTaskDefinitionResponse> {
+    let reference = Reference::parse(cx, &required(input.task_definition, "taskDefinition")?)?;
+    // The text is moto's, as is the order: a missing revision is told before a missing family.
+    let name = reference.name().ok_or_else(|| client("Revision is missing."))?;
+    let now = cx.now();
+    let deregister = |definition: &mut TaskDefinition| {
+        definition.status = TaskDefinitionStatus::Inactive;
+        definition.deregistered_at.get_or_insert(now);
+    };
+    let definition = cx.state.ecs.task_definitions.update(cx.scope(), &name, deregister).ok_or_else(not_described)?;
+    Ok(api::DeregisterTaskDefinitionResponse { task_definition: Some(view(&definition)) })
+}
+
+/// Lists the ARNs of one status, by default ACTIVE, sorted by family and revision.
+pub(crate) async fn list_task_definitions(
+    cx: &Cx,
+    input: api::ListTaskDefinitionsRequest,
+) -> Result<api::ListTaskDefinitionsResponse> {
+    let request = page::request(LISTING, input.max_results, input.next_token.as_deref())?;
+    let wanted = match input.status.unwrap_or(api::TaskDefinitionStatus::Active) {
+        api::TaskDefinitionStatus::Active => Some(TaskDefinitionStatus::Active),
+        api::TaskDefinitionStatus::Inactive => Some(TaskDefinitionStatus::Inactive),
+        api::TaskDefinitionStatus::DeleteInProgress | api::TaskDefinitionStatus::Other(_) => None,
+    };
+    let is_descending = input.sort == Some(api::SortOrder::Desc);
+    // Despite its name, familyPrefix is a whole family name.
+    let family = input.family_prefix.as_deref().map(Family::parse);
+    let after = request.after.as_deref().map(|key| parse_name(key).ok_or_else(|| invalid("Invalid token.")));
+    let after = after.transpose()?;
+    let page = match family {
+        Some(None) => Page { items: Vec::new(), next: None },
+        Some(Some(family)) => {
+            let from = TaskDefinitionName { family: family.clone(), revision: 0 };
+            let all = cx.state.ecs.task_definitions.walk_from(cx.scope(), from).map(|(_, definition)| definition);
+            let all = all.take_while(|definition| definition.name.family == family);
+            cut(all.filter(|definition| Some(definition.status) == wanted), is_descending, after, request.size)
+        }
+        None => {
+            let from = after.clone().filter(|_| !is_descending);
+            let all = cx.state.ecs.task_definitions.walk(cx.scope(), from).map(|(_, definition)| definition);
+            cut(all.filter(|definition| Some(definition.status) == wanted), is_descending, after, request.size)
+        }
+    };
+    let arns = page.items.iter().map(|definition| definition.arn.to_string()).collect();
+    Ok(api::ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token: page.next })
+}
+
+/// Lists family names by prefix. ACTIVE families have an active revision, INACTIVE ones have none; by default both.
+pub(crate) async fn list_task_definition_families(
+    cx: &Cx,
+    input: api::ListTaskDefinitionFamiliesRequest,
+) -> Result<api::ListTaskDefinitionFamiliesResponse> {
+    let request = page::request(FAMILY_LISTING, input.max_results, input.next_token.as_deref())?;
+    let wants_active = match input.status {
+        None | Some(api::TaskDefinitionFamilyStatus::All | api::TaskDefinitionFamilyStatus::Other(_)) => None,
+        Some(api::TaskDefinitionFamilyStatus::Active) => Some(true),
+        Some(api::TaskDefinitionFamilyStatus::Inactive) => Some(false),
+    };
+    let prefix = input.family_prefix.unwrap_or_default();
+    let after = request.after.as_deref().and_then(Family::parse);
+    let families = cx.state.ecs.families.walk(cx.scope(), after).map(|(family, _)| family);
+    let named = families.filter(|family| family.as_str().starts_with(&prefix));
+    let found = named.filter(|family| {
+        wants_active.is_none_or(|active| cx.state.ecs.latest_active(cx.scope(), family).is_some() == active)
+    });
+    let page = Page::cut(FAMILY_LISTING, request.size, found, |family| family.to_string());
+    let families = page.items.iter().map(ToString::to_string).collect();
+    Ok(api::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token: page.next })
+}
+
+/// Shapes a definition for a response.
+pub(crate) fn view(definition: &TaskDefinition) -> api::TaskDefinition {
+    let status = match definition.status {
+        TaskDefinitionStatus::Active => api::TaskDefinitionStatus::Active,
+        TaskDefinitionStatus::Inactive => api::TaskDefinitionStatus::Inactive,
+    };
+    api::TaskDefinition {
+        task_definition_arn: Some(definition.arn.to_string()),
+        revision: i32::try_from(definition.name.revision).ok(),
+        status: Some(status),
+        registered_at: Some(definition.registered_at.into()),
+        deregistered_at: definition.deregistered_at.map(Into::into),
+        registered_by: Some(definition.registered_by.clone()),
+        ..document::read(&definition.document)
+    }
+}
+
+fn not_described() -> Error {
+    client("Unable to describe task definition.")
+}
+
+fn parse_name(text: &str) -> Option<TaskDefinitionName> {
+    let (family, revision) = text.rsplit_once(':')?;
+    Some(TaskDefinitionName { family: Family::parse(family)?, revision: revision.parse().ok()? })
+}
+
+/// Cuts a page. Descending listings are rare and short; they are turned around as a whole.
+fn cut(
+    ascending: impl Iterator<Item = Arc<TaskDefinition>>,
+    is_descending: bool,
+    after: Option<TaskDefinitionName>,
+    size: usize,
+) -> Page<Arc<TaskDefinition>> {
+    let key = |definition: &Arc<TaskDefinition>| definition.name.to_string();
+    if is_descending {
+        let mut all = ascending.collect::<Vec<_>>();
+        all.reverse();
+        let rest = all.into_iter().filter(|definition| after.as_ref().is_none_or(|after| definition.name < *after));
+        return Page::cut(LISTING, size, rest, key);
+    }
+    let rest = ascending.filter(|definition| after.as_ref().is_none_or(|after| definition.name > *after));
+    Page::cut(LISTING, size, rest, key)
+}

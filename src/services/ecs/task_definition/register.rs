@@ -1,0 +1,75 @@
+//! RegisterTaskDefinition: from a request to a revision.
+
+use api::ecs as api;
+use base::Arn;
+use state::Cx;
+use state::ecs::{Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus};
+
+use super::{compatibility, defaults, fargate, parse, requires_attributes, validate, view};
+use crate::{Error, Result, client, document, required, tags};
+
+/// The largest definition, as JSON.
+const DEFINITION_BYTES_MAX: usize = 65_536;
+/// The most revisions of a family.
+const REVISIONS_MAX: u32 = 1_000_000;
+
+/// Registers the next revision of a family.
+pub(crate) async fn register_task_definition(
+    cx: &Cx,
+    input: api::RegisterTaskDefinitionRequest,
+) -> Result<api::RegisterTaskDefinitionResponse> {
+    if input.tags.as_ref().is_some_and(Vec::is_empty) {
+        return Err(client("Tags can not be empty"));
+    }
+    let tags = tags::parse(input.tags.clone())?;
+    let family = required(input.family.clone(), "family")?;
+    let family = Family::parse(&family).ok_or_else(|| client("Family contains invalid characters."))?;
+    let requires_fargate = input.requires_compatibilities.iter().flatten().any(|c| *c == api::Compatibility::Fargate);
+    let (cpu_units, memory_mib) = validate::sizes(&input)?;
+    if requires_fargate {
+        fargate::check(&input, cpu_units, memory_mib)?;
+    }
+    validate::check(&input, cpu_units, memory_mib)?;
+    let is_fargate_compatible = fargate::check(&input, cpu_units, memory_mib).is_ok();
+
+    let mut definition = defaults::fill(input, cpu_units, memory_mib);
+    definition.compatibilities = Some(compatibility::of(&definition, is_fargate_compatible));
+    definition.requires_attributes = Some(requires_attributes::of(&definition));
+    let json = document::write(&definition);
+    if json.as_str().len() > DEFINITION_BYTES_MAX {
+        return Err(client(format!(
+            "Actual length: '{}'. Max allowed length is '{DEFINITION_BYTES_MAX}' bytes.",
+            json.as_str().len()
+        )));
+    }
+
+    let revision = cx.state.ecs.next_revision(cx.scope(), &family);
+    if revision > REVISIONS_MAX {
+        return Err(Error::LimitExceeded(format!("The family {family} has reached {REVISIONS_MAX} revisions.")));
+    }
+    let name = TaskDefinitionName { family, revision };
+    let record = TaskDefinition {
+        arn: Arn::new("ecs", cx.scope(), &format!("task-definition/{name}")),
+        status: TaskDefinitionStatus::Active,
+        registered_at: cx.now(),
+        deregistered_at: None,
+        registered_by: Arn::global("iam", cx.scope(), "root").to_string(),
+        tags,
+        document: json,
+        requires_fargate,
+        is_fargate_compatible,
+        network_mode: parse::network_mode(definition.network_mode.as_ref()),
+        cpu_units,
+        memory_mib,
+        ephemeral_storage_gib: parse::ephemeral_storage_gib(definition.ephemeral_storage.as_ref()),
+        execution_role_arn: definition.execution_role_arn.clone(),
+        task_role_arn: definition.task_role_arn.clone(),
+        containers: definition.container_definitions.iter().flatten().map(parse::container).collect(),
+        name: name.clone(),
+    };
+    let record = cx.state.ecs.task_definitions.insert(cx.scope(), &name, record);
+    Ok(api::RegisterTaskDefinitionResponse {
+        task_definition: Some(view(&record)),
+        tags: (!record.tags.is_empty()).then(|| tags::view(&record.tags)),
+    })
+}
