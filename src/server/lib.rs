@@ -1,1 +1,19 @@
-//! The neargate server: listeners, wiring, command line.
+//! The `neargate` server: configuration, listeners, wiring, the command line.
+//!
+//! The one crate that knows all others. It puts them together in [`Emulator`] and lets HTTP in through [`Gateway`];
+//! nothing here decides what AWS would do.
+
+mod admin;
+mod assemble;
+pub mod cli;
+mod config;
+mod emulator;
+mod gateway;
+mod guard;
+mod node_kind;
+
+pub use assemble::assemble;
+pub use config::{Config, Limits};
+pub use emulator::{Emulator, Parts, StartError};
+pub use gateway::{Gateway, GatewayError};
+pub use node_kind::NodeKind;

@@ -1,0 +1,155 @@
+//! What AWS does not have: health, reset, images. Under `/_neargate/`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use node::{ImageError, ImageSummary};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use crate::{Emulator, Limits};
+
+/// The folder of all paths here.
+const PREFIX: &str = "/_neargate/";
+/// The path by which test suites written for moto reset their server.
+const MOTO_RESET: &str = "/moto-api/reset";
+
+/// What an admin request comes to: a status and a JSON body.
+type Answer = (StatusCode, Value);
+
+/// Returns whether a request is for Neargate itself and not for a service of AWS.
+pub(crate) fn is_for(request: &Parts) -> bool {
+    request.uri.path().starts_with(PREFIX) || request.uri.path() == MOTO_RESET
+}
+
+/// Answers a request for Neargate itself.
+pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts, body: Incoming) -> Response<Bytes> {
+    let path = request.uri.path();
+    let (status, body) = match (&request.method, path.strip_prefix(PREFIX).unwrap_or(path)) {
+        (&Method::GET, "health") => (StatusCode::OK, health(emulator)),
+        (&Method::POST, "reset" | MOTO_RESET) => reset(emulator).await,
+        (&Method::GET, "images") => list_images(emulator).await,
+        (&Method::POST, "images") => load_image(emulator, limits, request, body).await,
+        (&Method::DELETE, "images") => remove_image(emulator, request).await,
+        (_, "health" | "reset" | MOTO_RESET | "images") => {
+            (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) }))
+        }
+        _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
+    };
+    Response::builder()
+        .status(status)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Bytes::from(format!("{body}\n")))
+        .expect("the headers are constants")
+}
+
+fn health(emulator: &Emulator) -> Value {
+    let services = services::ALL.iter().map(|service| service.model.id);
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "status": "running",
+        "node": emulator.node_kind().to_string(),
+        "uptime_seconds": emulator.uptime().as_secs_f64(),
+        "services": services.collect::<Vec<_>>(),
+    })
+}
+
+async fn reset(emulator: &Emulator) -> Answer {
+    match emulator.reset().await {
+        Ok(()) => (StatusCode::OK, json!({ "status": "ok" })),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, json!({ "message": error.to_string() })),
+    }
+}
+
+async fn list_images(emulator: &Emulator) -> Answer {
+    match emulator.node().images.list().await {
+        Ok(images) => (StatusCode::OK, json!({ "images": images.iter().map(image).collect::<Vec<_>>() })),
+        Err(error) => image_error(&error),
+    }
+}
+
+async fn load_image(emulator: &Emulator, limits: &Limits, request: &Parts, body: Incoming) -> Answer {
+    let name = parameter(request, "name");
+    let archive = match receive(body, limits).await {
+        Ok(archive) => archive,
+        Err(answer) => return answer,
+    };
+    match emulator.node().images.load(archive.path(), name.as_deref()).await {
+        Ok(images) => (StatusCode::OK, json!({ "images": images.iter().map(image).collect::<Vec<_>>() })),
+        Err(error) => image_error(&error),
+    }
+}
+
+async fn remove_image(emulator: &Emulator, request: &Parts) -> Answer {
+    let Some(name) = parameter(request, "name") else {
+        return (StatusCode::BAD_REQUEST, json!({ "message": "the parameter `name` is missing" }));
+    };
+    match emulator.node().images.remove(&name).await {
+        Ok(()) => (StatusCode::OK, json!({ "removed": name })),
+        Err(error) => image_error(&error),
+    }
+}
+
+/// Writes the body into a temporary file, which goes when it is dropped.
+async fn receive(mut body: Incoming, limits: &Limits) -> Result<tempfile::NamedTempFile, Answer> {
+    let failed = |error: std::io::Error| {
+        let message = format!("cannot keep the archive in {}: {error}", std::env::temp_dir().display());
+        (StatusCode::INSUFFICIENT_STORAGE, json!({ "message": message }))
+    };
+    let archive = tempfile::NamedTempFile::new().map_err(failed)?;
+    let mut file = tokio::fs::File::from_std(archive.reopen().map_err(failed)?);
+    let mut received = 0_u64;
+    while let Some(frame) = next_frame(&mut body, limits.body_timeout).await? {
+        received += frame.len() as u64;
+        if received > limits.archive_bytes {
+            let message = format!("the archive is larger than {} bytes", limits.archive_bytes);
+            return Err((StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": message })));
+        }
+        file.write_all(&frame).await.map_err(failed)?;
+    }
+    file.flush().await.map_err(failed)?;
+    Ok(archive)
+}
+
+async fn next_frame(body: &mut Incoming, pause_max: Duration) -> Result<Option<Bytes>, Answer> {
+    match timeout(pause_max, body.frame()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Ok(Some(Err(error))) => {
+            Err((StatusCode::BAD_REQUEST, json!({ "message": format!("the archive ended early: {error}") })))
+        }
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, json!({ "message": "the archive did not arrive in time" }))),
+    }
+}
+
+fn parameter(request: &Parts, name: &str) -> Option<String> {
+    let mut parameters = wire::parameters(request.uri.query().unwrap_or_default());
+    parameters.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+}
+
+fn image(image: &ImageSummary) -> Value {
+    json!({
+        "reference": image.reference,
+        "digest": image.digest,
+        "size_bytes": image.size_bytes,
+        "loaded_at": image.loaded_at.to_string(),
+    })
+}
+
+fn image_error(error: &ImageError) -> Answer {
+    let status = match error {
+        ImageError::NotFound { .. } => StatusCode::NOT_FOUND,
+        ImageError::InvalidReference { .. } | ImageError::NoPlatform { .. } | ImageError::InvalidArchive { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        ImageError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let message = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    (status, json!({ "message": message }))
+}

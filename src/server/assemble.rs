@@ -1,0 +1,94 @@
+//! Puts an emulator together as the configuration says.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base::{Clock, Ids, SystemClock};
+use controllers::Controllers;
+use image::ImageStore;
+use network::FargateNetwork;
+use node::simulated::SimulatedNode;
+use node::{EventSink, ImageError, Node};
+use reconcile::{SystemTimer, Timer};
+use runtime::FargateRuntime;
+use state::State;
+
+use crate::{Config, Emulator, NodeKind, Parts, StartError};
+
+/// The file in the data directory that holds the state.
+const STATE_FILE: &str = "state.redb";
+/// The program that runs as a shim: this very one, even if its file has been replaced meanwhile.
+const SHIM_PROGRAM: &str = "/proc/self/exe";
+
+/// Starts an emulator on the machine's clock, with the node and the data directory of the configuration.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
+pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let controllers = Controllers::new();
+    let node = match config.node {
+        NodeKind::Fargate => fargate(&config.data_dir(), &clock, controllers.event_sink())?,
+        NodeKind::Simulated => simulated(&clock, controllers.event_sink()),
+    };
+    let state = match &config.data_dir {
+        None => State::in_memory(),
+        Some(folder) => {
+            make_folder(folder)?;
+            State::open(&folder.join(STATE_FILE))?
+        }
+    };
+    let parts = Parts {
+        state,
+        node,
+        node_kind: config.node,
+        clock,
+        timer: Arc::new(SystemTimer),
+        ids: Ids::system(),
+        scope: config.scope.clone(),
+    };
+    Ok(Emulator::start(parts, controllers))
+}
+
+fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result<Node, StartError> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(StartError::NotRoot);
+    }
+    let data_dir = make_folder(data_dir)?;
+    let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock)).map_err(|error| match error {
+        // The store holds the lock for the whole data directory.
+        ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
+        error => StartError::Images(error),
+    })?;
+    let instance = instance(&data_dir);
+    let network = FargateNetwork::new(network::Config { instance: instance.clone() })?;
+    let config = runtime::Config {
+        run_dir: data_dir.join("tasks"),
+        cgroup_root: format!("neargate-{instance}"),
+        shim_program: SHIM_PROGRAM.into(),
+    };
+    let runtime = FargateRuntime::new(config, Arc::clone(clock), events)?;
+    Ok(Node { runtime, network, images })
+}
+
+fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
+    let simulated = SimulatedNode::new(Arc::clone(clock), events);
+    let node = simulated.node();
+    tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await });
+    node
+}
+
+fn make_folder(path: &Path) -> Result<std::path::PathBuf, StartError> {
+    let failed = |source| StartError::DataDir { path: path.to_owned(), source };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    path.canonicalize().map_err(failed)
+}
+
+/// Names what a server makes in the kernel, so that servers with different data directories do not meet, and one finds
+/// again what it made before: six hexadecimal digits of the folder's FNV-1a hash.
+fn instance(data_dir: &Path) -> String {
+    let bytes = data_dir.as_os_str().as_encoded_bytes();
+    let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    format!("{:06x}", hash & 0x00ff_ffff)
+}

@@ -1,0 +1,61 @@
+//! The command line.
+
+mod client;
+mod doctor;
+mod image;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Amazon ECS and AWS Fargate on this machine.
+///
+/// `neargate serve` answers the AWS CLI, Terraform and SDKs on http://127.0.0.1:4566 and runs Fargate tasks as real
+/// containers, without Docker, an account or the internet.
+#[derive(Debug, Parser)]
+#[command(name = "neargate", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::Serve),
+    /// Load, list and remove the images that tasks run
+    #[command(subcommand)]
+    Image(image::Image),
+    /// Say what this machine can and cannot do, and what follows
+    Doctor(doctor::Doctor),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo neargate serve                                       the server, with real containers
+  neargate serve --node simulated                           without containers, without root
+  docker save httpd:2.4 | neargate image load -             bring an image
+  export AWS_ENDPOINT_URL=http://127.0.0.1:4566             then use aws, terraform, SDKs as ever";
+
+/// Runs the command that the program was called with.
+pub fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Image(image) => image.run(),
+        Command::Doctor(doctor) => return doctor.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells an error with its causes.
+#[allow(clippy::print_stderr, reason = "it is the command line's own way to speak")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("neargate: {error:#}");
+}

@@ -1,0 +1,120 @@
+//! `neargate serve`.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use base::{AccountId, Region, Scope};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{Config, Gateway, Limits, NodeKind, assemble};
+
+/// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
+const BLOCKING_THREADS_MAX: usize = 64;
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Address to listen on; port 0 takes any free one
+    #[arg(long, value_name = "ADDR", default_value = Config::LISTEN_DEFAULT, env = "NEARGATE_LISTEN")]
+    listen: SocketAddr,
+    /// What runs the tasks
+    #[arg(long, value_enum, default_value_t = NodeKind::Fargate, env = "NEARGATE_NODE")]
+    node: NodeKind,
+    /// Folder to keep state and images in; without it state is in memory, and images are in /var/lib/neargate
+    #[arg(long, value_name = "DIR", env = "NEARGATE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Region of requests that name none
+    #[arg(long, default_value = Region::DEFAULT, env = "AWS_REGION", value_parser = region)]
+    region: Region,
+    /// Account of requests whose access key is no 12-digit account id
+    #[arg(long, value_name = "ID", default_value_t = AccountId::DEFAULT, env = "NEARGATE_ACCOUNT", value_parser = account)]
+    account: AccountId,
+    /// Another host name that requests may be for (repeat it for more)
+    #[arg(long = "allow-host", value_name = "NAME")]
+    allowed_hosts: Vec<String>,
+    /// What to log: error, warn, info, debug, or a tracing filter
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
+    log: String,
+}
+
+fn region(text: &str) -> Result<Region, String> {
+    Region::try_from(text.to_owned())
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    AccountId::try_from(text.to_owned())
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let filter = EnvFilter::try_new(&self.log).with_context(|| format!("`{}` is no log filter", self.log))?;
+        let is_terminal = std::io::stderr().is_terminal();
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_terminal).with_writer(std::io::stderr).init();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .build()
+            .context("cannot start the server's threads")?;
+        runtime.block_on(serve(&self.config()))
+    }
+
+    fn config(self) -> Config {
+        Config {
+            listen: self.listen,
+            node: self.node,
+            data_dir: self.data_dir,
+            scope: Scope::new(self.account, self.region),
+            allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    // Signals are caught from before the first line is printed: whoever reads it may send one.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let gateway = Gateway::bind(config).await?;
+    let address = gateway.address().context("cannot tell the address")?;
+    let emulator = assemble(config)?;
+    greet(config, address);
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        }
+    };
+    gateway.serve(&emulator, stop).await;
+    emulator.shutdown(config.data_dir.is_some()).await;
+    Ok(())
+}
+
+/// Says where the server is and what to export.
+#[allow(clippy::print_stdout, reason = "it is what the user waits for")]
+fn greet(config: &Config, address: SocketAddr) {
+    let state = match &config.data_dir {
+        Some(folder) => format!("kept in {}", folder.display()),
+        None => "in memory (--data-dir DIR keeps it)".to_owned(),
+    };
+    let node = match config.node {
+        NodeKind::Fargate => "fargate: tasks are real containers",
+        NodeKind::Simulated => "simulated: no containers; tasks follow NEARGATE_SIMULATE",
+    };
+    let account = match config.scope.account {
+        AccountId::DEFAULT => "test".to_owned(),
+        account => account.to_string(),
+    };
+    println!("neargate {} is ready", env!("CARGO_PKG_VERSION"));
+    println!("  endpoint  http://{address}");
+    println!("  node      {node}");
+    println!("  state     {state}");
+    println!();
+    println!("  export AWS_ENDPOINT_URL=http://{address}");
+    println!("  export AWS_REGION={}", config.scope.region);
+    println!("  export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=test");
+    println!();
+    println!("  aws ecs list-clusters");
+}

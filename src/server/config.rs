@@ -1,0 +1,74 @@
+//! What a server is told when it starts, and the limits it keeps.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::Scope;
+
+use crate::NodeKind;
+
+/// What a server is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where it listens; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Which node runs the tasks.
+    pub node: NodeKind,
+    /// Where the state is kept; none keeps it in memory alone, and images in [`Config::DATA_DIR_DEFAULT`].
+    pub data_dir: Option<PathBuf>,
+    /// Account and region of requests that name none.
+    pub scope: Scope,
+    /// Host names that requests may use besides those of this machine.
+    pub allowed_hosts: Vec<String>,
+    /// The limits of the gateway.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The port of local AWS emulators: tools and tutorials know it.
+    pub const LISTEN_DEFAULT: &'static str = "127.0.0.1:4566";
+    /// Where images are kept unless a data directory is given.
+    pub const DATA_DIR_DEFAULT: &'static str = "/var/lib/neargate";
+
+    /// Returns the folder for images, locks and, if it is to be kept, the state.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from(Self::DATA_DIR_DEFAULT))
+    }
+}
+
+/// How much a client may ask for, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; further ones wait to be accepted.
+    pub connections: usize,
+    /// Headers of a request.
+    pub headers: usize,
+    /// Bytes of a request's head, and of a response's write buffer.
+    pub head_bytes: usize,
+    /// Bytes of an API request's body. The largest of AWS's own limits here is PutLogEvents' 1 MiB.
+    pub body_bytes: usize,
+    /// Bytes of an image archive.
+    pub archive_bytes: u64,
+    /// How long a head may take to arrive; also how long a connection may be idle.
+    pub head_timeout: Duration,
+    /// How long an API request's body may take to arrive, and how long an image archive may pause.
+    pub body_timeout: Duration,
+    /// How long requests may take to end once the server is asked to stop.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            headers: 100,
+            head_bytes: 64 * 1024,
+            body_bytes: 16 * 1024 * 1024,
+            archive_bytes: 32 * 1024 * 1024 * 1024,
+            head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The emulator: state, node, controllers and services put together. HTTP is optional: tests call it directly.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use base::{Clock, Ids, Scope, Timestamp};
+use bytes::Bytes;
+use controllers::{Controllers, Running};
+use futures_util::FutureExt;
+use http::{Request, Response};
+use node::Node;
+use reconcile::Timer;
+use state::{Cx, State};
+use tracing::Instrument;
+
+use crate::NodeKind;
+
+/// Why an emulator could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory {}", path.display())]
+    DataDir {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another server uses the data directory.
+    #[error("another neargate uses {}; give this one a --data-dir of its own", path.display())]
+    InUse {
+        /// The folder.
+        path: std::path::PathBuf,
+    },
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] state::JournalError),
+    /// The images cannot be read.
+    #[error("cannot open the image store")]
+    Images(#[from] node::ImageError),
+    /// The runtime cannot work on this machine.
+    #[error("cannot run containers here; `neargate doctor` says why")]
+    Runtime(#[from] node::RuntimeError),
+    /// The network cannot be made on this machine.
+    #[error("cannot make networks here; `neargate doctor` says why")]
+    Network(#[from] node::NetworkError),
+    /// The server has not the rights it needs.
+    #[error("containers need root: run it with sudo, or without containers: neargate serve --node simulated")]
+    NotRoot,
+}
+
+/// What an emulator is put together from.
+pub struct Parts {
+    /// The records.
+    pub state: Arc<State>,
+    /// What runs tasks.
+    pub node: Node,
+    /// Which kind of node that is.
+    pub node_kind: NodeKind,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Waits for it.
+    pub timer: Arc<dyn Timer>,
+    /// New identifiers.
+    pub ids: Ids,
+    /// Account and region of requests that name none.
+    pub scope: Scope,
+}
+
+/// The emulator.
+pub struct Emulator {
+    state: Arc<State>,
+    node: Node,
+    node_kind: NodeKind,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    scope: Scope,
+    controllers: Running,
+    started_at: Timestamp,
+}
+
+impl Emulator {
+    /// Puts the parts together and starts the controllers. `controllers` is the one whose event sink the node has.
+    pub fn start(parts: Parts, controllers: Controllers) -> Arc<Self> {
+        let Parts { state, node, node_kind, clock, timer, ids, scope } = parts;
+        let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
+        let controllers = controllers.spawn(shared, node.clone(), clocks, timer, ids.clone());
+        let started_at = clock.now();
+        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, started_at })
+    }
+
+    /// Answers one request. Never panics: a bug in a handler is an `InternalFailure`.
+    pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let request_id = self.ids.uuid();
+        let (parts, body) = request.into_parts();
+        let routed = match wire::route(&parts, &body) {
+            Ok(routed) => routed,
+            Err(error) => return error.response(&request_id),
+        };
+        let credential = wire::credential(&parts.headers, &parts.uri);
+        let caller = wire::caller(credential, &self.scope, request_id.clone());
+        let cx = Cx { state: Arc::clone(&self.state), clock: Arc::clone(&self.clock), ids: self.ids.clone(), caller };
+        let request = Request::from_parts(parts, body);
+        let span = tracing::debug_span!("request", operation = %routed.operation, %request_id);
+        let answer = wire::handle(services::ALL, &routed, &request, &cx, &request_id).instrument(span);
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                tracing::error!(operation = %routed.operation, %request_id, "a handler panicked");
+                wire::render_error(routed.protocol, &wire::ApiError::internal(), &request_id)
+            }
+        }
+    }
+
+    /// Stops every task and empties all state; images stay. Returns when nothing is left of either.
+    pub async fn reset(&self) -> Result<(), controllers::ResetError> {
+        self.controllers.reset().await
+    }
+
+    /// Ends the controllers. Tasks go on running only if the state that knows them is kept; otherwise they are stopped.
+    pub async fn shutdown(&self, keeps_tasks: bool) {
+        if keeps_tasks {
+            self.controllers.driver().shutdown().await;
+            if let Err(error) = self.state.flush() {
+                tracing::error!(%error, "the state is not up to date");
+            }
+            return;
+        }
+        if let Err(error) = self.controllers.shutdown_with_tasks().await {
+            tracing::error!(%error, "something is left on this machine; the next start removes it");
+        }
+        if let Err(error) = self.node.network.clear().await {
+            tracing::error!(%error, "a network is left on this machine; the next start removes it");
+        }
+    }
+
+    /// Returns the controllers, to wait for them.
+    pub fn controllers(&self) -> &Running {
+        &self.controllers
+    }
+
+    /// Returns the records.
+    pub fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Returns what runs the tasks.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Returns which kind of node runs the tasks.
+    pub fn node_kind(&self) -> NodeKind {
+        self.node_kind
+    }
+
+    /// Returns for how long it has been running.
+    pub fn uptime(&self) -> std::time::Duration {
+        self.clock.now().since(self.started_at)
+    }
+}

@@ -1,0 +1,162 @@
+//! Lets HTTP in: connections, limits, and the way to the emulator.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::{Config, Emulator, Limits, admin, guard};
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub struct GatewayError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The cause.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A listener and the limits of what it lets in.
+pub struct Gateway {
+    listener: TcpListener,
+    allowed_hosts: Vec<String>,
+    limits: Limits,
+}
+
+struct Site {
+    emulator: Arc<Emulator>,
+    allowed_hosts: Vec<String>,
+    limits: Limits,
+}
+
+impl Gateway {
+    /// Listens. Connections wait until [`Gateway::serve`].
+    pub async fn bind(config: &Config) -> Result<Self, GatewayError> {
+        let failed = |source| GatewayError { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        Ok(Self { listener, allowed_hosts: config.allowed_hosts.clone(), limits: config.limits })
+    }
+
+    /// Returns the address that is listened on.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers requests until `stop` resolves; then lets those that are under way end, up to the drain timeout.
+    pub async fn serve(self, emulator: &Arc<Emulator>, stop: impl Future<Output = ()>) {
+        let Self { listener, allowed_hosts, limits } = self;
+        let site = Arc::new(Site { emulator: Arc::clone(emulator), allowed_hosts, limits });
+        let places = Arc::new(Semaphore::new(site.limits.connections));
+        let graceful = GracefulShutdown::new();
+        let mut stop = pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            let Some((stream, place)) = accepted else { continue };
+            let site = Arc::clone(&site);
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new())
+                .header_read_timeout(site.limits.head_timeout)
+                .max_headers(site.limits.headers)
+                .max_buf_size(site.limits.head_bytes);
+            let service = service_fn(move |request| {
+                let site = Arc::clone(&site);
+                async move { Ok::<_, std::convert::Infallible>(site.answer(request).await) }
+            });
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                drop(place);
+            });
+        }
+        drop(listener);
+        if timeout(site.limits.drain_timeout, graceful.shutdown()).await.is_err() {
+            tracing::warn!("requests that were still under way are cut off");
+        }
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are small and must not wait for more to send.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection stays with Nagle's algorithm");
+            }
+            Some((stream, place))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: it passes when connections end.
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::task::yield_now().await;
+            None
+        }
+    }
+}
+
+impl Site {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        if let Err(refusal) = guard::check(&parts, &self.allowed_hosts) {
+            tracing::warn!(reason = %refusal.message(), "request refused");
+            return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", &refusal.message());
+        }
+        if admin::is_for(&parts) {
+            return admin::answer(&self.emulator, &self.limits, &parts, body).await.map(Full::new);
+        }
+        let body = Limited::new(body, self.limits.body_bytes);
+        match timeout(self.limits.body_timeout, body.collect()).await {
+            Ok(Ok(body)) => {
+                let request = Request::from_parts(parts, body.to_bytes());
+                self.emulator.call(request).await.map(Full::new)
+            }
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let message = format!("The request body is larger than {} bytes.", self.limits.body_bytes);
+                refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a request's body ended early");
+                refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "The request body ended early.")
+            }
+            Err(_) => {
+                let message = "The request body did not arrive in time.";
+                refuse(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
+            }
+        }
+    }
+}
+
+/// Answers before it is known which protocol the client speaks. Every AWS client reads the status; JSON ones read this.
+/// The connection closes, as the rest of the request is not read.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({ "__type": code, "message": message }).to_string();
+    Response::builder()
+        .status(status)
+        .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
+        .header(http::header::CONNECTION, "close")
+        .header("x-amzn-errortype", code)
+        .body(Full::new(Bytes::from(body)))
+        .expect("the headers are constants and an error code")
+}
