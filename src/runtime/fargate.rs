@@ -327,8 +327,9 @@ impl Preparation {
             cgroups.remove(spec.sandbox.as_str(), Some(spec.id.as_str()), &*clock)?;
             remove_folder(&folder)?;
         }
-        for name in [layout::UPPER, layout::WORK, layout::ROOT] {
-            fs::create_dir_all(folder.join(name))?;
+        fs::create_dir(&folder)?;
+        for name in [layout::UPPER, layout::WORK, layout::ROOT, layout::SCRATCH] {
+            fs::create_dir(folder.join(name))?;
         }
         let (cgroups, oom_counter) = cgroups.create_container(spec.sandbox.as_str(), spec.id.as_str(), &spec.limits)?;
         let request = Request {

@@ -20,5 +20,5 @@ pub const UPPER: &str = "upper";
 pub const WORK: &str = "work";
 /// Where the root file system is mounted, in the helper's own mount namespace.
 pub const ROOT: &str = "root";
-/// libcontainer's own state.
-pub const STATE: &str = "state";
+/// What libcontainer is told and writes, in memory; empty for everybody but the helper.
+pub const SCRATCH: &str = "scratch";

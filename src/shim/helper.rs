@@ -24,9 +24,9 @@ use crate::user;
 const OPEN_FILES: u64 = 65_535;
 /// Where hosts have their cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// The container's /sys/fs/cgroup as far as it is no cgroup itself.
+/// The container's /sys/fs/cgroup as far as it is no cgroup itself; in the helper's scratch folder.
 const CGROUP_FOLDER: &str = "cgroup";
-/// Where the helper puts the container's cgroups for libcontainer to bind.
+/// Where the helper puts the container's cgroups for libcontainer to bind; in the helper's scratch folder.
 const CGROUP_SOURCES: &str = "cgroup-sources";
 
 /// The ends of the pipes that go into the container.
@@ -49,18 +49,20 @@ pub(crate) fn run(request: &Request, folder: &Path, ends: Ends) -> Result<i32, S
     let user =
         user::resolve(&request.user, &root.read_account_file("etc/passwd")?, &root.read_account_file("etc/group")?)?;
     root.create_directories(&crate::root::absolute(&request.working_dir))?;
-    let view = View { binds: take_cgroups_away(request, folder)? };
-    oci::save(request, &user, &view, folder)?;
+    let scratch = folder.join(layout::SCRATCH);
+    mount_scratch(&scratch)?;
+    let view = View { binds: take_cgroups_away(request, &scratch)? };
+    oci::save(request, &user, &view, &folder.join(layout::ROOT), &scratch)?;
     drop(root);
 
     let executor = ReportingExecutor { report: ends.execution.as_raw_fd() };
     let mut container = ContainerBuilder::new(request.id.clone(), SyscallType::Linux)
         .with_executor(executor)
-        .with_root_path(folder.join(layout::STATE))?
+        .with_root_path(scratch.clone())?
         .with_stdin(ends.stdin)
         .with_stdout(ends.stdout)
         .with_stderr(ends.stderr)
-        .as_init(folder)
+        .as_init(scratch)
         .with_systemd(false)
         // The shim, not this helper, is to be the parent of the container's main process.
         .as_sibling(true)
@@ -135,16 +137,24 @@ fn raise_loopback() -> Result<(), ShimError> {
     nix::errno::Errno::result(result).map(|_| ()).map_err(ShimError::call("raise the loopback interface"))
 }
 
+/// Puts a file system in memory over the scratch folder: what libcontainer is told and writes is of no use afterwards, and
+/// goes away with the helper's mount namespace.
+fn mount_scratch(scratch: &Path) -> Result<(), ShimError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    rustix::mount::mount("tmpfs", scratch, "tmpfs", flags, None::<&CStr>)
+        .map_err(ShimError::path("mount a scratch folder at", scratch))
+}
+
 /// Keeps the container's cgroups aside for it to see, and then takes all cgroups out of this mount namespace.
 ///
 /// libcontainer moves its processes into cgroups by the slow way, and this process is where they must be already. Where
 /// it finds no hierarchy it moves nothing.
-fn take_cgroups_away(request: &Request, folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>, ShimError> {
+fn take_cgroups_away(request: &Request, scratch: &Path) -> Result<Vec<(PathBuf, PathBuf)>, ShimError> {
     let mut binds = Vec::new();
     let seen = request.cgroups.iter().filter_map(|place| Some((place, place.seen_at.as_ref()?)));
-    let ours = folder.join(CGROUP_FOLDER);
+    let ours = scratch.join(CGROUP_FOLDER);
     for (number, (place, seen_at)) in seen.enumerate() {
-        let source = folder.join(CGROUP_SOURCES).join(number.to_string());
+        let source = scratch.join(CGROUP_SOURCES).join(number.to_string());
         fs::create_dir_all(&source).map_err(ShimError::path("make", &source))?;
         rustix::mount::mount_bind(&place.directory, &source)
             .map_err(ShimError::path("keep the cgroup", &place.directory))?;

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use shim_protocol::{Request, layout};
+use shim_protocol::Request;
 
 use crate::error::ShimError;
 use crate::seccomp;
@@ -55,19 +55,19 @@ pub(crate) struct View {
     pub(crate) binds: Vec<(PathBuf, PathBuf)>,
 }
 
-/// Writes `config.json` into the container's folder.
-pub(crate) fn save(request: &Request, user: &User, view: &View, folder: &Path) -> Result<(), ShimError> {
-    let path = folder.join("config.json");
+/// Writes `config.json` into the bundle, for a container whose root file system is mounted at `root`.
+pub(crate) fn save(request: &Request, user: &User, view: &View, root: &Path, bundle: &Path) -> Result<(), ShimError> {
+    let path = bundle.join("config.json");
     let file = File::create(&path).map_err(ShimError::path("make", &path))?;
-    Ok(serde_json::to_writer(BufWriter::new(file), &config(request, user, view, folder))?)
+    Ok(serde_json::to_writer(BufWriter::new(file), &config(request, user, view, root))?)
 }
 
-fn config(request: &Request, user: &User, view: &View, folder: &Path) -> Value {
+fn config(request: &Request, user: &User, view: &View, root: &Path) -> Value {
     let capabilities = capabilities(request);
     json!({
         "ociVersion": "1.2.0",
         "hostname": request.hostname,
-        "root": { "path": folder.join(layout::ROOT), "readonly": request.is_read_only },
+        "root": { "path": root, "readonly": request.is_read_only },
         "process": {
             "args": request.args,
             "env": env(request, user),

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use node::{Runtime, Signal};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags};
 
 use crate::bed::{Bed, processes_that_mention};
 
@@ -73,7 +75,13 @@ async fn a_shim_killed_during_the_servers_absence_is_found_dead() {
     let spec = bed.container(&sandbox.id, &["sleep", "600"]);
     bed.runtime.start_container(&spec).await.unwrap();
     bed.stop();
+    let listed = std::fs::read_to_string(bed.cgroup("memory", &sandbox.id).join(spec.id.as_str()).join("cgroup.procs"));
+    let pid = Pid::from_raw(listed.unwrap().trim().parse().unwrap()).unwrap();
+    let process = rustix::process::pidfd_open(pid, PidfdFlags::empty()).unwrap();
     kill_shim(spec.id.as_str());
+    let bound = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let ended = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&bound)).unwrap();
+    assert_eq!(ended, 1, "the container ends with its shim");
     bed.start();
     let found = tokio::time::timeout(Duration::from_secs(10), bed.exit(&spec.id)).await.unwrap();
     assert_eq!(found.code, 137);
@@ -83,6 +91,6 @@ async fn a_shim_killed_during_the_servers_absence_is_found_dead() {
 fn kill_shim(container: &str) {
     let shims = processes_that_mention(container);
     assert_eq!(shims.len(), 1, "{shims:?}");
-    let pid = rustix::process::Pid::from_raw(shims[0].0).unwrap();
+    let pid = Pid::from_raw(shims[0].0).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
