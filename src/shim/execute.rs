@@ -55,6 +55,10 @@ fn execute(args: &[String], env: &[String]) -> String {
         Ok(program) => program,
         Err(message) => return message,
     };
+    // A container must not outlive its shim, which is the only one to learn of its end.
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
+        return format!("exec {}: cannot be bound to its shim: {error}", program.display());
+    }
     let strings =
         |texts: &[String]| texts.iter().map(|text| CString::new(text.as_str())).collect::<Result<Vec<_>, _>>();
     let program_name = CString::new(program.as_os_str().as_encoded_bytes());
