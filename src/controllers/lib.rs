@@ -80,7 +80,8 @@ impl Running {
         &self.driver
     }
 
-    /// Empties all state and takes everything off the node. Returns when nothing is left of either.
+    /// Empties all state and takes every task off the node. Returns when nothing is left of either. The networks of VPCs
+    /// stay until the end: a task that is started meanwhile may be in one already.
     pub async fn reset(&self) -> Result<(), ResetError> {
         self.world.state.clear();
         // A step that was running may still have put something on the node: it is over when the driver is idle.
@@ -88,11 +89,29 @@ impl Running {
         ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
     }
 
-    /// Takes every task off the node, whatever its record says, and then ends the controllers.
+    /// Ends the controllers. Tasks go on running; whoever starts with the same state finds them again.
+    pub async fn shutdown(&self) -> Result<(), ResetError> {
+        self.driver.shutdown().await;
+        let running =
+            self.world.node.runtime.sandboxes().await.map_err(|error| ResetError { left: error.to_string() })?;
+        if running.is_empty() {
+            return self.clear_node().await;
+        }
+        tracing::info!(tasks = running.len(), "tasks go on running; a start with the same data directory finds them");
+        Ok(())
+    }
+
+    /// Ends the controllers and takes every task off the node.
     pub async fn shutdown_with_tasks(&self) -> Result<(), ResetError> {
         self.driver.shutdown().await;
         self.world.state.clear();
-        ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
+        self.clear_node().await
+    }
+
+    async fn clear_node(&self) -> Result<(), ResetError> {
+        ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })?;
+        let cleared = self.world.node.network.clear().await;
+        cleared.map_err(|error| ResetError { left: error.to_string() })
     }
 }
 

@@ -120,18 +120,17 @@ impl Emulator {
 
     /// Ends the controllers. Tasks go on running only if the state that knows them is kept; otherwise they are stopped.
     pub async fn shutdown(&self, keeps_tasks: bool) {
-        if keeps_tasks {
-            self.controllers.driver().shutdown().await;
-            if let Err(error) = self.state.flush() {
-                tracing::error!(%error, "the state is not up to date");
+        if !keeps_tasks {
+            if let Err(error) = self.controllers.shutdown_with_tasks().await {
+                tracing::error!(%error, "something is left on this machine; the next start removes it");
             }
             return;
         }
-        if let Err(error) = self.controllers.shutdown_with_tasks().await {
-            tracing::error!(%error, "something is left on this machine; the next start removes it");
+        if let Err(error) = self.controllers.shutdown().await {
+            tracing::error!(%error, "a network is left on this machine; the next start uses it again");
         }
-        if let Err(error) = self.node.network.clear().await {
-            tracing::error!(%error, "a network is left on this machine; the next start removes it");
+        if let Err(error) = self.state.flush() {
+            tracing::error!(%error, "the state is not up to date");
         }
     }
 

@@ -113,7 +113,8 @@ fn greet(config: &Config, address: SocketAddr) {
     println!("  state     {state}");
     println!();
     println!("  export AWS_ENDPOINT_URL=http://{address}");
-    println!("  export AWS_REGION={}", config.scope.region);
+    // SDKs read the one name or the other.
+    println!("  export AWS_REGION={0} AWS_DEFAULT_REGION={0}", config.scope.region);
     println!("  export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=test");
     println!();
     println!("  aws ecs list-clusters");
