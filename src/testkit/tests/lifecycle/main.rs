@@ -1,0 +1,61 @@
+//! The life of a task, over the API, on both nodes: each scenario runs on the simulated node and on the real one, so that
+//! the one cannot drift from the other. A container says what it does twice: as a command for busybox, and as the script
+//! of a simulated container.
+//!
+//! The real node needs root, cgroups and `/bin/busybox` (Debian's `busybox-static`). The harness is not the standard one,
+//! because this binary is the shim too: it must become one before any thread exists.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod ending;
+mod failing;
+mod interface;
+mod lifetime;
+mod output;
+mod stopping;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::bench::Place;
+
+/// A scenario: its name, where it can run, and what happens.
+type Scenario = (&'static str, &'static [Place], fn(Place));
+
+/// Names functions as scenarios.
+#[macro_export]
+macro_rules! scenarios {
+    ($($places:expr => [$($name:ident),* $(,)?]),* $(,)?) => {
+        /// The scenarios of this file.
+        pub(crate) const SCENARIOS: &[$crate::Scenario] = &[
+            $($((stringify!($name), $places, |place| $crate::bench::run(place, $name)),)*)*
+        ];
+    };
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|first| first == shim_protocol::layout::SUBCOMMAND) {
+        return shim::main(args);
+    }
+    let all = [
+        ending::SCENARIOS,
+        failing::SCENARIOS,
+        interface::SCENARIOS,
+        lifetime::SCENARIOS,
+        output::SCENARIOS,
+        stopping::SCENARIOS,
+    ];
+    let trials = all.concat().into_iter().flat_map(|(name, places, scenario)| {
+        places.iter().map(move |&place| {
+            let trial = Trial::test(format!("{place}::{name}"), move || {
+                scenario(place);
+                Ok(())
+            });
+            trial.with_ignored_flag(place == Place::Fargate && !nix::unistd::geteuid().is_root())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
