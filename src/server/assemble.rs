@@ -18,7 +18,7 @@ use crate::{Config, Emulator, NodeKind, Parts, StartError};
 /// The file in the data directory that holds the state.
 const STATE_FILE: &str = "state.redb";
 /// The program that runs as a shim: this very one, even if its file has been replaced meanwhile.
-const SHIM_PROGRAM: &str = "/proc/self/exe";
+pub(crate) const SHIM_PROGRAM: &str = "/proc/self/exe";
 
 /// Starts an emulator on the machine's clock, with the node and the data directory of the configuration.
 ///
