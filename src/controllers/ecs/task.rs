@@ -184,6 +184,10 @@ impl OneTask<'_> {
             return self.fail(&reason::cannot_run(&error));
         }
         for (container, image) in task.containers.iter().zip(&images) {
+            // A stop may have been asked for while an image was pulled or another container started.
+            if self.is_to_stop()? {
+                return Ok(());
+            }
             if let Err(error) = self.start(task, container, &definition, image).await? {
                 let why = reason::cannot_run(&error);
                 self.set_reason(container, &why)?;
@@ -367,6 +371,10 @@ impl OneTask<'_> {
             }
         }
         true
+    }
+
+    fn is_to_stop(&self) -> Result<bool, Gone> {
+        self.world.state.ecs.tasks.get(self.scope, &self.key).map(|task| task.stop.is_some()).ok_or(Gone)
     }
 
     fn update(&self, change: impl FnOnce(&mut Task)) -> Result<Arc<Task>, Gone> {
