@@ -18,7 +18,7 @@ pub const LOG: &str = "shim.log";
 pub const UPPER: &str = "upper";
 /// The folder that overlayfs needs beside the writable layer.
 pub const WORK: &str = "work";
-/// Where the root file system is mounted, in the helper's own mount namespace.
+/// Where the root file system is mounted, in the launcher's own mount namespace.
 pub const ROOT: &str = "root";
-/// What libcontainer is told and writes, in memory; empty for everybody but the helper.
+/// What libcontainer is told and writes, in memory; empty for everybody but the launcher.
 pub const SCRATCH: &str = "scratch";

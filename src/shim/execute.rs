@@ -29,7 +29,7 @@ impl Executor for ReportingExecutor {
             }
             None => "there is no process to execute".to_owned(),
         };
-        // SAFETY: the helper opened this descriptor for the executor alone, and nothing closes it before execution.
+        // SAFETY: the launcher opened this descriptor for the executor alone, and nothing closes it before execution.
         let mut report = unsafe { File::from_raw_fd(self.report) };
         // If the shim is gone there is nobody to tell.
         let _ = report.write_all(message.as_bytes());

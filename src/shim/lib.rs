@@ -4,7 +4,7 @@
 //! thread exists: libcontainer changes the working directory and clones in ways that only a single-threaded process
 //! survives. A shim outlives the server that started it, and nothing in it may grow with the container's age.
 //!
-//! Two processes share the work. The *helper* ([`helper`]) is forked into the container's cgroup, makes mount namespace
+//! Two processes share the work. The *launcher* ([`launcher`]) is forked into the container's cgroup, makes mount namespace
 //! and root file system, drives libcontainer and ends: all of libcontainer's memory goes with it. The *shim* itself
 //! ([`supervise`]) stays small and outside the container's cgroup; it is the parent of the container's main process,
 //! carries its output to a file, answers servers on a socket, and writes down how it ended.
@@ -13,7 +13,7 @@ mod connection;
 mod error;
 mod execute;
 mod exit;
-mod helper;
+mod launcher;
 mod oci;
 mod output;
 mod root;

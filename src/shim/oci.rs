@@ -110,7 +110,7 @@ fn capabilities(request: &Request) -> Vec<&'static str> {
 
 fn namespaces(request: &Request) -> Vec<Value> {
     let mut namespaces = ["pid", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).to_vec();
-    // Without one to join, the helper has made one already.
+    // Without one to join, the launcher has made one already.
     if let Some(path) = &request.network_namespace {
         namespaces.push(json!({ "type": "network", "path": path }));
     }

@@ -1,4 +1,4 @@
-//! The root file system: layers under a writable layer, in the helper's own mount namespace, and what is looked up in it.
+//! The root file system: layers under a writable layer, in the launcher's own mount namespace, and what is looked up in it.
 
 use std::ffi::OsStr;
 use std::fs::File;

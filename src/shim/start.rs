@@ -1,4 +1,4 @@
-//! Starting: forks the helper into the container's cgroup and waits until the program is executed.
+//! Starting: forks the launcher into the container's cgroup and waits until the program is executed.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use shim_protocol::{FailureKind, Request};
 
 use crate::error::{self, ShimError};
-use crate::helper::{self, Ends};
+use crate::launcher::{self, Ends};
 
 /// How long the making of a container may take, in seconds.
 const START_WAIT_MAX_S: i64 = 30;
-/// The longest report of a helper or of an execution that is read.
+/// The longest report of a launcher or of an execution that is read.
 const REPORT_BYTES_MAX: u64 = 8 * 1024;
 
 /// A container whose program runs.
@@ -31,7 +31,7 @@ pub(crate) struct Started {
     pub(crate) stderr: OwnedFd,
 }
 
-/// What the helper says before it ends.
+/// What the launcher says before it ends.
 #[derive(Debug, Serialize, Deserialize)]
 enum Report {
     Made { pid: i32 },
@@ -53,11 +53,11 @@ fn start_processes(request: &Request, folder: &Path) -> Result<Started, ShimErro
         .map_err(ShimError::call("open /dev/null"))?;
     let ends = Ends { stdin, stdout: stdout_end, stderr: stderr_end, execution: execution_end };
 
-    let Some(helper) = fork_into(request)? else {
+    let Some(launcher) = fork_into(request)? else {
         run_helper(request, folder, ends, report_end);
     };
     drop((ends, report_end));
-    let pid = match read_report(report, helper)? {
+    let pid = match read_report(report, launcher)? {
         Report::Made { pid } => Pid::from_raw(pid),
         Report::Failed { kind, message } => return Err(ShimError::Failed { kind, message }),
     };
@@ -69,7 +69,7 @@ fn start_processes(request: &Request, folder: &Path) -> Result<Started, ShimErro
 }
 
 /// Forks; returns the child in the parent and none in the child. On a host of cgroup version 2 the child is born in the
-/// container's cgroup; on others it moves itself there, which costs little (see [`helper`]).
+/// container's cgroup; on others it moves itself there, which costs little (see [`launcher`]).
 fn fork_into(request: &Request) -> Result<Option<Pid>, ShimError> {
     let Some(place) = request.cgroups.iter().find(|place| place.is_unified) else {
         // SAFETY: this process has one thread, so that the child may do all that the parent may.
@@ -95,11 +95,11 @@ fn fork_into(request: &Request) -> Result<Option<Pid>, ShimError> {
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 fn run_helper(request: &Request, folder: &Path, ends: Ends, report_end: OwnedFd) -> ! {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| helper::run(request, folder, ends)));
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| launcher::run(request, folder, ends)));
     let report = match result {
         Ok(Ok(pid)) => Report::Made { pid },
         Ok(Err(error)) => Report::Failed { kind: error.kind(), message: error::chain(&error) },
-        Err(_) => Report::Failed { kind: FailureKind::Create, message: "the helper panicked".to_owned() },
+        Err(_) => Report::Failed { kind: FailureKind::Create, message: "the launcher panicked".to_owned() },
     };
     let mut line = serde_json::to_vec(&report).expect("a report has only strings and numbers");
     line.push(b'\n');
@@ -109,22 +109,22 @@ fn run_helper(request: &Request, folder: &Path, ends: Ends, report_end: OwnedFd)
     unsafe { libc::_exit(0) }
 }
 
-/// Reads the helper's line. Its processes keep the pipe open too, so that its end says nothing: the helper's own does.
-fn read_report(report: OwnedFd, helper: Pid) -> Result<Report, ShimError> {
-    let pidfd = pidfd_of(helper)?;
+/// Reads the launcher's line. Its processes keep the pipe open too, so that its end says nothing: the launcher's own does.
+fn read_report(report: OwnedFd, launcher: Pid) -> Result<Report, ShimError> {
+    let pidfd = pidfd_of(launcher)?;
     wait_for(&report, &pidfd)?;
     let mut line = Vec::new();
     if is_readable(&report)? {
         let mut report = File::from(report).take(REPORT_BYTES_MAX);
         let mut chunk = [0; 1024];
         while !line.ends_with(b"\n") {
-            match report.read(&mut chunk).map_err(ShimError::call("read the helper's report"))? {
+            match report.read(&mut chunk).map_err(ShimError::call("read the launcher's report"))? {
                 0 => break,
                 count => line.extend_from_slice(&chunk[..count]),
             }
         }
     }
-    let _ = waitpid(helper, None);
+    let _ = waitpid(launcher, None);
     serde_json::from_slice(&line).map_err(|_| {
         ShimError::create(
             "the container's first process was killed before it was ready: its memory limit may be too low",

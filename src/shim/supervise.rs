@@ -101,7 +101,7 @@ struct ContainerProcess {
     pidfd: OwnedFd,
     started_at: Timestamp,
     code: Option<i32>,
-    /// Whether the process between helper and container has been reaped too.
+    /// Whether the process between launcher and container has been reaped too.
     has_strangers: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The helper: a process in the container's cgroup that makes the container and ends.
+//! The launcher: a process in the container's cgroup that makes the container and ends.
 
 use std::ffi::CStr;
 use std::fs;
@@ -24,9 +24,9 @@ use crate::user;
 const OPEN_FILES: u64 = 65_535;
 /// Where hosts have their cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// The container's /sys/fs/cgroup as far as it is no cgroup itself; in the helper's scratch folder.
+/// The container's /sys/fs/cgroup as far as it is no cgroup itself; in the launcher's scratch folder.
 const CGROUP_FOLDER: &str = "cgroup";
-/// Where the helper puts the container's cgroups for libcontainer to bind; in the helper's scratch folder.
+/// Where the launcher puts the container's cgroups for libcontainer to bind; in the launcher's scratch folder.
 const CGROUP_SOURCES: &str = "cgroup-sources";
 
 /// The ends of the pipes that go into the container.
@@ -64,7 +64,7 @@ pub(crate) fn run(request: &Request, folder: &Path, ends: Ends) -> Result<i32, S
         .with_stderr(ends.stderr)
         .as_init(scratch)
         .with_systemd(false)
-        // The shim, not this helper, is to be the parent of the container's main process.
+        // The shim, not this launcher, is to be the parent of the container's main process.
         .as_sibling(true)
         .build()?;
     container.start()?;
@@ -138,7 +138,7 @@ fn raise_loopback() -> Result<(), ShimError> {
 }
 
 /// Puts a file system in memory over the scratch folder: what libcontainer is told and writes is of no use afterwards, and
-/// goes away with the helper's mount namespace.
+/// goes away with the launcher's mount namespace.
 fn mount_scratch(scratch: &Path) -> Result<(), ShimError> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("tmpfs", scratch, "tmpfs", flags, None::<&CStr>)
