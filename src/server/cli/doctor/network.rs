@@ -9,10 +9,10 @@ use node::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, V
 
 use super::finding::Finding;
 
-/// A range for documentation (RFC 5737): no machine's network is in it.
-const SUBNET: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 0);
-const SUBNET_PREFIX_LEN: u8 = 24;
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+/// The far end of the default VPC, where no subnet of its own is.
+const SUBNET: Ipv4Addr = Ipv4Addr::new(172, 31, 240, 0);
+const SUBNET_PREFIX_LEN: u8 = 20;
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(172, 31, 255, 250);
 const MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 0x0a]);
 /// How many digits name an installation of the network.
 const INSTANCE_DIGITS: usize = 6;
@@ -26,8 +26,8 @@ pub(super) fn interfaces() -> Finding {
         }
         Ok(Ok(_)) => Finding::warn(
             "network",
-            "VPCs and interfaces can be made, but no route leads to them",
-            "tasks run; their addresses do not answer from this machine",
+            "VPCs and interfaces can be made, but 172.31.0.0/16 has another meaning here",
+            "tasks run; their addresses in a default VPC do not answer from this machine",
         ),
         Ok(Err(error)) => missing(&super::causes(&error)),
         Err(error) => missing(&error.to_string()),
