@@ -85,17 +85,17 @@ impl LogReconciler {
     fn append(&self, scope: &Scope, log: &AwsLogs, name: &StreamName, lines: &[OutputLine]) {
         let scope = scope_of(scope, log);
         let logs = &self.world.state.logs;
-        // A group that was deleted under a running task takes the task's further output with it, as in AWS.
-        if logs.streams.get(&scope, name).is_none() {
-            return;
-        }
         let now = self.world.clock.now();
-        logs.with_events(&scope, name, |events| {
+        let appended = logs.with_events_of(&scope, name, |events| {
             // Empty lines are no events: PutLogEvents refuses them, and the driver leaves them out.
             for line in lines.iter().filter(|line| !line.bytes.is_empty()) {
                 events.append(line.at, now, String::from_utf8_lossy(&line.bytes).into());
             }
         });
+        if appended.is_none() {
+            // A stream that was deleted under a running task takes the task's further output with it, as in AWS.
+            tracing::debug!(stream = %name.stream, "output dropped: its log stream is gone");
+        }
     }
 }
 
