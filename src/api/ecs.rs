@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_smithy_types::DateTime;
+use aws_smithy_types::{DateTime, Document};
 use wire::{Member, Pattern, Shape};
 
 /// What the model says about the service.
@@ -98,23 +98,88 @@ const OPERATIONS: &[&str] = &[
 ];
 
 wire::operations! {
+    ContinueServiceDeployment(ContinueServiceDeploymentRequest) -> ContinueServiceDeploymentResponse;
+    CreateCapacityProvider(CreateCapacityProviderRequest) -> CreateCapacityProviderResponse;
     CreateCluster(CreateClusterRequest) -> CreateClusterResponse;
-    DescribeClusters(DescribeClustersRequest) -> DescribeClustersResponse;
-    ListClusters(ListClustersRequest) -> ListClustersResponse;
+    CreateDaemon(CreateDaemonRequest) -> CreateDaemonResponse;
+    CreateExpressGatewayService(CreateExpressGatewayServiceRequest) -> CreateExpressGatewayServiceResponse;
+    CreateService(CreateServiceRequest) -> CreateServiceResponse;
+    CreateTaskSet(CreateTaskSetRequest) -> CreateTaskSetResponse;
+    DeleteAccountSetting(DeleteAccountSettingRequest) -> DeleteAccountSettingResponse;
+    DeleteAttributes(DeleteAttributesRequest) -> DeleteAttributesResponse;
+    DeleteCapacityProvider(DeleteCapacityProviderRequest) -> DeleteCapacityProviderResponse;
     DeleteCluster(DeleteClusterRequest) -> DeleteClusterResponse;
-    RegisterTaskDefinition(RegisterTaskDefinitionRequest) -> RegisterTaskDefinitionResponse;
-    DescribeTaskDefinition(DescribeTaskDefinitionRequest) -> DescribeTaskDefinitionResponse;
-    ListTaskDefinitions(ListTaskDefinitionsRequest) -> ListTaskDefinitionsResponse;
-    ListTaskDefinitionFamilies(ListTaskDefinitionFamiliesRequest) -> ListTaskDefinitionFamiliesResponse;
+    DeleteDaemon(DeleteDaemonRequest) -> DeleteDaemonResponse;
+    DeleteDaemonTaskDefinition(DeleteDaemonTaskDefinitionRequest) -> DeleteDaemonTaskDefinitionResponse;
+    DeleteExpressGatewayService(DeleteExpressGatewayServiceRequest) -> DeleteExpressGatewayServiceResponse;
+    DeleteService(DeleteServiceRequest) -> DeleteServiceResponse;
+    DeleteTaskDefinitions(DeleteTaskDefinitionsRequest) -> DeleteTaskDefinitionsResponse;
+    DeleteTaskSet(DeleteTaskSetRequest) -> DeleteTaskSetResponse;
+    DeregisterContainerInstance(DeregisterContainerInstanceRequest) -> DeregisterContainerInstanceResponse;
     DeregisterTaskDefinition(DeregisterTaskDefinitionRequest) -> DeregisterTaskDefinitionResponse;
-    RunTask(RunTaskRequest) -> RunTaskResponse;
+    DescribeCapacityProviders(DescribeCapacityProvidersRequest) -> DescribeCapacityProvidersResponse;
+    DescribeClusters(DescribeClustersRequest) -> DescribeClustersResponse;
+    DescribeContainerInstances(DescribeContainerInstancesRequest) -> DescribeContainerInstancesResponse;
+    DescribeDaemon(DescribeDaemonRequest) -> DescribeDaemonResponse;
+    DescribeDaemonDeployments(DescribeDaemonDeploymentsRequest) -> DescribeDaemonDeploymentsResponse;
+    DescribeDaemonRevisions(DescribeDaemonRevisionsRequest) -> DescribeDaemonRevisionsResponse;
+    DescribeDaemonTaskDefinition(DescribeDaemonTaskDefinitionRequest) -> DescribeDaemonTaskDefinitionResponse;
+    DescribeExpressGatewayService(DescribeExpressGatewayServiceRequest) -> DescribeExpressGatewayServiceResponse;
+    DescribeServiceDeployments(DescribeServiceDeploymentsRequest) -> DescribeServiceDeploymentsResponse;
+    DescribeServiceRevisions(DescribeServiceRevisionsRequest) -> DescribeServiceRevisionsResponse;
+    DescribeServices(DescribeServicesRequest) -> DescribeServicesResponse;
+    DescribeTaskDefinition(DescribeTaskDefinitionRequest) -> DescribeTaskDefinitionResponse;
+    DescribeTaskSets(DescribeTaskSetsRequest) -> DescribeTaskSetsResponse;
     DescribeTasks(DescribeTasksRequest) -> DescribeTasksResponse;
+    DiscoverPollEndpoint(DiscoverPollEndpointRequest) -> DiscoverPollEndpointResponse;
+    ExecuteCommand(ExecuteCommandRequest) -> ExecuteCommandResponse;
+    GetTaskProtection(GetTaskProtectionRequest) -> GetTaskProtectionResponse;
+    ListAccountSettings(ListAccountSettingsRequest) -> ListAccountSettingsResponse;
+    ListAttributes(ListAttributesRequest) -> ListAttributesResponse;
+    ListClusters(ListClustersRequest) -> ListClustersResponse;
+    ListContainerInstances(ListContainerInstancesRequest) -> ListContainerInstancesResponse;
+    ListDaemonDeployments(ListDaemonDeploymentsRequest) -> ListDaemonDeploymentsResponse;
+    ListDaemonTaskDefinitions(ListDaemonTaskDefinitionsRequest) -> ListDaemonTaskDefinitionsResponse;
+    ListDaemons(ListDaemonsRequest) -> ListDaemonsResponse;
+    ListServiceDeployments(ListServiceDeploymentsRequest) -> ListServiceDeploymentsResponse;
+    ListServices(ListServicesRequest) -> ListServicesResponse;
+    ListServicesByNamespace(ListServicesByNamespaceRequest) -> ListServicesByNamespaceResponse;
+    ListTagsForResource(ListTagsForResourceRequest) -> ListTagsForResourceResponse;
+    ListTaskDefinitionFamilies(ListTaskDefinitionFamiliesRequest) -> ListTaskDefinitionFamiliesResponse;
+    ListTaskDefinitions(ListTaskDefinitionsRequest) -> ListTaskDefinitionsResponse;
     ListTasks(ListTasksRequest) -> ListTasksResponse;
+    PutAccountSetting(PutAccountSettingRequest) -> PutAccountSettingResponse;
+    PutAccountSettingDefault(PutAccountSettingDefaultRequest) -> PutAccountSettingDefaultResponse;
+    PutAttributes(PutAttributesRequest) -> PutAttributesResponse;
+    PutClusterCapacityProviders(PutClusterCapacityProvidersRequest) -> PutClusterCapacityProvidersResponse;
+    RegisterContainerInstance(RegisterContainerInstanceRequest) -> RegisterContainerInstanceResponse;
+    RegisterDaemonTaskDefinition(RegisterDaemonTaskDefinitionRequest) -> RegisterDaemonTaskDefinitionResponse;
+    RegisterTaskDefinition(RegisterTaskDefinitionRequest) -> RegisterTaskDefinitionResponse;
+    RunTask(RunTaskRequest) -> RunTaskResponse;
+    StartTask(StartTaskRequest) -> StartTaskResponse;
+    StopServiceDeployment(StopServiceDeploymentRequest) -> StopServiceDeploymentResponse;
     StopTask(StopTaskRequest) -> StopTaskResponse;
+    SubmitAttachmentStateChanges(SubmitAttachmentStateChangesRequest) -> SubmitAttachmentStateChangesResponse;
+    SubmitContainerStateChange(SubmitContainerStateChangeRequest) -> SubmitContainerStateChangeResponse;
+    SubmitTaskStateChange(SubmitTaskStateChangeRequest) -> SubmitTaskStateChangeResponse;
+    TagResource(TagResourceRequest) -> TagResourceResponse;
+    UntagResource(UntagResourceRequest) -> UntagResourceResponse;
+    UpdateCapacityProvider(UpdateCapacityProviderRequest) -> UpdateCapacityProviderResponse;
+    UpdateCluster(UpdateClusterRequest) -> UpdateClusterResponse;
+    UpdateClusterSettings(UpdateClusterSettingsRequest) -> UpdateClusterSettingsResponse;
+    UpdateContainerAgent(UpdateContainerAgentRequest) -> UpdateContainerAgentResponse;
+    UpdateContainerInstancesState(UpdateContainerInstancesStateRequest) -> UpdateContainerInstancesStateResponse;
+    UpdateDaemon(UpdateDaemonRequest) -> UpdateDaemonResponse;
+    UpdateExpressGatewayService(UpdateExpressGatewayServiceRequest) -> UpdateExpressGatewayServiceResponse;
+    UpdateService(UpdateServiceRequest) -> UpdateServiceResponse;
+    UpdateServicePrimaryTaskSet(UpdateServicePrimaryTaskSetRequest) -> UpdateServicePrimaryTaskSetResponse;
+    UpdateTaskProtection(UpdateTaskProtectionRequest) -> UpdateTaskProtectionResponse;
+    UpdateTaskSet(UpdateTaskSetRequest) -> UpdateTaskSetResponse;
 }
 
 wire::errors! {
     AccessDenied = "AccessDeniedException", 400;
+    AttributeLimitExceeded = "AttributeLimitExceededException", 400;
     Blocked = "BlockedException", 400;
     Client = "ClientException", 400;
     ClusterContainsCapacityProvider = "ClusterContainsCapacityProviderException", 400;
@@ -123,17 +188,96 @@ wire::errors! {
     ClusterContainsTasks = "ClusterContainsTasksException", 400;
     ClusterNotFound = "ClusterNotFoundException", 400;
     Conflict(ConflictException) = "ConflictException", 400;
+    DaemonNotActive = "DaemonNotActiveException", 400;
+    DaemonNotFound = "DaemonNotFoundException", 400;
     InvalidParameter = "InvalidParameterException", 400;
     LimitExceeded = "LimitExceededException", 400;
+    MissingVersion = "MissingVersionException", 400;
     NamespaceNotFound = "NamespaceNotFoundException", 400;
+    NoUpdateAvailable = "NoUpdateAvailableException", 400;
     PlatformTaskDefinitionIncompatibility = "PlatformTaskDefinitionIncompatibilityException", 400;
     PlatformUnknown = "PlatformUnknownException", 400;
+    ResourceInUse = "ResourceInUseException", 400;
+    ResourceNotFound = "ResourceNotFoundException", 400;
     Server = "ServerException", 500;
+    ServiceDeploymentNotFound = "ServiceDeploymentNotFoundException", 400;
+    ServiceNotActive = "ServiceNotActiveException", 400;
     ServiceNotFound = "ServiceNotFoundException", 400;
+    TargetNotConnected = "TargetNotConnectedException", 400;
+    TargetNotFound = "TargetNotFoundException", 400;
+    TaskSetNotFound = "TaskSetNotFoundException", 400;
     UnsupportedFeature = "UnsupportedFeatureException", 400;
     UpdateInProgress = "UpdateInProgressException", 400;
 }
 
+wire::structure! {
+    AcceleratorCountRequest {
+        0 min: i32 = Member::new("min");
+        1 max: i32 = Member::new("max");
+    }
+}
+wire::enumeration! {
+    AcceleratorManufacturer {
+        AmazonWebServices = "amazon-web-services",
+        Amd = "amd",
+        Nvidia = "nvidia",
+        Xilinx = "xilinx",
+        Habana = "habana",
+    }
+}
+wire::enumeration! {
+    AcceleratorName {
+        A100 = "a100",
+        Inferentia = "inferentia",
+        K520 = "k520",
+        K80 = "k80",
+        M60 = "m60",
+        RadeonProV520 = "radeon-pro-v520",
+        T4 = "t4",
+        Vu9p = "vu9p",
+        V100 = "v100",
+        A10g = "a10g",
+        H100 = "h100",
+        T4g = "t4g",
+    }
+}
+wire::structure! {
+    AcceleratorTotalMemoryMiBRequest {
+        0 min: i32 = Member::new("min");
+        1 max: i32 = Member::new("max");
+    }
+}
+wire::enumeration! {
+    AcceleratorType {
+        Gpu = "gpu",
+        Fpga = "fpga",
+        Inference = "inference",
+    }
+}
+wire::enumeration! {
+    AccessType {
+        Public = "PUBLIC",
+        Private = "PRIVATE",
+    }
+}
+wire::structure! {
+    AdvancedConfiguration {
+        0 alternate_target_group_arn: String = Member::new("alternateTargetGroupArn");
+        1 production_listener_rule: String = Member::new("productionListenerRule");
+        2 test_listener_rule: String = Member::new("testListenerRule");
+        3 role_arn: String = Member::new("roleArn");
+    }
+}
+wire::enumeration! {
+    AgentUpdateStatus {
+        Pending = "PENDING",
+        Staging = "STAGING",
+        Staged = "STAGED",
+        Updating = "UPDATING",
+        Updated = "UPDATED",
+        Failed = "FAILED",
+    }
+}
 wire::enumeration! {
     ApplicationProtocol {
         Http = "http",
@@ -156,11 +300,49 @@ wire::structure! {
     }
 }
 wire::structure! {
+    AttachmentStateChange {
+        0 attachment_arn: String = Member::new("attachmentArn").required();
+        1 status: String = Member::new("status").required();
+    }
+}
+wire::structure! {
     Attribute {
-        0 name: String = Member::new("name");
+        0 name: String = Member::new("name").required();
         1 value: String = Member::new("value");
         2 target_type: TargetType = Member::new("targetType");
         3 target_id: String = Member::new("targetId");
+    }
+}
+wire::enumeration! {
+    AutoRepairActionsStatus {
+        Enabled = "ENABLED",
+        Disabled = "DISABLED",
+    }
+}
+wire::structure! {
+    AutoRepairConfiguration {
+        0 actions_status: AutoRepairActionsStatus = Member::new("actionsStatus");
+    }
+}
+wire::structure! {
+    AutoScalingGroupProvider {
+        0 auto_scaling_group_arn: String = Member::new("autoScalingGroupArn").required();
+        1 managed_scaling: ManagedScaling = Member::new("managedScaling");
+        2 managed_termination_protection: ManagedTerminationProtection = Member::new("managedTerminationProtection");
+        3 managed_draining: ManagedDraining = Member::new("managedDraining");
+    }
+}
+wire::structure! {
+    AutoScalingGroupProviderUpdate {
+        0 managed_scaling: ManagedScaling = Member::new("managedScaling");
+        1 managed_termination_protection: ManagedTerminationProtection = Member::new("managedTerminationProtection");
+        2 managed_draining: ManagedDraining = Member::new("managedDraining");
+    }
+}
+wire::enumeration! {
+    AvailabilityZoneRebalancing {
+        Enabled = "ENABLED",
+        Disabled = "DISABLED",
     }
 }
 wire::structure! {
@@ -171,9 +353,69 @@ wire::structure! {
     }
 }
 wire::enumeration! {
+    BareMetal {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+wire::structure! {
+    BaselineEbsBandwidthMbpsRequest {
+        0 min: i32 = Member::new("min");
+        1 max: i32 = Member::new("max");
+    }
+}
+wire::enumeration! {
+    BurstablePerformance {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+wire::enumeration! {
     CPUArchitecture {
         X8664 = "X86_64",
         Arm64 = "ARM64",
+    }
+}
+wire::structure! {
+    CanaryConfiguration {
+        0 canary_percent: f64 = Member::new("canaryPercent");
+        1 canary_bake_time_in_minutes: i32 = Member::new("canaryBakeTimeInMinutes");
+    }
+}
+wire::enumeration! {
+    CapacityOptionType {
+        OnDemand = "ON_DEMAND",
+        Spot = "SPOT",
+        Reserved = "RESERVED",
+    }
+}
+wire::structure! {
+    CapacityProvider {
+        0 capacity_provider_arn: String = Member::new("capacityProviderArn");
+        1 name: String = Member::new("name");
+        2 cluster: String = Member::new("cluster");
+        3 status: CapacityProviderStatus = Member::new("status");
+        4 auto_scaling_group_provider: AutoScalingGroupProvider = Member::new("autoScalingGroupProvider");
+        5 managed_instances_provider: ManagedInstancesProvider = Member::new("managedInstancesProvider");
+        6 update_status: CapacityProviderUpdateStatus = Member::new("updateStatus");
+        7 update_status_reason: String = Member::new("updateStatusReason");
+        8 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        9 r#type: CapacityProviderType = Member::new("type");
+    }
+}
+wire::enumeration! {
+    CapacityProviderField {
+        Tags = "TAGS",
+    }
+}
+wire::enumeration! {
+    CapacityProviderStatus {
+        Provisioning = "PROVISIONING",
+        Active = "ACTIVE",
+        Deprovisioning = "DEPROVISIONING",
+        Inactive = "INACTIVE",
     }
 }
 wire::structure! {
@@ -181,6 +423,40 @@ wire::structure! {
         0 capacity_provider: String = Member::new("capacityProvider").required();
         1 weight: i32 = Member::new("weight").shape(&CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT);
         2 base: i32 = Member::new("base").shape(&CAPACITY_PROVIDER_STRATEGY_ITEM_BASE);
+    }
+}
+wire::enumeration! {
+    CapacityProviderType {
+        Ec2Autoscaling = "EC2_AUTOSCALING",
+        ManagedInstances = "MANAGED_INSTANCES",
+        Fargate = "FARGATE",
+        FargateSpot = "FARGATE_SPOT",
+    }
+}
+wire::enumeration! {
+    CapacityProviderUpdateStatus {
+        CreateInProgress = "CREATE_IN_PROGRESS",
+        CreateComplete = "CREATE_COMPLETE",
+        CreateFailed = "CREATE_FAILED",
+        DeleteInProgress = "DELETE_IN_PROGRESS",
+        DeleteComplete = "DELETE_COMPLETE",
+        DeleteFailed = "DELETE_FAILED",
+        UpdateInProgress = "UPDATE_IN_PROGRESS",
+        UpdateComplete = "UPDATE_COMPLETE",
+        UpdateFailed = "UPDATE_FAILED",
+    }
+}
+wire::enumeration! {
+    CapacityReservationPreference {
+        ReservationsOnly = "RESERVATIONS_ONLY",
+        ReservationsFirst = "RESERVATIONS_FIRST",
+        ReservationsExcluded = "RESERVATIONS_EXCLUDED",
+    }
+}
+wire::structure! {
+    CapacityReservationRequest {
+        0 reservation_group_arn: String = Member::new("reservationGroupArn");
+        1 reservation_preference: CapacityReservationPreference = Member::new("reservationPreference");
     }
 }
 wire::structure! {
@@ -341,6 +617,56 @@ wire::structure! {
     }
 }
 wire::structure! {
+    ContainerImage {
+        0 container_name: String = Member::new("containerName");
+        1 image_digest: String = Member::new("imageDigest");
+        2 image: String = Member::new("image");
+    }
+}
+wire::structure! {
+    ContainerInstance {
+        0 container_instance_arn: String = Member::new("containerInstanceArn");
+        1 ec2_instance_id: String = Member::new("ec2InstanceId");
+        2 capacity_provider_name: String = Member::new("capacityProviderName");
+        3 version: i64 = Member::new("version");
+        4 version_info: VersionInfo = Member::new("versionInfo");
+        5 remaining_resources: Vec<Resource> = Member::new("remainingResources");
+        6 registered_resources: Vec<Resource> = Member::new("registeredResources");
+        7 status: String = Member::new("status");
+        8 status_reason: String = Member::new("statusReason");
+        9 agent_connected: bool = Member::new("agentConnected");
+        10 running_tasks_count: i32 = Member::new("runningTasksCount");
+        11 pending_tasks_count: i32 = Member::new("pendingTasksCount");
+        12 agent_update_status: AgentUpdateStatus = Member::new("agentUpdateStatus");
+        13 attributes: Vec<Attribute> = Member::new("attributes");
+        14 registered_at: DateTime = Member::new("registeredAt");
+        15 attachments: Vec<Attachment> = Member::new("attachments");
+        16 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        17 health_status: ContainerInstanceHealthStatus = Member::new("healthStatus");
+    }
+}
+wire::enumeration! {
+    ContainerInstanceField {
+        Tags = "TAGS",
+        ContainerInstanceHealth = "CONTAINER_INSTANCE_HEALTH",
+    }
+}
+wire::structure! {
+    ContainerInstanceHealthStatus {
+        0 overall_status: InstanceHealthCheckState = Member::new("overallStatus");
+        1 details: Vec<InstanceHealthCheckResult> = Member::new("details");
+    }
+}
+wire::enumeration! {
+    ContainerInstanceStatus {
+        Active = "ACTIVE",
+        Draining = "DRAINING",
+        Registering = "REGISTERING",
+        Deregistering = "DEREGISTERING",
+        RegistrationFailed = "REGISTRATION_FAILED",
+    }
+}
+wire::structure! {
     ContainerOverride {
         0 name: String = Member::new("name");
         1 command: Vec<String> = Member::new("command");
@@ -360,6 +686,50 @@ wire::structure! {
     }
 }
 wire::structure! {
+    ContainerStateChange {
+        0 container_name: String = Member::new("containerName");
+        1 image_digest: String = Member::new("imageDigest");
+        2 runtime_id: String = Member::new("runtimeId");
+        3 exit_code: i32 = Member::new("exitCode");
+        4 network_bindings: Vec<NetworkBinding> = Member::new("networkBindings");
+        5 reason: String = Member::new("reason");
+        6 status: String = Member::new("status");
+    }
+}
+wire::structure! {
+    ContinueServiceDeploymentRequest {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn").required();
+        1 hook_id: String = Member::new("hookId").required();
+        2 action: DeploymentLifecycleHookAction = Member::new("action");
+    }
+}
+wire::structure! {
+    ContinueServiceDeploymentResponse {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn");
+    }
+}
+wire::enumeration! {
+    CpuManufacturer {
+        Intel = "intel",
+        Amd = "amd",
+        AmazonWebServices = "amazon-web-services",
+    }
+}
+wire::structure! {
+    CreateCapacityProviderRequest {
+        0 name: String = Member::new("name").required();
+        1 cluster: String = Member::new("cluster");
+        2 auto_scaling_group_provider: AutoScalingGroupProvider = Member::new("autoScalingGroupProvider");
+        3 managed_instances_provider: CreateManagedInstancesProviderConfiguration = Member::new("managedInstancesProvider");
+        4 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    CreateCapacityProviderResponse {
+        0 capacity_provider: CapacityProvider = Member::new("capacityProvider");
+    }
+}
+wire::structure! {
     CreateClusterRequest {
         0 cluster_name: String = Member::new("clusterName");
         1 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
@@ -376,6 +746,412 @@ wire::structure! {
     }
 }
 wire::structure! {
+    CreateDaemonRequest {
+        0 daemon_name: String = Member::new("daemonName").required();
+        1 cluster_arn: String = Member::new("clusterArn");
+        2 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn").required();
+        3 capacity_provider_arns: Vec<String> = Member::new("capacityProviderArns").required();
+        4 deployment_configuration: DaemonDeploymentConfiguration = Member::new("deploymentConfiguration");
+        5 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        6 propagate_tags: DaemonPropagateTags = Member::new("propagateTags");
+        7 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        8 enable_execute_command: bool = Member::new("enableExecuteCommand");
+        9 client_token: String = Member::new("clientToken");
+    }
+}
+wire::structure! {
+    CreateDaemonResponse {
+        0 daemon_arn: String = Member::new("daemonArn");
+        1 status: DaemonStatus = Member::new("status");
+        2 created_at: DateTime = Member::new("createdAt");
+        3 deployment_arn: String = Member::new("deploymentArn");
+    }
+}
+wire::structure! {
+    CreateExpressGatewayServiceRequest {
+        0 execution_role_arn: String = Member::new("executionRoleArn").required();
+        1 infrastructure_role_arn: String = Member::new("infrastructureRoleArn").required();
+        2 service_name: String = Member::new("serviceName");
+        3 cluster: String = Member::new("cluster");
+        4 health_check_path: String = Member::new("healthCheckPath");
+        5 primary_container: ExpressGatewayContainer = Member::new("primaryContainer").required();
+        6 task_role_arn: String = Member::new("taskRoleArn");
+        7 network_configuration: ExpressGatewayServiceNetworkConfiguration = Member::new("networkConfiguration");
+        8 cpu: String = Member::new("cpu");
+        9 memory: String = Member::new("memory");
+        10 scaling_target: ExpressGatewayScalingTarget = Member::new("scalingTarget");
+        11 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    CreateExpressGatewayServiceResponse {
+        0 service: ECSExpressGatewayService = Member::new("service");
+    }
+}
+wire::structure! {
+    CreateManagedInstancesProviderConfiguration {
+        0 infrastructure_role_arn: String = Member::new("infrastructureRoleArn").required();
+        1 instance_launch_template: InstanceLaunchTemplate = Member::new("instanceLaunchTemplate").required();
+        2 propagate_tags: PropagateMITags = Member::new("propagateTags");
+        3 infrastructure_optimization: InfrastructureOptimization = Member::new("infrastructureOptimization");
+        4 auto_repair_configuration: AutoRepairConfiguration = Member::new("autoRepairConfiguration");
+    }
+}
+wire::structure! {
+    CreateServiceRequest {
+        0 cluster: String = Member::new("cluster");
+        1 service_name: String = Member::new("serviceName").required();
+        2 task_definition: String = Member::new("taskDefinition");
+        3 availability_zone_rebalancing: AvailabilityZoneRebalancing = Member::new("availabilityZoneRebalancing");
+        4 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        5 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        6 desired_count: i32 = Member::new("desiredCount");
+        7 client_token: String = Member::new("clientToken");
+        8 launch_type: LaunchType = Member::new("launchType");
+        9 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        10 platform_version: String = Member::new("platformVersion");
+        11 role: String = Member::new("role");
+        12 deployment_configuration: DeploymentConfiguration = Member::new("deploymentConfiguration");
+        13 placement_constraints: Vec<PlacementConstraint> = Member::new("placementConstraints");
+        14 placement_strategy: Vec<PlacementStrategy> = Member::new("placementStrategy");
+        15 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        16 health_check_grace_period_seconds: i32 = Member::new("healthCheckGracePeriodSeconds");
+        17 scheduling_strategy: SchedulingStrategy = Member::new("schedulingStrategy");
+        18 deployment_controller: DeploymentController = Member::new("deploymentController");
+        19 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        20 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        21 propagate_tags: PropagateTags = Member::new("propagateTags");
+        22 enable_execute_command: bool = Member::new("enableExecuteCommand");
+        23 service_connect_configuration: ServiceConnectConfiguration = Member::new("serviceConnectConfiguration");
+        24 volume_configurations: Vec<ServiceVolumeConfiguration> = Member::new("volumeConfigurations");
+        25 vpc_lattice_configurations: Vec<VpcLatticeConfiguration> = Member::new("vpcLatticeConfigurations");
+    }
+}
+wire::structure! {
+    CreateServiceResponse {
+        0 service: Service = Member::new("service");
+    }
+}
+wire::structure! {
+    CreateTaskSetRequest {
+        0 service: String = Member::new("service").required();
+        1 cluster: String = Member::new("cluster").required();
+        2 external_id: String = Member::new("externalId");
+        3 task_definition: String = Member::new("taskDefinition").required();
+        4 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        5 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        6 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        7 launch_type: LaunchType = Member::new("launchType");
+        8 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        9 platform_version: String = Member::new("platformVersion");
+        10 scale: Scale = Member::new("scale");
+        11 client_token: String = Member::new("clientToken");
+        12 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    CreateTaskSetResponse {
+        0 task_set: TaskSet = Member::new("taskSet");
+    }
+}
+wire::structure! {
+    CreatedAt {
+        0 before: DateTime = Member::new("before");
+        1 after: DateTime = Member::new("after");
+    }
+}
+wire::structure! {
+    DaemonAlarmConfiguration {
+        0 alarm_names: Vec<String> = Member::new("alarmNames");
+        1 enable: bool = Member::new("enable");
+    }
+}
+wire::structure! {
+    DaemonCapacityProvider {
+        0 arn: String = Member::new("arn");
+        1 running_count: i32 = Member::new("runningCount");
+    }
+}
+wire::structure! {
+    DaemonCircuitBreaker {
+        0 failure_count: i32 = Member::new("failureCount");
+        1 status: DaemonDeploymentRollbackMonitorsStatus = Member::new("status");
+        2 threshold: i32 = Member::new("threshold");
+    }
+}
+wire::structure! {
+    DaemonContainerDefinition {
+        0 name: String = Member::new("name");
+        1 image: String = Member::new("image").required();
+        2 memory: i32 = Member::new("memory");
+        3 memory_reservation: i32 = Member::new("memoryReservation");
+        4 repository_credentials: RepositoryCredentials = Member::new("repositoryCredentials");
+        5 health_check: HealthCheck = Member::new("healthCheck");
+        6 cpu: i32 = Member::new("cpu");
+        7 essential: bool = Member::new("essential");
+        8 entry_point: Vec<String> = Member::new("entryPoint");
+        9 command: Vec<String> = Member::new("command");
+        10 working_directory: String = Member::new("workingDirectory");
+        11 environment_files: Vec<EnvironmentFile> = Member::new("environmentFiles");
+        12 environment: Vec<KeyValuePair> = Member::new("environment");
+        13 secrets: Vec<Secret> = Member::new("secrets");
+        14 readonly_root_filesystem: bool = Member::new("readonlyRootFilesystem");
+        15 mount_points: Vec<MountPoint> = Member::new("mountPoints");
+        16 log_configuration: LogConfiguration = Member::new("logConfiguration");
+        17 firelens_configuration: FirelensConfiguration = Member::new("firelensConfiguration");
+        18 privileged: bool = Member::new("privileged");
+        19 user: String = Member::new("user");
+        20 ulimits: Vec<Ulimit> = Member::new("ulimits");
+        21 linux_parameters: DaemonLinuxParameters = Member::new("linuxParameters");
+        22 depends_on: Vec<ContainerDependency> = Member::new("dependsOn");
+        23 start_timeout: i32 = Member::new("startTimeout");
+        24 stop_timeout: i32 = Member::new("stopTimeout");
+        25 system_controls: Vec<SystemControl> = Member::new("systemControls");
+        26 interactive: bool = Member::new("interactive");
+        27 pseudo_terminal: bool = Member::new("pseudoTerminal");
+        28 restart_policy: ContainerRestartPolicy = Member::new("restartPolicy");
+    }
+}
+wire::structure! {
+    DaemonContainerImage {
+        0 container_name: String = Member::new("containerName");
+        1 image_digest: String = Member::new("imageDigest");
+        2 image: String = Member::new("image");
+    }
+}
+wire::structure! {
+    DaemonDeployment {
+        0 daemon_deployment_arn: String = Member::new("daemonDeploymentArn");
+        1 cluster_arn: String = Member::new("clusterArn");
+        2 status: DaemonDeploymentStatus = Member::new("status");
+        3 status_reason: String = Member::new("statusReason");
+        4 target_daemon_revision: DaemonDeploymentRevisionDetail = Member::new("targetDaemonRevision");
+        5 source_daemon_revisions: Vec<DaemonDeploymentRevisionDetail> = Member::new("sourceDaemonRevisions");
+        6 circuit_breaker: DaemonCircuitBreaker = Member::new("circuitBreaker");
+        7 alarms: DaemonDeploymentAlarms = Member::new("alarms");
+        8 rollback: DaemonRollback = Member::new("rollback");
+        9 deployment_configuration: DaemonDeploymentConfiguration = Member::new("deploymentConfiguration");
+        10 created_at: DateTime = Member::new("createdAt");
+        11 started_at: DateTime = Member::new("startedAt");
+        12 stopped_at: DateTime = Member::new("stoppedAt");
+        13 finished_at: DateTime = Member::new("finishedAt");
+    }
+}
+wire::structure! {
+    DaemonDeploymentAlarms {
+        0 status: DaemonDeploymentRollbackMonitorsStatus = Member::new("status");
+        1 alarm_names: Vec<String> = Member::new("alarmNames");
+        2 triggered_alarm_names: Vec<String> = Member::new("triggeredAlarmNames");
+    }
+}
+wire::structure! {
+    DaemonDeploymentCapacityProvider {
+        0 arn: String = Member::new("arn");
+        1 running_instance_count: i32 = Member::new("runningInstanceCount");
+        2 draining_instance_count: i32 = Member::new("drainingInstanceCount");
+    }
+}
+wire::structure! {
+    DaemonDeploymentConfiguration {
+        0 drain_percent: f64 = Member::new("drainPercent");
+        1 alarms: DaemonAlarmConfiguration = Member::new("alarms");
+        2 bake_time_in_minutes: i32 = Member::new("bakeTimeInMinutes");
+    }
+}
+wire::structure! {
+    DaemonDeploymentRevisionDetail {
+        0 arn: String = Member::new("arn");
+        1 capacity_providers: Vec<DaemonDeploymentCapacityProvider> = Member::new("capacityProviders");
+        2 total_running_instance_count: i32 = Member::new("totalRunningInstanceCount");
+        3 total_draining_instance_count: i32 = Member::new("totalDrainingInstanceCount");
+    }
+}
+wire::enumeration! {
+    DaemonDeploymentRollbackMonitorsStatus {
+        Triggered = "TRIGGERED",
+        Monitoring = "MONITORING",
+        MonitoringComplete = "MONITORING_COMPLETE",
+        Disabled = "DISABLED",
+    }
+}
+wire::enumeration! {
+    DaemonDeploymentStatus {
+        Pending = "PENDING",
+        Successful = "SUCCESSFUL",
+        Stopped = "STOPPED",
+        StopRequested = "STOP_REQUESTED",
+        InProgress = "IN_PROGRESS",
+        RollbackInProgress = "ROLLBACK_IN_PROGRESS",
+        RollbackSuccessful = "ROLLBACK_SUCCESSFUL",
+        RollbackFailed = "ROLLBACK_FAILED",
+    }
+}
+wire::structure! {
+    DaemonDeploymentSummary {
+        0 daemon_deployment_arn: String = Member::new("daemonDeploymentArn");
+        1 daemon_arn: String = Member::new("daemonArn");
+        2 cluster_arn: String = Member::new("clusterArn");
+        3 status: DaemonDeploymentStatus = Member::new("status");
+        4 status_reason: String = Member::new("statusReason");
+        5 target_daemon_revision_arn: String = Member::new("targetDaemonRevisionArn");
+        6 created_at: DateTime = Member::new("createdAt");
+        7 started_at: DateTime = Member::new("startedAt");
+        8 stopped_at: DateTime = Member::new("stoppedAt");
+        9 finished_at: DateTime = Member::new("finishedAt");
+    }
+}
+wire::structure! {
+    DaemonDetail {
+        0 daemon_arn: String = Member::new("daemonArn");
+        1 cluster_arn: String = Member::new("clusterArn");
+        2 status: DaemonStatus = Member::new("status");
+        3 current_revisions: Vec<DaemonRevisionDetail> = Member::new("currentRevisions");
+        4 deployment_arn: String = Member::new("deploymentArn");
+        5 created_at: DateTime = Member::new("createdAt");
+        6 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    DaemonLinuxParameters {
+        0 capabilities: KernelCapabilities = Member::new("capabilities");
+        1 devices: Vec<Device> = Member::new("devices");
+        2 init_process_enabled: bool = Member::new("initProcessEnabled");
+        3 tmpfs: Vec<Tmpfs> = Member::new("tmpfs");
+    }
+}
+wire::enumeration! {
+    DaemonPropagateTags {
+        Daemon = "DAEMON",
+        None = "NONE",
+    }
+}
+wire::structure! {
+    DaemonRevision {
+        0 daemon_revision_arn: String = Member::new("daemonRevisionArn");
+        1 cluster_arn: String = Member::new("clusterArn");
+        2 daemon_arn: String = Member::new("daemonArn");
+        3 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn");
+        4 created_at: DateTime = Member::new("createdAt");
+        5 container_images: Vec<DaemonContainerImage> = Member::new("containerImages");
+        6 propagate_tags: DaemonPropagateTags = Member::new("propagateTags");
+        7 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        8 enable_execute_command: bool = Member::new("enableExecuteCommand");
+    }
+}
+wire::structure! {
+    DaemonRevisionDetail {
+        0 arn: String = Member::new("arn");
+        1 capacity_providers: Vec<DaemonCapacityProvider> = Member::new("capacityProviders");
+        2 total_running_count: i32 = Member::new("totalRunningCount");
+    }
+}
+wire::structure! {
+    DaemonRollback {
+        0 reason: String = Member::new("reason");
+        1 started_at: DateTime = Member::new("startedAt");
+        2 rollback_target_daemon_revision_arn: String = Member::new("rollbackTargetDaemonRevisionArn");
+        3 rollback_capacity_providers: Vec<String> = Member::new("rollbackCapacityProviders");
+    }
+}
+wire::enumeration! {
+    DaemonStatus {
+        Active = "ACTIVE",
+        DeleteInProgress = "DELETE_IN_PROGRESS",
+    }
+}
+wire::structure! {
+    DaemonSummary {
+        0 daemon_arn: String = Member::new("daemonArn");
+        1 status: DaemonStatus = Member::new("status");
+        2 created_at: DateTime = Member::new("createdAt");
+        3 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    DaemonTaskDefinition {
+        0 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn");
+        1 family: String = Member::new("family");
+        2 revision: i32 = Member::new("revision");
+        3 task_role_arn: String = Member::new("taskRoleArn");
+        4 execution_role_arn: String = Member::new("executionRoleArn");
+        5 container_definitions: Vec<DaemonContainerDefinition> = Member::new("containerDefinitions");
+        6 volumes: Vec<DaemonVolume> = Member::new("volumes");
+        7 cpu: String = Member::new("cpu");
+        8 memory: String = Member::new("memory");
+        9 status: DaemonTaskDefinitionStatus = Member::new("status");
+        10 registered_at: DateTime = Member::new("registeredAt");
+        11 delete_requested_at: DateTime = Member::new("deleteRequestedAt");
+        12 registered_by: String = Member::new("registeredBy");
+    }
+}
+wire::enumeration! {
+    DaemonTaskDefinitionRevisionFilter {
+        LastRegistered = "LAST_REGISTERED",
+    }
+}
+wire::enumeration! {
+    DaemonTaskDefinitionStatus {
+        Active = "ACTIVE",
+        DeleteInProgress = "DELETE_IN_PROGRESS",
+        Deleted = "DELETED",
+    }
+}
+wire::enumeration! {
+    DaemonTaskDefinitionStatusFilter {
+        Active = "ACTIVE",
+        DeleteInProgress = "DELETE_IN_PROGRESS",
+        All = "ALL",
+    }
+}
+wire::structure! {
+    DaemonTaskDefinitionSummary {
+        0 arn: String = Member::new("arn");
+        1 registered_at: DateTime = Member::new("registeredAt");
+        2 registered_by: String = Member::new("registeredBy");
+        3 delete_requested_at: DateTime = Member::new("deleteRequestedAt");
+        4 status: DaemonTaskDefinitionStatus = Member::new("status");
+    }
+}
+wire::structure! {
+    DaemonVolume {
+        0 name: String = Member::new("name");
+        1 host: HostVolumeProperties = Member::new("host");
+    }
+}
+wire::structure! {
+    DeleteAccountSettingRequest {
+        0 name: SettingName = Member::new("name").required();
+        1 principal_arn: String = Member::new("principalArn");
+    }
+}
+wire::structure! {
+    DeleteAccountSettingResponse {
+        0 setting: Setting = Member::new("setting");
+    }
+}
+wire::structure! {
+    DeleteAttributesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 attributes: Vec<Attribute> = Member::new("attributes").required();
+    }
+}
+wire::structure! {
+    DeleteAttributesResponse {
+        0 attributes: Vec<Attribute> = Member::new("attributes");
+    }
+}
+wire::structure! {
+    DeleteCapacityProviderRequest {
+        0 capacity_provider: String = Member::new("capacityProvider").required();
+        1 cluster: String = Member::new("cluster");
+    }
+}
+wire::structure! {
+    DeleteCapacityProviderResponse {
+        0 capacity_provider: CapacityProvider = Member::new("capacityProvider");
+    }
+}
+wire::structure! {
     DeleteClusterRequest {
         0 cluster: String = Member::new("cluster").required();
     }
@@ -386,6 +1162,230 @@ wire::structure! {
     }
 }
 wire::structure! {
+    DeleteDaemonRequest {
+        0 daemon_arn: String = Member::new("daemonArn").required();
+    }
+}
+wire::structure! {
+    DeleteDaemonResponse {
+        0 daemon_arn: String = Member::new("daemonArn");
+        1 status: DaemonStatus = Member::new("status");
+        2 created_at: DateTime = Member::new("createdAt");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 deployment_arn: String = Member::new("deploymentArn");
+    }
+}
+wire::structure! {
+    DeleteDaemonTaskDefinitionRequest {
+        0 daemon_task_definition: String = Member::new("daemonTaskDefinition").required();
+    }
+}
+wire::structure! {
+    DeleteDaemonTaskDefinitionResponse {
+        0 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn");
+    }
+}
+wire::structure! {
+    DeleteExpressGatewayServiceRequest {
+        0 service_arn: String = Member::new("serviceArn").required();
+    }
+}
+wire::structure! {
+    DeleteExpressGatewayServiceResponse {
+        0 service: ECSExpressGatewayService = Member::new("service");
+    }
+}
+wire::structure! {
+    DeleteServiceRequest {
+        0 cluster: String = Member::new("cluster");
+        1 service: String = Member::new("service").required();
+        2 force: bool = Member::new("force");
+    }
+}
+wire::structure! {
+    DeleteServiceResponse {
+        0 service: Service = Member::new("service");
+    }
+}
+wire::structure! {
+    DeleteTaskDefinitionsRequest {
+        0 task_definitions: Vec<String> = Member::new("taskDefinitions").required();
+    }
+}
+wire::structure! {
+    DeleteTaskDefinitionsResponse {
+        0 task_definitions: Vec<TaskDefinition> = Member::new("taskDefinitions");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    DeleteTaskSetRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 service: String = Member::new("service").required();
+        2 task_set: String = Member::new("taskSet").required();
+        3 force: bool = Member::new("force");
+    }
+}
+wire::structure! {
+    DeleteTaskSetResponse {
+        0 task_set: TaskSet = Member::new("taskSet");
+    }
+}
+wire::structure! {
+    Deployment {
+        0 id: String = Member::new("id");
+        1 status: String = Member::new("status");
+        2 task_definition: String = Member::new("taskDefinition");
+        3 desired_count: i32 = Member::new("desiredCount");
+        4 pending_count: i32 = Member::new("pendingCount");
+        5 running_count: i32 = Member::new("runningCount");
+        6 failed_tasks: i32 = Member::new("failedTasks");
+        7 created_at: DateTime = Member::new("createdAt");
+        8 updated_at: DateTime = Member::new("updatedAt");
+        9 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        10 launch_type: LaunchType = Member::new("launchType");
+        11 platform_version: String = Member::new("platformVersion");
+        12 platform_family: String = Member::new("platformFamily");
+        13 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        14 rollout_state: DeploymentRolloutState = Member::new("rolloutState");
+        15 rollout_state_reason: String = Member::new("rolloutStateReason");
+        16 service_connect_configuration: ServiceConnectConfiguration = Member::new("serviceConnectConfiguration");
+        17 service_connect_resources: Vec<ServiceConnectServiceResource> = Member::new("serviceConnectResources");
+        18 volume_configurations: Vec<ServiceVolumeConfiguration> = Member::new("volumeConfigurations");
+        19 fargate_ephemeral_storage: DeploymentEphemeralStorage = Member::new("fargateEphemeralStorage");
+        20 vpc_lattice_configurations: Vec<VpcLatticeConfiguration> = Member::new("vpcLatticeConfigurations");
+    }
+}
+wire::structure! {
+    DeploymentAlarms {
+        0 alarm_names: Vec<String> = Member::new("alarmNames").required();
+        1 rollback: bool = Member::new("rollback").required();
+        2 enable: bool = Member::new("enable").required();
+    }
+}
+wire::structure! {
+    DeploymentCircuitBreaker {
+        0 enable: bool = Member::new("enable").required();
+        1 rollback: bool = Member::new("rollback").required();
+    }
+}
+wire::structure! {
+    DeploymentConfiguration {
+        0 deployment_circuit_breaker: DeploymentCircuitBreaker = Member::new("deploymentCircuitBreaker");
+        1 maximum_percent: i32 = Member::new("maximumPercent");
+        2 minimum_healthy_percent: i32 = Member::new("minimumHealthyPercent");
+        3 alarms: DeploymentAlarms = Member::new("alarms");
+        4 strategy: DeploymentStrategy = Member::new("strategy");
+        5 bake_time_in_minutes: i32 = Member::new("bakeTimeInMinutes");
+        6 lifecycle_hooks: Vec<DeploymentLifecycleHook> = Member::new("lifecycleHooks");
+        7 linear_configuration: LinearConfiguration = Member::new("linearConfiguration");
+        8 canary_configuration: CanaryConfiguration = Member::new("canaryConfiguration");
+    }
+}
+wire::structure! {
+    DeploymentController {
+        0 r#type: DeploymentControllerType = Member::new("type").required();
+    }
+}
+wire::enumeration! {
+    DeploymentControllerType {
+        Ecs = "ECS",
+        CodeDeploy = "CODE_DEPLOY",
+        External = "EXTERNAL",
+    }
+}
+wire::structure! {
+    DeploymentEphemeralStorage {
+        0 kms_key_id: String = Member::new("kmsKeyId");
+    }
+}
+wire::structure! {
+    DeploymentLifecycleHook {
+        0 target_type: DeploymentLifecycleHookTargetType = Member::new("targetType");
+        1 hook_target_arn: String = Member::new("hookTargetArn");
+        2 role_arn: String = Member::new("roleArn");
+        3 lifecycle_stages: Vec<DeploymentLifecycleHookStage> = Member::new("lifecycleStages");
+        4 hook_details: Document = Member::new("hookDetails");
+        5 timeout_configuration: DeploymentLifecycleHookTimeoutConfiguration = Member::new("timeoutConfiguration");
+    }
+}
+wire::enumeration! {
+    DeploymentLifecycleHookAction {
+        Rollback = "ROLLBACK",
+        Continue = "CONTINUE",
+    }
+}
+wire::structure! {
+    DeploymentLifecycleHookDetail {
+        0 hook_id: String = Member::new("hookId");
+        1 target_type: DeploymentLifecycleHookTargetType = Member::new("targetType");
+        2 target_arn: String = Member::new("targetArn");
+        3 status: DeploymentLifecycleHookStatus = Member::new("status");
+        4 expires_at: DateTime = Member::new("expiresAt");
+        5 timeout_action: DeploymentLifecycleHookAction = Member::new("timeoutAction");
+    }
+}
+wire::enumeration! {
+    DeploymentLifecycleHookStage {
+        ReconcileService = "RECONCILE_SERVICE",
+        PreScaleUp = "PRE_SCALE_UP",
+        PostScaleUp = "POST_SCALE_UP",
+        TestTrafficShift = "TEST_TRAFFIC_SHIFT",
+        PostTestTrafficShift = "POST_TEST_TRAFFIC_SHIFT",
+        PreProductionTrafficShift = "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        ProductionTrafficShift = "PRODUCTION_TRAFFIC_SHIFT",
+        PostProductionTrafficShift = "POST_PRODUCTION_TRAFFIC_SHIFT",
+    }
+}
+wire::enumeration! {
+    DeploymentLifecycleHookStatus {
+        AwaitingAction = "AWAITING_ACTION",
+        InProgress = "IN_PROGRESS",
+        Succeeded = "SUCCEEDED",
+        Failed = "FAILED",
+        TimedOut = "TIMED_OUT",
+    }
+}
+wire::enumeration! {
+    DeploymentLifecycleHookTargetType {
+        AwsLambda = "AWS_LAMBDA",
+        Pause = "PAUSE",
+    }
+}
+wire::structure! {
+    DeploymentLifecycleHookTimeoutConfiguration {
+        0 timeout_in_minutes: i32 = Member::new("timeoutInMinutes").shape(&DEPLOYMENT_LIFECYCLE_HOOK_DURATION);
+        1 action: DeploymentLifecycleHookAction = Member::new("action");
+    }
+}
+wire::enumeration! {
+    DeploymentRolloutState {
+        Completed = "COMPLETED",
+        Failed = "FAILED",
+        InProgress = "IN_PROGRESS",
+    }
+}
+wire::enumeration! {
+    DeploymentStrategy {
+        Rolling = "ROLLING",
+        BlueGreen = "BLUE_GREEN",
+        Linear = "LINEAR",
+        Canary = "CANARY",
+    }
+}
+wire::structure! {
+    DeregisterContainerInstanceRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container_instance: String = Member::new("containerInstance").required();
+        2 force: bool = Member::new("force");
+    }
+}
+wire::structure! {
+    DeregisterContainerInstanceResponse {
+        0 container_instance: ContainerInstance = Member::new("containerInstance");
+    }
+}
+wire::structure! {
     DeregisterTaskDefinitionRequest {
         0 task_definition: String = Member::new("taskDefinition").required();
     }
@@ -393,6 +1393,22 @@ wire::structure! {
 wire::structure! {
     DeregisterTaskDefinitionResponse {
         0 task_definition: TaskDefinition = Member::new("taskDefinition");
+    }
+}
+wire::structure! {
+    DescribeCapacityProvidersRequest {
+        0 capacity_providers: Vec<String> = Member::new("capacityProviders");
+        1 cluster: String = Member::new("cluster");
+        2 include: Vec<CapacityProviderField> = Member::new("include");
+        3 max_results: i32 = Member::new("maxResults");
+        4 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    DescribeCapacityProvidersResponse {
+        0 capacity_providers: Vec<CapacityProvider> = Member::new("capacityProviders");
+        1 failures: Vec<Failure> = Member::new("failures");
+        2 next_token: String = Member::new("nextToken");
     }
 }
 wire::structure! {
@@ -408,6 +1424,107 @@ wire::structure! {
     }
 }
 wire::structure! {
+    DescribeContainerInstancesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container_instances: Vec<String> = Member::new("containerInstances").required();
+        2 include: Vec<ContainerInstanceField> = Member::new("include");
+    }
+}
+wire::structure! {
+    DescribeContainerInstancesResponse {
+        0 container_instances: Vec<ContainerInstance> = Member::new("containerInstances");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    DescribeDaemonDeploymentsRequest {
+        0 daemon_deployment_arns: Vec<String> = Member::new("daemonDeploymentArns").required();
+    }
+}
+wire::structure! {
+    DescribeDaemonDeploymentsResponse {
+        0 failures: Vec<Failure> = Member::new("failures");
+        1 daemon_deployments: Vec<DaemonDeployment> = Member::new("daemonDeployments");
+    }
+}
+wire::structure! {
+    DescribeDaemonRequest {
+        0 daemon_arn: String = Member::new("daemonArn").required();
+    }
+}
+wire::structure! {
+    DescribeDaemonResponse {
+        0 daemon: DaemonDetail = Member::new("daemon");
+    }
+}
+wire::structure! {
+    DescribeDaemonRevisionsRequest {
+        0 daemon_revision_arns: Vec<String> = Member::new("daemonRevisionArns").required();
+    }
+}
+wire::structure! {
+    DescribeDaemonRevisionsResponse {
+        0 daemon_revisions: Vec<DaemonRevision> = Member::new("daemonRevisions");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    DescribeDaemonTaskDefinitionRequest {
+        0 daemon_task_definition: String = Member::new("daemonTaskDefinition").required();
+    }
+}
+wire::structure! {
+    DescribeDaemonTaskDefinitionResponse {
+        0 daemon_task_definition: DaemonTaskDefinition = Member::new("daemonTaskDefinition");
+    }
+}
+wire::structure! {
+    DescribeExpressGatewayServiceRequest {
+        0 service_arn: String = Member::new("serviceArn").required();
+        1 include: Vec<ExpressGatewayServiceInclude> = Member::new("include");
+    }
+}
+wire::structure! {
+    DescribeExpressGatewayServiceResponse {
+        0 service: ECSExpressGatewayService = Member::new("service");
+    }
+}
+wire::structure! {
+    DescribeServiceDeploymentsRequest {
+        0 service_deployment_arns: Vec<String> = Member::new("serviceDeploymentArns").required();
+    }
+}
+wire::structure! {
+    DescribeServiceDeploymentsResponse {
+        0 service_deployments: Vec<ServiceDeployment> = Member::new("serviceDeployments");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    DescribeServiceRevisionsRequest {
+        0 service_revision_arns: Vec<String> = Member::new("serviceRevisionArns").required();
+    }
+}
+wire::structure! {
+    DescribeServiceRevisionsResponse {
+        0 service_revisions: Vec<ServiceRevision> = Member::new("serviceRevisions");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    DescribeServicesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 services: Vec<String> = Member::new("services").required();
+        2 include: Vec<ServiceField> = Member::new("include");
+    }
+}
+wire::structure! {
+    DescribeServicesResponse {
+        0 services: Vec<Service> = Member::new("services");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
     DescribeTaskDefinitionRequest {
         0 task_definition: String = Member::new("taskDefinition").required();
         1 include: Vec<TaskDefinitionField> = Member::new("include");
@@ -417,6 +1534,20 @@ wire::structure! {
     DescribeTaskDefinitionResponse {
         0 task_definition: TaskDefinition = Member::new("taskDefinition");
         1 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    DescribeTaskSetsRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 service: String = Member::new("service").required();
+        2 task_sets: Vec<String> = Member::new("taskSets");
+        3 include: Vec<TaskSetField> = Member::new("include");
+    }
+}
+wire::structure! {
+    DescribeTaskSetsResponse {
+        0 task_sets: Vec<TaskSet> = Member::new("taskSets");
+        1 failures: Vec<Failure> = Member::new("failures");
     }
 }
 wire::structure! {
@@ -454,6 +1585,19 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    DiscoverPollEndpointRequest {
+        0 container_instance: String = Member::new("containerInstance");
+        1 cluster: String = Member::new("cluster");
+    }
+}
+wire::structure! {
+    DiscoverPollEndpointResponse {
+        0 endpoint: String = Member::new("endpoint");
+        1 telemetry_endpoint: String = Member::new("telemetryEndpoint");
+        2 service_connect_endpoint: String = Member::new("serviceConnectEndpoint");
+    }
+}
+wire::structure! {
     DockerVolumeConfiguration {
         0 scope: Scope = Member::new("scope");
         1 autoprovision: bool = Member::new("autoprovision");
@@ -472,6 +1616,29 @@ wire::structure! {
         0 resource_type: EBSResourceType = Member::new("resourceType").required();
         1 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
         2 propagate_tags: PropagateTags = Member::new("propagateTags");
+    }
+}
+wire::structure! {
+    ECSExpressGatewayService {
+        0 cluster: String = Member::new("cluster");
+        1 service_name: String = Member::new("serviceName");
+        2 service_arn: String = Member::new("serviceArn");
+        3 infrastructure_role_arn: String = Member::new("infrastructureRoleArn");
+        4 status: ExpressGatewayServiceStatus = Member::new("status");
+        5 current_deployment: String = Member::new("currentDeployment");
+        6 active_configurations: Vec<ExpressGatewayServiceConfiguration> = Member::new("activeConfigurations");
+        7 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        8 created_at: DateTime = Member::new("createdAt");
+        9 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    ECSManagedResources {
+        0 ingress_paths: Vec<ManagedIngressPath> = Member::new("ingressPaths");
+        1 auto_scaling: ManagedAutoScaling = Member::new("autoScaling");
+        2 metric_alarms: Vec<ManagedMetricAlarm> = Member::new("metricAlarms");
+        3 service_security_groups: Vec<ManagedSecurityGroup> = Member::new("serviceSecurityGroups");
+        4 log_groups: Vec<ManagedLogGroup> = Member::new("logGroups");
     }
 }
 wire::structure! {
@@ -541,6 +1708,101 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    ExecuteCommandRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container: String = Member::new("container");
+        2 command: String = Member::new("command").required();
+        3 interactive: bool = Member::new("interactive").required();
+        4 task: String = Member::new("task").required();
+    }
+}
+wire::structure! {
+    ExecuteCommandResponse {
+        0 cluster_arn: String = Member::new("clusterArn");
+        1 container_arn: String = Member::new("containerArn");
+        2 container_name: String = Member::new("containerName");
+        3 interactive: bool = Member::new("interactive");
+        4 session: Session = Member::new("session");
+        5 task_arn: String = Member::new("taskArn");
+    }
+}
+wire::structure! {
+    ExpressGatewayContainer {
+        0 image: String = Member::new("image").required();
+        1 container_port: i32 = Member::new("containerPort");
+        2 aws_logs_configuration: ExpressGatewayServiceAwsLogsConfiguration = Member::new("awsLogsConfiguration");
+        3 repository_credentials: ExpressGatewayRepositoryCredentials = Member::new("repositoryCredentials");
+        4 command: Vec<String> = Member::new("command");
+        5 environment: Vec<KeyValuePair> = Member::new("environment");
+        6 secrets: Vec<Secret> = Member::new("secrets");
+    }
+}
+wire::structure! {
+    ExpressGatewayRepositoryCredentials {
+        0 credentials_parameter: String = Member::new("credentialsParameter");
+    }
+}
+wire::structure! {
+    ExpressGatewayScalingTarget {
+        0 min_task_count: i32 = Member::new("minTaskCount");
+        1 max_task_count: i32 = Member::new("maxTaskCount");
+        2 auto_scaling_metric: ExpressGatewayServiceScalingMetric = Member::new("autoScalingMetric");
+        3 auto_scaling_target_value: i32 = Member::new("autoScalingTargetValue");
+    }
+}
+wire::structure! {
+    ExpressGatewayServiceAwsLogsConfiguration {
+        0 log_group: String = Member::new("logGroup").required();
+        1 log_stream_prefix: String = Member::new("logStreamPrefix").required();
+    }
+}
+wire::structure! {
+    ExpressGatewayServiceConfiguration {
+        0 service_revision_arn: String = Member::new("serviceRevisionArn");
+        1 execution_role_arn: String = Member::new("executionRoleArn");
+        2 task_role_arn: String = Member::new("taskRoleArn");
+        3 cpu: String = Member::new("cpu");
+        4 memory: String = Member::new("memory");
+        5 network_configuration: ExpressGatewayServiceNetworkConfiguration = Member::new("networkConfiguration");
+        6 health_check_path: String = Member::new("healthCheckPath");
+        7 primary_container: ExpressGatewayContainer = Member::new("primaryContainer");
+        8 scaling_target: ExpressGatewayScalingTarget = Member::new("scalingTarget");
+        9 ingress_paths: Vec<IngressPathSummary> = Member::new("ingressPaths");
+        10 created_at: DateTime = Member::new("createdAt");
+    }
+}
+wire::enumeration! {
+    ExpressGatewayServiceInclude {
+        Tags = "TAGS",
+    }
+}
+wire::structure! {
+    ExpressGatewayServiceNetworkConfiguration {
+        0 security_groups: Vec<String> = Member::new("securityGroups");
+        1 subnets: Vec<String> = Member::new("subnets");
+    }
+}
+wire::enumeration! {
+    ExpressGatewayServiceScalingMetric {
+        AverageCpu = "AVERAGE_CPU",
+        AverageMemory = "AVERAGE_MEMORY",
+        RequestCountPerTarget = "REQUEST_COUNT_PER_TARGET",
+    }
+}
+wire::structure! {
+    ExpressGatewayServiceStatus {
+        0 status_code: ExpressGatewayServiceStatusCode = Member::new("statusCode");
+        1 status_reason: String = Member::new("statusReason");
+    }
+}
+wire::enumeration! {
+    ExpressGatewayServiceStatusCode {
+        Active = "ACTIVE",
+        Draining = "DRAINING",
+        Inactive = "INACTIVE",
+    }
+}
+wire::structure! {
     FSxWindowsFileServerAuthorizationConfig {
         0 credentials_parameter: String = Member::new("credentialsParameter").required();
         1 domain: String = Member::new("domain").required();
@@ -570,6 +1832,18 @@ wire::enumeration! {
     FirelensConfigurationType {
         Fluentd = "fluentd",
         Fluentbit = "fluentbit",
+    }
+}
+wire::structure! {
+    GetTaskProtectionRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 tasks: Vec<String> = Member::new("tasks");
+    }
+}
+wire::structure! {
+    GetTaskProtectionResponse {
+        0 protected_tasks: Vec<ProtectedTask> = Member::new("protectedTasks");
+        1 failures: Vec<Failure> = Member::new("failures");
     }
 }
 wire::structure! {
@@ -611,6 +1885,101 @@ wire::structure! {
         1 device_type: String = Member::new("deviceType");
     }
 }
+wire::structure! {
+    InfrastructureOptimization {
+        0 scale_in_after: i32 = Member::new("scaleInAfter");
+    }
+}
+wire::structure! {
+    IngressPathSummary {
+        0 access_type: AccessType = Member::new("accessType");
+        1 endpoint: String = Member::new("endpoint");
+    }
+}
+wire::enumeration! {
+    InstanceGeneration {
+        Current = "current",
+        Previous = "previous",
+    }
+}
+wire::structure! {
+    InstanceHealthCheckResult {
+        0 r#type: InstanceHealthCheckType = Member::new("type");
+        1 status: InstanceHealthCheckState = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 last_updated: DateTime = Member::new("lastUpdated");
+        4 last_status_change: DateTime = Member::new("lastStatusChange");
+    }
+}
+wire::enumeration! {
+    InstanceHealthCheckState {
+        Ok = "OK",
+        Impaired = "IMPAIRED",
+        InsufficientData = "INSUFFICIENT_DATA",
+        Initializing = "INITIALIZING",
+    }
+}
+wire::enumeration! {
+    InstanceHealthCheckType {
+        ContainerRuntime = "CONTAINER_RUNTIME",
+        AcceleratedCompute = "ACCELERATED_COMPUTE",
+        Daemon = "DAEMON",
+    }
+}
+wire::structure! {
+    InstanceLaunchTemplate {
+        0 ec2_instance_profile_arn: String = Member::new("ec2InstanceProfileArn").required();
+        1 network_configuration: ManagedInstancesNetworkConfiguration = Member::new("networkConfiguration").required();
+        2 storage_configuration: ManagedInstancesStorageConfiguration = Member::new("storageConfiguration");
+        3 local_storage_configuration: ManagedInstancesLocalStorageConfiguration = Member::new("localStorageConfiguration");
+        4 monitoring: ManagedInstancesMonitoringOptions = Member::new("monitoring");
+        5 capacity_option_type: CapacityOptionType = Member::new("capacityOptionType");
+        6 instance_metadata_tags_propagation: bool = Member::new("instanceMetadataTagsPropagation");
+        7 instance_requirements: InstanceRequirementsRequest = Member::new("instanceRequirements");
+        8 fips_enabled: bool = Member::new("fipsEnabled");
+        9 capacity_reservations: CapacityReservationRequest = Member::new("capacityReservations");
+    }
+}
+wire::structure! {
+    InstanceLaunchTemplateUpdate {
+        0 ec2_instance_profile_arn: String = Member::new("ec2InstanceProfileArn");
+        1 network_configuration: ManagedInstancesNetworkConfiguration = Member::new("networkConfiguration");
+        2 storage_configuration: ManagedInstancesStorageConfiguration = Member::new("storageConfiguration");
+        3 instance_metadata_tags_propagation: bool = Member::new("instanceMetadataTagsPropagation");
+        4 local_storage_configuration: ManagedInstancesLocalStorageConfiguration = Member::new("localStorageConfiguration");
+        5 monitoring: ManagedInstancesMonitoringOptions = Member::new("monitoring");
+        6 instance_requirements: InstanceRequirementsRequest = Member::new("instanceRequirements");
+        7 capacity_reservations: CapacityReservationRequest = Member::new("capacityReservations");
+    }
+}
+wire::structure! {
+    InstanceRequirementsRequest {
+        0 v_cpu_count: VCpuCountRangeRequest = Member::new("vCpuCount").required();
+        1 memory_mi_b: MemoryMiBRequest = Member::new("memoryMiB").required();
+        2 cpu_manufacturers: Vec<CpuManufacturer> = Member::new("cpuManufacturers");
+        3 memory_gi_b_per_v_cpu: MemoryGiBPerVCpuRequest = Member::new("memoryGiBPerVCpu");
+        4 excluded_instance_types: Vec<String> = Member::new("excludedInstanceTypes").shape(&EXCLUDED_INSTANCE_TYPE_SET);
+        5 instance_generations: Vec<InstanceGeneration> = Member::new("instanceGenerations");
+        6 spot_max_price_percentage_over_lowest_price: i32 = Member::new("spotMaxPricePercentageOverLowestPrice");
+        7 on_demand_max_price_percentage_over_lowest_price: i32 = Member::new("onDemandMaxPricePercentageOverLowestPrice");
+        8 bare_metal: BareMetal = Member::new("bareMetal");
+        9 burstable_performance: BurstablePerformance = Member::new("burstablePerformance");
+        10 require_hibernate_support: bool = Member::new("requireHibernateSupport");
+        11 network_interface_count: NetworkInterfaceCountRequest = Member::new("networkInterfaceCount");
+        12 local_storage: LocalStorage = Member::new("localStorage");
+        13 local_storage_types: Vec<LocalStorageType> = Member::new("localStorageTypes");
+        14 total_local_storage_gb: TotalLocalStorageGBRequest = Member::new("totalLocalStorageGB");
+        15 baseline_ebs_bandwidth_mbps: BaselineEbsBandwidthMbpsRequest = Member::new("baselineEbsBandwidthMbps");
+        16 accelerator_types: Vec<AcceleratorType> = Member::new("acceleratorTypes");
+        17 accelerator_count: AcceleratorCountRequest = Member::new("acceleratorCount");
+        18 accelerator_manufacturers: Vec<AcceleratorManufacturer> = Member::new("acceleratorManufacturers");
+        19 accelerator_names: Vec<AcceleratorName> = Member::new("acceleratorNames");
+        20 accelerator_total_memory_mi_b: AcceleratorTotalMemoryMiBRequest = Member::new("acceleratorTotalMemoryMiB");
+        21 network_bandwidth_gbps: NetworkBandwidthGbpsRequest = Member::new("networkBandwidthGbps");
+        22 allowed_instance_types: Vec<String> = Member::new("allowedInstanceTypes").shape(&ALLOWED_INSTANCE_TYPE_SET);
+        23 max_spot_price_as_percentage_of_optimal_on_demand_price: i32 = Member::new("maxSpotPriceAsPercentageOfOptimalOnDemandPrice");
+    }
+}
 wire::enumeration! {
     IpcMode {
         Host = "host",
@@ -639,6 +2008,12 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    LinearConfiguration {
+        0 step_percent: f64 = Member::new("stepPercent");
+        1 step_bake_time_in_minutes: i32 = Member::new("stepBakeTimeInMinutes");
+    }
+}
+wire::structure! {
     LinuxParameters {
         0 capabilities: KernelCapabilities = Member::new("capabilities");
         1 devices: Vec<Device> = Member::new("devices");
@@ -647,6 +2022,38 @@ wire::structure! {
         4 tmpfs: Vec<Tmpfs> = Member::new("tmpfs");
         5 max_swap: i32 = Member::new("maxSwap");
         6 swappiness: i32 = Member::new("swappiness");
+    }
+}
+wire::structure! {
+    ListAccountSettingsRequest {
+        0 name: SettingName = Member::new("name");
+        1 value: String = Member::new("value");
+        2 principal_arn: String = Member::new("principalArn");
+        3 effective_settings: bool = Member::new("effectiveSettings");
+        4 next_token: String = Member::new("nextToken");
+        5 max_results: i32 = Member::new("maxResults");
+    }
+}
+wire::structure! {
+    ListAccountSettingsResponse {
+        0 settings: Vec<Setting> = Member::new("settings");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListAttributesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 target_type: TargetType = Member::new("targetType").required();
+        2 attribute_name: String = Member::new("attributeName");
+        3 attribute_value: String = Member::new("attributeValue");
+        4 next_token: String = Member::new("nextToken");
+        5 max_results: i32 = Member::new("maxResults");
+    }
+}
+wire::structure! {
+    ListAttributesResponse {
+        0 attributes: Vec<Attribute> = Member::new("attributes");
+        1 next_token: String = Member::new("nextToken");
     }
 }
 wire::structure! {
@@ -659,6 +2066,122 @@ wire::structure! {
     ListClustersResponse {
         0 cluster_arns: Vec<String> = Member::new("clusterArns");
         1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListContainerInstancesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 filter: String = Member::new("filter");
+        2 next_token: String = Member::new("nextToken");
+        3 max_results: i32 = Member::new("maxResults");
+        4 status: ContainerInstanceStatus = Member::new("status");
+    }
+}
+wire::structure! {
+    ListContainerInstancesResponse {
+        0 container_instance_arns: Vec<String> = Member::new("containerInstanceArns");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListDaemonDeploymentsRequest {
+        0 daemon_arn: String = Member::new("daemonArn").required();
+        1 status: Vec<DaemonDeploymentStatus> = Member::new("status");
+        2 created_at: CreatedAt = Member::new("createdAt");
+        3 max_results: i32 = Member::new("maxResults");
+        4 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListDaemonDeploymentsResponse {
+        0 next_token: String = Member::new("nextToken");
+        1 daemon_deployments: Vec<DaemonDeploymentSummary> = Member::new("daemonDeployments");
+    }
+}
+wire::structure! {
+    ListDaemonTaskDefinitionsRequest {
+        0 family_prefix: String = Member::new("familyPrefix");
+        1 family: String = Member::new("family");
+        2 revision: DaemonTaskDefinitionRevisionFilter = Member::new("revision");
+        3 status: DaemonTaskDefinitionStatusFilter = Member::new("status");
+        4 sort: SortOrder = Member::new("sort");
+        5 next_token: String = Member::new("nextToken");
+        6 max_results: i32 = Member::new("maxResults");
+    }
+}
+wire::structure! {
+    ListDaemonTaskDefinitionsResponse {
+        0 daemon_task_definitions: Vec<DaemonTaskDefinitionSummary> = Member::new("daemonTaskDefinitions");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListDaemonsRequest {
+        0 cluster_arn: String = Member::new("clusterArn");
+        1 capacity_provider_arns: Vec<String> = Member::new("capacityProviderArns");
+        2 max_results: i32 = Member::new("maxResults");
+        3 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListDaemonsResponse {
+        0 daemon_summaries_list: Vec<DaemonSummary> = Member::new("daemonSummariesList");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListServiceDeploymentsRequest {
+        0 service: String = Member::new("service").required();
+        1 cluster: String = Member::new("cluster");
+        2 status: Vec<ServiceDeploymentStatus> = Member::new("status");
+        3 created_at: CreatedAt = Member::new("createdAt");
+        4 next_token: String = Member::new("nextToken");
+        5 max_results: i32 = Member::new("maxResults");
+    }
+}
+wire::structure! {
+    ListServiceDeploymentsResponse {
+        0 service_deployments: Vec<ServiceDeploymentBrief> = Member::new("serviceDeployments");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListServicesByNamespaceRequest {
+        0 namespace: String = Member::new("namespace").required();
+        1 next_token: String = Member::new("nextToken");
+        2 max_results: i32 = Member::new("maxResults");
+    }
+}
+wire::structure! {
+    ListServicesByNamespaceResponse {
+        0 service_arns: Vec<String> = Member::new("serviceArns");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListServicesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 next_token: String = Member::new("nextToken");
+        2 max_results: i32 = Member::new("maxResults");
+        3 launch_type: LaunchType = Member::new("launchType");
+        4 scheduling_strategy: SchedulingStrategy = Member::new("schedulingStrategy");
+        5 resource_management_type: ResourceManagementType = Member::new("resourceManagementType");
+    }
+}
+wire::structure! {
+    ListServicesResponse {
+        0 service_arns: Vec<String> = Member::new("serviceArns");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListTagsForResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required();
+    }
+}
+wire::structure! {
+    ListTagsForResourceResponse {
+        0 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
     }
 }
 wire::structure! {
@@ -711,6 +2234,28 @@ wire::structure! {
     }
 }
 wire::structure! {
+    LoadBalancer {
+        0 target_group_arn: String = Member::new("targetGroupArn");
+        1 load_balancer_name: String = Member::new("loadBalancerName");
+        2 container_name: String = Member::new("containerName");
+        3 container_port: i32 = Member::new("containerPort");
+        4 advanced_configuration: AdvancedConfiguration = Member::new("advancedConfiguration");
+    }
+}
+wire::enumeration! {
+    LocalStorage {
+        Included = "included",
+        Required = "required",
+        Excluded = "excluded",
+    }
+}
+wire::enumeration! {
+    LocalStorageType {
+        Hdd = "hdd",
+        Ssd = "ssd",
+    }
+}
+wire::structure! {
     LogConfiguration {
         0 log_driver: LogDriver = Member::new("logDriver").required();
         1 options: BTreeMap<String, String> = Member::new("options");
@@ -743,9 +2288,207 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    ManagedAgentStateChange {
+        0 container_name: String = Member::new("containerName").required();
+        1 managed_agent_name: ManagedAgentName = Member::new("managedAgentName").required();
+        2 status: String = Member::new("status").required();
+        3 reason: String = Member::new("reason");
+    }
+}
+wire::structure! {
+    ManagedApplicationAutoScalingPolicy {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 policy_type: String = Member::new("policyType");
+        5 target_value: f64 = Member::new("targetValue");
+        6 metric: String = Member::new("metric");
+    }
+}
+wire::structure! {
+    ManagedAutoScaling {
+        0 scalable_target: ManagedScalableTarget = Member::new("scalableTarget");
+        1 application_auto_scaling_policies: Vec<ManagedApplicationAutoScalingPolicy> = Member::new("applicationAutoScalingPolicies");
+    }
+}
+wire::structure! {
+    ManagedCertificate {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 domain_name: String = Member::new("domainName");
+    }
+}
+wire::enumeration! {
+    ManagedDraining {
+        Enabled = "ENABLED",
+        Disabled = "DISABLED",
+    }
+}
+wire::structure! {
+    ManagedIngressPath {
+        0 access_type: AccessType = Member::new("accessType");
+        1 endpoint: String = Member::new("endpoint");
+        2 load_balancer: ManagedLoadBalancer = Member::new("loadBalancer");
+        3 load_balancer_security_groups: Vec<ManagedSecurityGroup> = Member::new("loadBalancerSecurityGroups");
+        4 certificate: ManagedCertificate = Member::new("certificate");
+        5 listener: ManagedListener = Member::new("listener");
+        6 rule: ManagedListenerRule = Member::new("rule");
+        7 target_groups: Vec<ManagedTargetGroup> = Member::new("targetGroups");
+    }
+}
+wire::structure! {
+    ManagedInstancesLocalStorageConfiguration {
+        0 use_local_storage: bool = Member::new("useLocalStorage");
+    }
+}
+wire::enumeration! {
+    ManagedInstancesMonitoringOptions {
+        Basic = "BASIC",
+        Detailed = "DETAILED",
+    }
+}
+wire::structure! {
+    ManagedInstancesNetworkConfiguration {
+        0 subnets: Vec<String> = Member::new("subnets");
+        1 security_groups: Vec<String> = Member::new("securityGroups");
+    }
+}
+wire::structure! {
+    ManagedInstancesProvider {
+        0 infrastructure_role_arn: String = Member::new("infrastructureRoleArn");
+        1 instance_launch_template: InstanceLaunchTemplate = Member::new("instanceLaunchTemplate");
+        2 propagate_tags: PropagateMITags = Member::new("propagateTags");
+        3 infrastructure_optimization: InfrastructureOptimization = Member::new("infrastructureOptimization");
+        4 auto_repair_configuration: AutoRepairConfiguration = Member::new("autoRepairConfiguration");
+    }
+}
+wire::structure! {
+    ManagedInstancesStorageConfiguration {
+        0 storage_size_gi_b: i32 = Member::new("storageSizeGiB").shape(&TASK_VOLUME_STORAGE_GI_B);
+    }
+}
+wire::structure! {
+    ManagedListener {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    ManagedListenerRule {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    ManagedLoadBalancer {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 scheme: String = Member::new("scheme");
+        5 subnet_ids: Vec<String> = Member::new("subnetIds");
+        6 security_group_ids: Vec<String> = Member::new("securityGroupIds");
+    }
+}
+wire::structure! {
+    ManagedLogGroup {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 log_group_name: String = Member::new("logGroupName");
+    }
+}
+wire::structure! {
+    ManagedMetricAlarm {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::enumeration! {
+    ManagedResourceStatus {
+        Provisioning = "PROVISIONING",
+        Active = "ACTIVE",
+        Deprovisioning = "DEPROVISIONING",
+        Deleted = "DELETED",
+        Failed = "FAILED",
+    }
+}
+wire::structure! {
+    ManagedScalableTarget {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 min_capacity: i32 = Member::new("minCapacity");
+        5 max_capacity: i32 = Member::new("maxCapacity");
+    }
+}
+wire::structure! {
+    ManagedScaling {
+        0 status: ManagedScalingStatus = Member::new("status");
+        1 target_capacity: i32 = Member::new("targetCapacity").shape(&MANAGED_SCALING_TARGET_CAPACITY);
+        2 minimum_scaling_step_size: i32 = Member::new("minimumScalingStepSize").shape(&MANAGED_SCALING_STEP_SIZE);
+        3 maximum_scaling_step_size: i32 = Member::new("maximumScalingStepSize").shape(&MANAGED_SCALING_STEP_SIZE);
+        4 instance_warmup_period: i32 = Member::new("instanceWarmupPeriod").shape(&MANAGED_SCALING_INSTANCE_WARMUP_PERIOD);
+    }
+}
+wire::enumeration! {
+    ManagedScalingStatus {
+        Enabled = "ENABLED",
+        Disabled = "DISABLED",
+    }
+}
+wire::structure! {
+    ManagedSecurityGroup {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
     ManagedStorageConfiguration {
         0 kms_key_id: String = Member::new("kmsKeyId");
         1 fargate_ephemeral_storage_kms_key_id: String = Member::new("fargateEphemeralStorageKmsKeyId");
+    }
+}
+wire::structure! {
+    ManagedTargetGroup {
+        0 arn: String = Member::new("arn");
+        1 status: ManagedResourceStatus = Member::new("status");
+        2 status_reason: String = Member::new("statusReason");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 health_check_path: String = Member::new("healthCheckPath");
+        5 health_check_port: i32 = Member::new("healthCheckPort");
+        6 port: i32 = Member::new("port");
+    }
+}
+wire::enumeration! {
+    ManagedTerminationProtection {
+        Enabled = "ENABLED",
+        Disabled = "DISABLED",
+    }
+}
+wire::structure! {
+    MemoryGiBPerVCpuRequest {
+        0 min: f64 = Member::new("min");
+        1 max: f64 = Member::new("max");
+    }
+}
+wire::structure! {
+    MemoryMiBRequest {
+        0 min: i32 = Member::new("min").required();
+        1 max: i32 = Member::new("max");
     }
 }
 wire::structure! {
@@ -753,6 +2496,12 @@ wire::structure! {
         0 source_volume: String = Member::new("sourceVolume");
         1 container_path: String = Member::new("containerPath");
         2 read_only: bool = Member::new("readOnly");
+    }
+}
+wire::structure! {
+    NetworkBandwidthGbpsRequest {
+        0 min: f64 = Member::new("min");
+        1 max: f64 = Member::new("max");
     }
 }
 wire::structure! {
@@ -775,6 +2524,12 @@ wire::structure! {
         0 attachment_id: String = Member::new("attachmentId");
         1 private_ipv4_address: String = Member::new("privateIpv4Address");
         2 ipv6_address: String = Member::new("ipv6Address");
+    }
+}
+wire::structure! {
+    NetworkInterfaceCountRequest {
+        0 min: i32 = Member::new("min");
+        1 max: i32 = Member::new("max");
     }
 }
 wire::enumeration! {
@@ -831,6 +2586,17 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    PlatformDevice {
+        0 id: String = Member::new("id").required();
+        1 r#type: PlatformDeviceType = Member::new("type").required();
+    }
+}
+wire::enumeration! {
+    PlatformDeviceType {
+        Gpu = "GPU",
+    }
+}
+wire::structure! {
     PortMapping {
         0 container_port: i32 = Member::new("containerPort");
         1 host_port: i32 = Member::new("hostPort");
@@ -841,10 +2607,23 @@ wire::structure! {
     }
 }
 wire::enumeration! {
+    PropagateMITags {
+        CapacityProvider = "CAPACITY_PROVIDER",
+        None = "NONE",
+    }
+}
+wire::enumeration! {
     PropagateTags {
         TaskDefinition = "TASK_DEFINITION",
         Service = "SERVICE",
         None = "NONE",
+    }
+}
+wire::structure! {
+    ProtectedTask {
+        0 task_arn: String = Member::new("taskArn");
+        1 protection_enabled: bool = Member::new("protectionEnabled");
+        2 expiration_date: DateTime = Member::new("expirationDate");
     }
 }
 wire::structure! {
@@ -857,6 +2636,87 @@ wire::structure! {
 wire::enumeration! {
     ProxyConfigurationType {
         Appmesh = "APPMESH",
+    }
+}
+wire::structure! {
+    PutAccountSettingDefaultRequest {
+        0 name: SettingName = Member::new("name").required();
+        1 value: String = Member::new("value").required();
+    }
+}
+wire::structure! {
+    PutAccountSettingDefaultResponse {
+        0 setting: Setting = Member::new("setting");
+    }
+}
+wire::structure! {
+    PutAccountSettingRequest {
+        0 name: SettingName = Member::new("name").required();
+        1 value: String = Member::new("value").required();
+        2 principal_arn: String = Member::new("principalArn");
+    }
+}
+wire::structure! {
+    PutAccountSettingResponse {
+        0 setting: Setting = Member::new("setting");
+    }
+}
+wire::structure! {
+    PutAttributesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 attributes: Vec<Attribute> = Member::new("attributes").required();
+    }
+}
+wire::structure! {
+    PutAttributesResponse {
+        0 attributes: Vec<Attribute> = Member::new("attributes");
+    }
+}
+wire::structure! {
+    PutClusterCapacityProvidersRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 capacity_providers: Vec<String> = Member::new("capacityProviders").required();
+        2 default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("defaultCapacityProviderStrategy").required();
+    }
+}
+wire::structure! {
+    PutClusterCapacityProvidersResponse {
+        0 cluster: Cluster = Member::new("cluster");
+    }
+}
+wire::structure! {
+    RegisterContainerInstanceRequest {
+        0 cluster: String = Member::new("cluster");
+        1 instance_identity_document: String = Member::new("instanceIdentityDocument");
+        2 instance_identity_document_signature: String = Member::new("instanceIdentityDocumentSignature");
+        3 total_resources: Vec<Resource> = Member::new("totalResources");
+        4 version_info: VersionInfo = Member::new("versionInfo");
+        5 container_instance_arn: String = Member::new("containerInstanceArn");
+        6 attributes: Vec<Attribute> = Member::new("attributes");
+        7 platform_devices: Vec<PlatformDevice> = Member::new("platformDevices");
+        8 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    RegisterContainerInstanceResponse {
+        0 container_instance: ContainerInstance = Member::new("containerInstance");
+    }
+}
+wire::structure! {
+    RegisterDaemonTaskDefinitionRequest {
+        0 family: String = Member::new("family").required();
+        1 task_role_arn: String = Member::new("taskRoleArn");
+        2 execution_role_arn: String = Member::new("executionRoleArn");
+        3 container_definitions: Vec<DaemonContainerDefinition> = Member::new("containerDefinitions").required();
+        4 cpu: String = Member::new("cpu");
+        5 memory: String = Member::new("memory");
+        6 volumes: Vec<DaemonVolume> = Member::new("volumes");
+        7 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    RegisterDaemonTaskDefinitionResponse {
+        0 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn");
     }
 }
 wire::structure! {
@@ -893,6 +2753,27 @@ wire::structure! {
     }
 }
 wire::structure! {
+    ResolvedConfiguration {
+        0 load_balancers: Vec<ServiceRevisionLoadBalancer> = Member::new("loadBalancers");
+    }
+}
+wire::structure! {
+    Resource {
+        0 name: String = Member::new("name");
+        1 r#type: String = Member::new("type");
+        2 double_value: f64 = Member::new("doubleValue");
+        3 long_value: i64 = Member::new("longValue");
+        4 integer_value: i32 = Member::new("integerValue");
+        5 string_set_value: Vec<String> = Member::new("stringSetValue");
+    }
+}
+wire::enumeration! {
+    ResourceManagementType {
+        Customer = "CUSTOMER",
+        Ecs = "ECS",
+    }
+}
+wire::structure! {
     ResourceRequirement {
         0 value: String = Member::new("value").required();
         1 r#type: ResourceType = Member::new("type").required();
@@ -902,6 +2783,13 @@ wire::enumeration! {
     ResourceType {
         Gpu = "GPU",
         InferenceAccelerator = "InferenceAccelerator",
+    }
+}
+wire::structure! {
+    Rollback {
+        0 reason: String = Member::new("reason");
+        1 started_at: DateTime = Member::new("startedAt");
+        2 service_revision_arn: String = Member::new("serviceRevisionArn");
     }
 }
 wire::structure! {
@@ -947,6 +2835,23 @@ wire::structure! {
         3 access_point_arn: String = Member::new("accessPointArn");
     }
 }
+wire::structure! {
+    Scale {
+        0 value: f64 = Member::new("value");
+        1 unit: ScaleUnit = Member::new("unit");
+    }
+}
+wire::enumeration! {
+    ScaleUnit {
+        Percent = "PERCENT",
+    }
+}
+wire::enumeration! {
+    SchedulingStrategy {
+        Replica = "REPLICA",
+        Daemon = "DAEMON",
+    }
+}
 wire::enumeration! {
     Scope {
         Task = "task",
@@ -959,10 +2864,382 @@ wire::structure! {
         1 value_from: String = Member::new("valueFrom").required();
     }
 }
+wire::structure! {
+    Service {
+        0 service_arn: String = Member::new("serviceArn");
+        1 service_name: String = Member::new("serviceName");
+        2 cluster_arn: String = Member::new("clusterArn");
+        3 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        4 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        5 status: String = Member::new("status");
+        6 desired_count: i32 = Member::new("desiredCount");
+        7 running_count: i32 = Member::new("runningCount");
+        8 pending_count: i32 = Member::new("pendingCount");
+        9 launch_type: LaunchType = Member::new("launchType");
+        10 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        11 platform_version: String = Member::new("platformVersion");
+        12 platform_family: String = Member::new("platformFamily");
+        13 task_definition: String = Member::new("taskDefinition");
+        14 deployment_configuration: DeploymentConfiguration = Member::new("deploymentConfiguration");
+        15 task_sets: Vec<TaskSet> = Member::new("taskSets");
+        16 deployments: Vec<Deployment> = Member::new("deployments");
+        17 role_arn: String = Member::new("roleArn");
+        18 events: Vec<ServiceEvent> = Member::new("events");
+        19 created_at: DateTime = Member::new("createdAt");
+        20 current_service_deployment: String = Member::new("currentServiceDeployment");
+        21 current_service_revisions: Vec<ServiceCurrentRevisionSummary> = Member::new("currentServiceRevisions");
+        22 placement_constraints: Vec<PlacementConstraint> = Member::new("placementConstraints");
+        23 placement_strategy: Vec<PlacementStrategy> = Member::new("placementStrategy");
+        24 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        25 health_check_grace_period_seconds: i32 = Member::new("healthCheckGracePeriodSeconds");
+        26 scheduling_strategy: SchedulingStrategy = Member::new("schedulingStrategy");
+        27 deployment_controller: DeploymentController = Member::new("deploymentController");
+        28 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        29 created_by: String = Member::new("createdBy");
+        30 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        31 propagate_tags: PropagateTags = Member::new("propagateTags");
+        32 enable_execute_command: bool = Member::new("enableExecuteCommand");
+        33 availability_zone_rebalancing: AvailabilityZoneRebalancing = Member::new("availabilityZoneRebalancing");
+        34 resource_management_type: ResourceManagementType = Member::new("resourceManagementType");
+    }
+}
+wire::structure! {
+    ServiceConnectAccessLogConfiguration {
+        0 format: ServiceConnectAccessLoggingFormat = Member::new("format").required();
+        1 include_query_parameters: ServiceConnectIncludeQueryParameters = Member::new("includeQueryParameters");
+    }
+}
+wire::enumeration! {
+    ServiceConnectAccessLoggingFormat {
+        Text = "TEXT",
+        Json = "JSON",
+    }
+}
+wire::structure! {
+    ServiceConnectClientAlias {
+        0 port: i32 = Member::new("port").required().shape(&PORT_NUMBER);
+        1 dns_name: String = Member::new("dnsName");
+        2 test_traffic_rules: ServiceConnectTestTrafficRules = Member::new("testTrafficRules");
+    }
+}
+wire::structure! {
+    ServiceConnectConfiguration {
+        0 enabled: bool = Member::new("enabled").required();
+        1 namespace: String = Member::new("namespace");
+        2 services: Vec<ServiceConnectService> = Member::new("services");
+        3 log_configuration: LogConfiguration = Member::new("logConfiguration");
+        4 access_log_configuration: ServiceConnectAccessLogConfiguration = Member::new("accessLogConfiguration");
+    }
+}
+wire::enumeration! {
+    ServiceConnectIncludeQueryParameters {
+        Disabled = "DISABLED",
+        Enabled = "ENABLED",
+    }
+}
+wire::structure! {
+    ServiceConnectService {
+        0 port_name: String = Member::new("portName").required();
+        1 discovery_name: String = Member::new("discoveryName");
+        2 client_aliases: Vec<ServiceConnectClientAlias> = Member::new("clientAliases");
+        3 ingress_port_override: i32 = Member::new("ingressPortOverride").shape(&PORT_NUMBER);
+        4 timeout: TimeoutConfiguration = Member::new("timeout");
+        5 tls: ServiceConnectTlsConfiguration = Member::new("tls");
+    }
+}
+wire::structure! {
+    ServiceConnectServiceResource {
+        0 discovery_name: String = Member::new("discoveryName");
+        1 discovery_arn: String = Member::new("discoveryArn");
+    }
+}
+wire::structure! {
+    ServiceConnectTestTrafficHeaderMatchRules {
+        0 exact: String = Member::new("exact").required();
+    }
+}
+wire::structure! {
+    ServiceConnectTestTrafficHeaderRules {
+        0 name: String = Member::new("name").required();
+        1 value: ServiceConnectTestTrafficHeaderMatchRules = Member::new("value");
+    }
+}
+wire::structure! {
+    ServiceConnectTestTrafficRules {
+        0 header: ServiceConnectTestTrafficHeaderRules = Member::new("header").required();
+    }
+}
+wire::structure! {
+    ServiceConnectTlsCertificateAuthority {
+        0 aws_pca_authority_arn: String = Member::new("awsPcaAuthorityArn");
+    }
+}
+wire::structure! {
+    ServiceConnectTlsConfiguration {
+        0 issuer_certificate_authority: ServiceConnectTlsCertificateAuthority = Member::new("issuerCertificateAuthority").required();
+        1 kms_key: String = Member::new("kmsKey");
+        2 role_arn: String = Member::new("roleArn");
+    }
+}
+wire::structure! {
+    ServiceCurrentRevisionSummary {
+        0 arn: String = Member::new("arn");
+        1 requested_task_count: i32 = Member::new("requestedTaskCount");
+        2 running_task_count: i32 = Member::new("runningTaskCount");
+        3 pending_task_count: i32 = Member::new("pendingTaskCount");
+    }
+}
+wire::structure! {
+    ServiceDeployment {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn");
+        1 service_arn: String = Member::new("serviceArn");
+        2 cluster_arn: String = Member::new("clusterArn");
+        3 created_at: DateTime = Member::new("createdAt");
+        4 started_at: DateTime = Member::new("startedAt");
+        5 finished_at: DateTime = Member::new("finishedAt");
+        6 stopped_at: DateTime = Member::new("stoppedAt");
+        7 updated_at: DateTime = Member::new("updatedAt");
+        8 source_service_revisions: Vec<ServiceRevisionSummary> = Member::new("sourceServiceRevisions");
+        9 target_service_revision: ServiceRevisionSummary = Member::new("targetServiceRevision");
+        10 status: ServiceDeploymentStatus = Member::new("status");
+        11 status_reason: String = Member::new("statusReason");
+        12 lifecycle_stage: ServiceDeploymentLifecycleStage = Member::new("lifecycleStage");
+        13 lifecycle_hook_details: Vec<DeploymentLifecycleHookDetail> = Member::new("lifecycleHookDetails");
+        14 deployment_configuration: DeploymentConfiguration = Member::new("deploymentConfiguration");
+        15 rollback: Rollback = Member::new("rollback");
+        16 deployment_circuit_breaker: ServiceDeploymentCircuitBreaker = Member::new("deploymentCircuitBreaker");
+        17 alarms: ServiceDeploymentAlarms = Member::new("alarms");
+    }
+}
+wire::structure! {
+    ServiceDeploymentAlarms {
+        0 status: ServiceDeploymentRollbackMonitorsStatus = Member::new("status");
+        1 alarm_names: Vec<String> = Member::new("alarmNames");
+        2 triggered_alarm_names: Vec<String> = Member::new("triggeredAlarmNames");
+    }
+}
+wire::structure! {
+    ServiceDeploymentBrief {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn");
+        1 service_arn: String = Member::new("serviceArn");
+        2 cluster_arn: String = Member::new("clusterArn");
+        3 started_at: DateTime = Member::new("startedAt");
+        4 created_at: DateTime = Member::new("createdAt");
+        5 finished_at: DateTime = Member::new("finishedAt");
+        6 target_service_revision_arn: String = Member::new("targetServiceRevisionArn");
+        7 status: ServiceDeploymentStatus = Member::new("status");
+        8 status_reason: String = Member::new("statusReason");
+    }
+}
+wire::structure! {
+    ServiceDeploymentCircuitBreaker {
+        0 status: ServiceDeploymentRollbackMonitorsStatus = Member::new("status");
+        1 failure_count: i32 = Member::new("failureCount");
+        2 threshold: i32 = Member::new("threshold");
+    }
+}
+wire::enumeration! {
+    ServiceDeploymentLifecycleStage {
+        ReconcileService = "RECONCILE_SERVICE",
+        PreScaleUp = "PRE_SCALE_UP",
+        ScaleUp = "SCALE_UP",
+        PostScaleUp = "POST_SCALE_UP",
+        TestTrafficShift = "TEST_TRAFFIC_SHIFT",
+        PostTestTrafficShift = "POST_TEST_TRAFFIC_SHIFT",
+        ProductionTrafficShift = "PRODUCTION_TRAFFIC_SHIFT",
+        PostProductionTrafficShift = "POST_PRODUCTION_TRAFFIC_SHIFT",
+        BakeTime = "BAKE_TIME",
+        CleanUp = "CLEAN_UP",
+    }
+}
+wire::enumeration! {
+    ServiceDeploymentRollbackMonitorsStatus {
+        Triggered = "TRIGGERED",
+        Monitoring = "MONITORING",
+        MonitoringComplete = "MONITORING_COMPLETE",
+        Disabled = "DISABLED",
+    }
+}
+wire::enumeration! {
+    ServiceDeploymentStatus {
+        Pending = "PENDING",
+        Successful = "SUCCESSFUL",
+        Stopped = "STOPPED",
+        StopRequested = "STOP_REQUESTED",
+        InProgress = "IN_PROGRESS",
+        RollbackRequested = "ROLLBACK_REQUESTED",
+        RollbackInProgress = "ROLLBACK_IN_PROGRESS",
+        RollbackSuccessful = "ROLLBACK_SUCCESSFUL",
+        RollbackFailed = "ROLLBACK_FAILED",
+    }
+}
+wire::structure! {
+    ServiceEvent {
+        0 id: String = Member::new("id");
+        1 created_at: DateTime = Member::new("createdAt");
+        2 message: String = Member::new("message");
+    }
+}
+wire::enumeration! {
+    ServiceField {
+        Tags = "TAGS",
+    }
+}
+wire::structure! {
+    ServiceManagedEBSVolumeConfiguration {
+        0 encrypted: bool = Member::new("encrypted");
+        1 kms_key_id: String = Member::new("kmsKeyId");
+        2 volume_type: String = Member::new("volumeType");
+        3 size_in_gi_b: i32 = Member::new("sizeInGiB");
+        4 snapshot_id: String = Member::new("snapshotId");
+        5 volume_initialization_rate: i32 = Member::new("volumeInitializationRate");
+        6 iops: i32 = Member::new("iops");
+        7 throughput: i32 = Member::new("throughput");
+        8 tag_specifications: Vec<EBSTagSpecification> = Member::new("tagSpecifications");
+        9 role_arn: String = Member::new("roleArn").required();
+        10 filesystem_type: TaskFilesystemType = Member::new("filesystemType");
+    }
+}
+wire::structure! {
+    ServiceRegistry {
+        0 registry_arn: String = Member::new("registryArn");
+        1 port: i32 = Member::new("port");
+        2 container_name: String = Member::new("containerName");
+        3 container_port: i32 = Member::new("containerPort");
+    }
+}
+wire::structure! {
+    ServiceRevision {
+        0 service_revision_arn: String = Member::new("serviceRevisionArn");
+        1 service_arn: String = Member::new("serviceArn");
+        2 cluster_arn: String = Member::new("clusterArn");
+        3 task_definition: String = Member::new("taskDefinition");
+        4 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        5 launch_type: LaunchType = Member::new("launchType");
+        6 platform_version: String = Member::new("platformVersion");
+        7 platform_family: String = Member::new("platformFamily");
+        8 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        9 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        10 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        11 container_images: Vec<ContainerImage> = Member::new("containerImages");
+        12 guard_duty_enabled: bool = Member::new("guardDutyEnabled");
+        13 service_connect_configuration: ServiceConnectConfiguration = Member::new("serviceConnectConfiguration");
+        14 volume_configurations: Vec<ServiceVolumeConfiguration> = Member::new("volumeConfigurations");
+        15 fargate_ephemeral_storage: DeploymentEphemeralStorage = Member::new("fargateEphemeralStorage");
+        16 created_at: DateTime = Member::new("createdAt");
+        17 vpc_lattice_configurations: Vec<VpcLatticeConfiguration> = Member::new("vpcLatticeConfigurations");
+        18 resolved_configuration: ResolvedConfiguration = Member::new("resolvedConfiguration");
+        19 ecs_managed_resources: ECSManagedResources = Member::new("ecsManagedResources");
+    }
+}
+wire::structure! {
+    ServiceRevisionLoadBalancer {
+        0 target_group_arn: String = Member::new("targetGroupArn");
+        1 production_listener_rule: String = Member::new("productionListenerRule");
+    }
+}
+wire::structure! {
+    ServiceRevisionSummary {
+        0 arn: String = Member::new("arn");
+        1 requested_task_count: i32 = Member::new("requestedTaskCount");
+        2 running_task_count: i32 = Member::new("runningTaskCount");
+        3 pending_task_count: i32 = Member::new("pendingTaskCount");
+        4 requested_test_traffic_weight: f64 = Member::new("requestedTestTrafficWeight");
+        5 requested_production_traffic_weight: f64 = Member::new("requestedProductionTrafficWeight");
+    }
+}
+wire::structure! {
+    ServiceVolumeConfiguration {
+        0 name: String = Member::new("name").required();
+        1 managed_ebs_volume: ServiceManagedEBSVolumeConfiguration = Member::new("managedEBSVolume");
+    }
+}
+wire::structure! {
+    Session {
+        0 session_id: String = Member::new("sessionId");
+        1 stream_url: String = Member::new("streamUrl");
+        2 token_value: String = Member::new("tokenValue");
+    }
+}
+wire::structure! {
+    Setting {
+        0 name: SettingName = Member::new("name");
+        1 value: String = Member::new("value");
+        2 principal_arn: String = Member::new("principalArn");
+        3 r#type: SettingType = Member::new("type");
+    }
+}
+wire::enumeration! {
+    SettingName {
+        ServiceLongArnFormat = "serviceLongArnFormat",
+        TaskLongArnFormat = "taskLongArnFormat",
+        ContainerInstanceLongArnFormat = "containerInstanceLongArnFormat",
+        AwsvpcTrunking = "awsvpcTrunking",
+        ContainerInsights = "containerInsights",
+        FargateFipsMode = "fargateFIPSMode",
+        TagResourceAuthorization = "tagResourceAuthorization",
+        FargateTaskRetirementWaitPeriod = "fargateTaskRetirementWaitPeriod",
+        GuardDutyActivate = "guardDutyActivate",
+        DefaultLogDriverMode = "defaultLogDriverMode",
+        FargateEventWindows = "fargateEventWindows",
+    }
+}
+wire::enumeration! {
+    SettingType {
+        User = "user",
+        AwsManaged = "aws_managed",
+    }
+}
 wire::enumeration! {
     SortOrder {
         Asc = "ASC",
         Desc = "DESC",
+    }
+}
+wire::enumeration! {
+    StabilityStatus {
+        SteadyState = "STEADY_STATE",
+        Stabilizing = "STABILIZING",
+    }
+}
+wire::structure! {
+    StartTaskRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container_instances: Vec<String> = Member::new("containerInstances").required();
+        2 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        3 enable_execute_command: bool = Member::new("enableExecuteCommand");
+        4 group: String = Member::new("group");
+        5 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        6 overrides: TaskOverride = Member::new("overrides");
+        7 propagate_tags: PropagateTags = Member::new("propagateTags");
+        8 reference_id: String = Member::new("referenceId");
+        9 started_by: String = Member::new("startedBy");
+        10 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        11 task_definition: String = Member::new("taskDefinition").required();
+        12 volume_configurations: Vec<TaskVolumeConfiguration> = Member::new("volumeConfigurations");
+    }
+}
+wire::structure! {
+    StartTaskResponse {
+        0 tasks: Vec<Task> = Member::new("tasks");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    StopServiceDeploymentRequest {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn").required();
+        1 stop_type: StopServiceDeploymentStopType = Member::new("stopType");
+    }
+}
+wire::structure! {
+    StopServiceDeploymentResponse {
+        0 service_deployment_arn: String = Member::new("serviceDeploymentArn");
+    }
+}
+wire::enumeration! {
+    StopServiceDeploymentStopType {
+        Abort = "ABORT",
+        Rollback = "ROLLBACK",
     }
 }
 wire::structure! {
@@ -978,6 +3255,53 @@ wire::structure! {
     }
 }
 wire::structure! {
+    SubmitAttachmentStateChangesRequest {
+        0 cluster: String = Member::new("cluster");
+        1 attachments: Vec<AttachmentStateChange> = Member::new("attachments").required();
+    }
+}
+wire::structure! {
+    SubmitAttachmentStateChangesResponse {
+        0 acknowledgment: String = Member::new("acknowledgment");
+    }
+}
+wire::structure! {
+    SubmitContainerStateChangeRequest {
+        0 cluster: String = Member::new("cluster");
+        1 task: String = Member::new("task");
+        2 container_name: String = Member::new("containerName");
+        3 runtime_id: String = Member::new("runtimeId");
+        4 status: String = Member::new("status");
+        5 exit_code: i32 = Member::new("exitCode");
+        6 reason: String = Member::new("reason");
+        7 network_bindings: Vec<NetworkBinding> = Member::new("networkBindings");
+    }
+}
+wire::structure! {
+    SubmitContainerStateChangeResponse {
+        0 acknowledgment: String = Member::new("acknowledgment");
+    }
+}
+wire::structure! {
+    SubmitTaskStateChangeRequest {
+        0 cluster: String = Member::new("cluster");
+        1 task: String = Member::new("task");
+        2 status: String = Member::new("status");
+        3 reason: String = Member::new("reason");
+        4 containers: Vec<ContainerStateChange> = Member::new("containers");
+        5 attachments: Vec<AttachmentStateChange> = Member::new("attachments");
+        6 managed_agents: Vec<ManagedAgentStateChange> = Member::new("managedAgents");
+        7 pull_started_at: DateTime = Member::new("pullStartedAt");
+        8 pull_stopped_at: DateTime = Member::new("pullStoppedAt");
+        9 execution_stopped_at: DateTime = Member::new("executionStoppedAt");
+    }
+}
+wire::structure! {
+    SubmitTaskStateChangeResponse {
+        0 acknowledgment: String = Member::new("acknowledgment");
+    }
+}
+wire::structure! {
     SystemControl {
         0 namespace: String = Member::new("namespace");
         1 value: String = Member::new("value");
@@ -987,6 +3311,16 @@ wire::structure! {
     Tag {
         0 key: String = Member::new("key").shape(&TAG_KEY);
         1 value: String = Member::new("value").shape(&TAG_VALUE);
+    }
+}
+wire::structure! {
+    TagResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required();
+        1 tags: Vec<Tag> = Member::new("tags").required().shape(&TAGS);
+    }
+}
+wire::structure! {
+    TagResourceResponse {
     }
 }
 wire::enumeration! {
@@ -1146,6 +3480,40 @@ wire::structure! {
         6 ephemeral_storage: EphemeralStorage = Member::new("ephemeralStorage");
     }
 }
+wire::structure! {
+    TaskSet {
+        0 id: String = Member::new("id");
+        1 task_set_arn: String = Member::new("taskSetArn");
+        2 service_arn: String = Member::new("serviceArn");
+        3 cluster_arn: String = Member::new("clusterArn");
+        4 started_by: String = Member::new("startedBy");
+        5 external_id: String = Member::new("externalId");
+        6 status: String = Member::new("status");
+        7 task_definition: String = Member::new("taskDefinition");
+        8 computed_desired_count: i32 = Member::new("computedDesiredCount");
+        9 pending_count: i32 = Member::new("pendingCount");
+        10 running_count: i32 = Member::new("runningCount");
+        11 created_at: DateTime = Member::new("createdAt");
+        12 updated_at: DateTime = Member::new("updatedAt");
+        13 launch_type: LaunchType = Member::new("launchType");
+        14 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        15 platform_version: String = Member::new("platformVersion");
+        16 platform_family: String = Member::new("platformFamily");
+        17 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        18 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        19 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        20 scale: Scale = Member::new("scale");
+        21 stability_status: StabilityStatus = Member::new("stabilityStatus");
+        22 stability_status_at: DateTime = Member::new("stabilityStatusAt");
+        23 tags: Vec<Tag> = Member::new("tags").shape(&TAGS);
+        24 fargate_ephemeral_storage: DeploymentEphemeralStorage = Member::new("fargateEphemeralStorage");
+    }
+}
+wire::enumeration! {
+    TaskSetField {
+        Tags = "TAGS",
+    }
+}
 wire::enumeration! {
     TaskStopCode {
         TaskFailedToStart = "TaskFailedToStart",
@@ -1163,10 +3531,22 @@ wire::structure! {
     }
 }
 wire::structure! {
+    TimeoutConfiguration {
+        0 idle_timeout_seconds: i32 = Member::new("idleTimeoutSeconds").shape(&DURATION);
+        1 per_request_timeout_seconds: i32 = Member::new("perRequestTimeoutSeconds").shape(&DURATION);
+    }
+}
+wire::structure! {
     Tmpfs {
         0 container_path: String = Member::new("containerPath").required();
         1 size: i32 = Member::new("size").required();
         2 mount_options: Vec<String> = Member::new("mountOptions");
+    }
+}
+wire::structure! {
+    TotalLocalStorageGBRequest {
+        0 min: f64 = Member::new("min");
+        1 max: f64 = Member::new("max");
     }
 }
 wire::enumeration! {
@@ -1201,10 +3581,222 @@ wire::enumeration! {
         Stack = "stack",
     }
 }
+wire::structure! {
+    UntagResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required();
+        1 tag_keys: Vec<String> = Member::new("tagKeys").required().shape(&TAG_KEYS);
+    }
+}
+wire::structure! {
+    UntagResourceResponse {
+    }
+}
+wire::structure! {
+    UpdateCapacityProviderRequest {
+        0 name: String = Member::new("name").required();
+        1 cluster: String = Member::new("cluster");
+        2 auto_scaling_group_provider: AutoScalingGroupProviderUpdate = Member::new("autoScalingGroupProvider");
+        3 managed_instances_provider: UpdateManagedInstancesProviderConfiguration = Member::new("managedInstancesProvider");
+    }
+}
+wire::structure! {
+    UpdateCapacityProviderResponse {
+        0 capacity_provider: CapacityProvider = Member::new("capacityProvider");
+    }
+}
+wire::structure! {
+    UpdateClusterRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 settings: Vec<ClusterSetting> = Member::new("settings");
+        2 configuration: ClusterConfiguration = Member::new("configuration");
+        3 service_connect_defaults: ClusterServiceConnectDefaultsRequest = Member::new("serviceConnectDefaults");
+    }
+}
+wire::structure! {
+    UpdateClusterResponse {
+        0 cluster: Cluster = Member::new("cluster");
+    }
+}
+wire::structure! {
+    UpdateClusterSettingsRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 settings: Vec<ClusterSetting> = Member::new("settings").required();
+    }
+}
+wire::structure! {
+    UpdateClusterSettingsResponse {
+        0 cluster: Cluster = Member::new("cluster");
+    }
+}
+wire::structure! {
+    UpdateContainerAgentRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container_instance: String = Member::new("containerInstance").required();
+    }
+}
+wire::structure! {
+    UpdateContainerAgentResponse {
+        0 container_instance: ContainerInstance = Member::new("containerInstance");
+    }
+}
+wire::structure! {
+    UpdateContainerInstancesStateRequest {
+        0 cluster: String = Member::new("cluster");
+        1 container_instances: Vec<String> = Member::new("containerInstances").required();
+        2 status: ContainerInstanceStatus = Member::new("status").required();
+    }
+}
+wire::structure! {
+    UpdateContainerInstancesStateResponse {
+        0 container_instances: Vec<ContainerInstance> = Member::new("containerInstances");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    UpdateDaemonRequest {
+        0 daemon_arn: String = Member::new("daemonArn").required();
+        1 daemon_task_definition_arn: String = Member::new("daemonTaskDefinitionArn").required();
+        2 capacity_provider_arns: Vec<String> = Member::new("capacityProviderArns").required();
+        3 deployment_configuration: DaemonDeploymentConfiguration = Member::new("deploymentConfiguration");
+        4 propagate_tags: DaemonPropagateTags = Member::new("propagateTags");
+        5 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        6 enable_execute_command: bool = Member::new("enableExecuteCommand");
+    }
+}
+wire::structure! {
+    UpdateDaemonResponse {
+        0 daemon_arn: String = Member::new("daemonArn");
+        1 status: DaemonStatus = Member::new("status");
+        2 created_at: DateTime = Member::new("createdAt");
+        3 updated_at: DateTime = Member::new("updatedAt");
+        4 deployment_arn: String = Member::new("deploymentArn");
+    }
+}
+wire::structure! {
+    UpdateExpressGatewayServiceRequest {
+        0 service_arn: String = Member::new("serviceArn").required();
+        1 execution_role_arn: String = Member::new("executionRoleArn");
+        2 health_check_path: String = Member::new("healthCheckPath");
+        3 primary_container: ExpressGatewayContainer = Member::new("primaryContainer");
+        4 task_role_arn: String = Member::new("taskRoleArn");
+        5 network_configuration: ExpressGatewayServiceNetworkConfiguration = Member::new("networkConfiguration");
+        6 cpu: String = Member::new("cpu");
+        7 memory: String = Member::new("memory");
+        8 scaling_target: ExpressGatewayScalingTarget = Member::new("scalingTarget");
+    }
+}
+wire::structure! {
+    UpdateExpressGatewayServiceResponse {
+        0 service: UpdatedExpressGatewayService = Member::new("service");
+    }
+}
+wire::structure! {
+    UpdateManagedInstancesProviderConfiguration {
+        0 infrastructure_role_arn: String = Member::new("infrastructureRoleArn").required();
+        1 instance_launch_template: InstanceLaunchTemplateUpdate = Member::new("instanceLaunchTemplate").required();
+        2 propagate_tags: PropagateMITags = Member::new("propagateTags");
+        3 infrastructure_optimization: InfrastructureOptimization = Member::new("infrastructureOptimization");
+        4 auto_repair_configuration: AutoRepairConfiguration = Member::new("autoRepairConfiguration");
+    }
+}
+wire::structure! {
+    UpdateServicePrimaryTaskSetRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 service: String = Member::new("service").required();
+        2 primary_task_set: String = Member::new("primaryTaskSet").required();
+    }
+}
+wire::structure! {
+    UpdateServicePrimaryTaskSetResponse {
+        0 task_set: TaskSet = Member::new("taskSet");
+    }
+}
+wire::structure! {
+    UpdateServiceRequest {
+        0 cluster: String = Member::new("cluster");
+        1 service: String = Member::new("service").required();
+        2 desired_count: i32 = Member::new("desiredCount");
+        3 task_definition: String = Member::new("taskDefinition");
+        4 capacity_provider_strategy: Vec<CapacityProviderStrategyItem> = Member::new("capacityProviderStrategy");
+        5 deployment_configuration: DeploymentConfiguration = Member::new("deploymentConfiguration");
+        6 availability_zone_rebalancing: AvailabilityZoneRebalancing = Member::new("availabilityZoneRebalancing");
+        7 network_configuration: NetworkConfiguration = Member::new("networkConfiguration");
+        8 placement_constraints: Vec<PlacementConstraint> = Member::new("placementConstraints");
+        9 placement_strategy: Vec<PlacementStrategy> = Member::new("placementStrategy");
+        10 platform_version: String = Member::new("platformVersion");
+        11 force_new_deployment: bool = Member::new("forceNewDeployment");
+        12 health_check_grace_period_seconds: i32 = Member::new("healthCheckGracePeriodSeconds");
+        13 deployment_controller: DeploymentController = Member::new("deploymentController");
+        14 enable_execute_command: bool = Member::new("enableExecuteCommand");
+        15 enable_ecs_managed_tags: bool = Member::new("enableECSManagedTags");
+        16 load_balancers: Vec<LoadBalancer> = Member::new("loadBalancers");
+        17 propagate_tags: PropagateTags = Member::new("propagateTags");
+        18 service_registries: Vec<ServiceRegistry> = Member::new("serviceRegistries");
+        19 service_connect_configuration: ServiceConnectConfiguration = Member::new("serviceConnectConfiguration");
+        20 volume_configurations: Vec<ServiceVolumeConfiguration> = Member::new("volumeConfigurations");
+        21 vpc_lattice_configurations: Vec<VpcLatticeConfiguration> = Member::new("vpcLatticeConfigurations");
+    }
+}
+wire::structure! {
+    UpdateServiceResponse {
+        0 service: Service = Member::new("service");
+    }
+}
+wire::structure! {
+    UpdateTaskProtectionRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 tasks: Vec<String> = Member::new("tasks").required();
+        2 protection_enabled: bool = Member::new("protectionEnabled").required();
+        3 expires_in_minutes: i32 = Member::new("expiresInMinutes");
+    }
+}
+wire::structure! {
+    UpdateTaskProtectionResponse {
+        0 protected_tasks: Vec<ProtectedTask> = Member::new("protectedTasks");
+        1 failures: Vec<Failure> = Member::new("failures");
+    }
+}
+wire::structure! {
+    UpdateTaskSetRequest {
+        0 cluster: String = Member::new("cluster").required();
+        1 service: String = Member::new("service").required();
+        2 task_set: String = Member::new("taskSet").required();
+        3 scale: Scale = Member::new("scale").required();
+    }
+}
+wire::structure! {
+    UpdateTaskSetResponse {
+        0 task_set: TaskSet = Member::new("taskSet");
+    }
+}
+wire::structure! {
+    UpdatedExpressGatewayService {
+        0 service_arn: String = Member::new("serviceArn");
+        1 cluster: String = Member::new("cluster");
+        2 service_name: String = Member::new("serviceName");
+        3 status: ExpressGatewayServiceStatus = Member::new("status");
+        4 target_configuration: ExpressGatewayServiceConfiguration = Member::new("targetConfiguration");
+        5 created_at: DateTime = Member::new("createdAt");
+        6 updated_at: DateTime = Member::new("updatedAt");
+    }
+}
+wire::structure! {
+    VCpuCountRangeRequest {
+        0 min: i32 = Member::new("min").required();
+        1 max: i32 = Member::new("max");
+    }
+}
 wire::enumeration! {
     VersionConsistency {
         Enabled = "enabled",
         Disabled = "disabled",
+    }
+}
+wire::structure! {
+    VersionInfo {
+        0 agent_version: String = Member::new("agentVersion");
+        1 agent_hash: String = Member::new("agentHash");
+        2 docker_version: String = Member::new("dockerVersion");
     }
 }
 wire::structure! {
@@ -1224,11 +3816,32 @@ wire::structure! {
         1 read_only: bool = Member::new("readOnly");
     }
 }
+wire::structure! {
+    VpcLatticeConfiguration {
+        0 role_arn: String = Member::new("roleArn").required();
+        1 target_group_arn: String = Member::new("targetGroupArn").required();
+        2 port_name: String = Member::new("portName").required();
+    }
+}
 
+static ALLOWED_INSTANCE_TYPE_REGEX: Pattern = Pattern::new(r#"[a-zA-Z0-9\.\*\-]+"#);
+static ALLOWED_INSTANCE_TYPE: Shape = Shape::PLAIN.length(1, 30).pattern(&ALLOWED_INSTANCE_TYPE_REGEX);
+static ALLOWED_INSTANCE_TYPE_SET: Shape = Shape::PLAIN.length(0, 400).item(&ALLOWED_INSTANCE_TYPE);
 static CAPACITY_PROVIDER_STRATEGY_ITEM_BASE: Shape = Shape::PLAIN.range(0, 100000);
 static CAPACITY_PROVIDER_STRATEGY_ITEM_WEIGHT: Shape = Shape::PLAIN.range(0, 1000);
+static DEPLOYMENT_LIFECYCLE_HOOK_DURATION: Shape = Shape::PLAIN.range(1, 20160);
+static DURATION: Shape = Shape::PLAIN.range(0, 2147483647);
+static EXCLUDED_INSTANCE_TYPE_REGEX: Pattern = Pattern::new(r#"[a-zA-Z0-9\.\*\-]+"#);
+static EXCLUDED_INSTANCE_TYPE: Shape = Shape::PLAIN.length(1, 30).pattern(&EXCLUDED_INSTANCE_TYPE_REGEX);
+static EXCLUDED_INSTANCE_TYPE_SET: Shape = Shape::PLAIN.length(0, 400).item(&EXCLUDED_INSTANCE_TYPE);
+static MANAGED_SCALING_INSTANCE_WARMUP_PERIOD: Shape = Shape::PLAIN.range(0, 10000);
+static MANAGED_SCALING_STEP_SIZE: Shape = Shape::PLAIN.range(1, 10000);
+static MANAGED_SCALING_TARGET_CAPACITY: Shape = Shape::PLAIN.range(1, 100);
+static PORT_NUMBER: Shape = Shape::PLAIN.range(0, 65535);
 static TAG_KEY_REGEX: Pattern = Pattern::new(r#"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)"#);
 static TAG_KEY: Shape = Shape::PLAIN.length(1, 128).pattern(&TAG_KEY_REGEX);
+static TAG_KEYS: Shape = Shape::PLAIN.item(&TAG_KEY);
 static TAG_VALUE_REGEX: Pattern = Pattern::new(r#"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)"#);
 static TAG_VALUE: Shape = Shape::PLAIN.length(0, 256).pattern(&TAG_VALUE_REGEX);
 static TAGS: Shape = Shape::PLAIN.length(0, 50);
+static TASK_VOLUME_STORAGE_GI_B: Shape = Shape::PLAIN.range(1, i64::MAX);
