@@ -71,14 +71,21 @@ class Tasks:
     def wait(self, status: str, *arns: str, patience_s: float = 30) -> list[dict]:
         """Waits until all tasks have a status, and returns them. A task that stopped will not run any more."""
 
+        found = []
+
         def reached() -> list[dict] | None:
+            nonlocal found
             found = [task for first in range(0, len(arns), 100) for task in self.describe(*arns[first : first + 100])]
             if status != "STOPPED":
                 stopped = [task for task in found if task["lastStatus"] == "STOPPED"]
                 assert not stopped, f"a task stopped: {stopped[0].get('stoppedReason')}: {stopped[0]['containers']}"
             return found if all(task["lastStatus"] == status for task in found) else None
 
-        return until(reached, f"{len(arns)} tasks to be {status}", patience_s)
+        try:
+            return until(reached, f"{len(arns)} tasks to be {status}", patience_s)
+        except AssertionError as error:
+            late = [task for task in found if task["lastStatus"] != status]
+            raise AssertionError(f"{error}; {len(late)} are not, the first one: {late[:1]}") from None
 
     def output(self, arn: str, name: str = "main") -> list[str]:
         """Returns the lines that a container has written so far."""

@@ -1,8 +1,8 @@
 //! Refuses requests that a web page could forge.
 //!
 //! The server starts containers as root and takes any credentials, so a page in the user's browser must not be able to
-//! talk to it: neither by a cross-site request (which carries a foreign `Origin`) nor by DNS rebinding (which carries
-//! the page's own name as `Host`). An IP address as `Host` is no rebinding: there was no name to rebind.
+//! talk to it: neither by a cross-site request (which carries a foreign `Origin`, or, where it is a mere GET of an image or
+//! a script, `Sec-Fetch-Site`) nor by DNS rebinding (which carries the page's own name as `Host`). An IP address as `Host` is no rebinding: there was no name to rebind.
 
 use std::net::IpAddr;
 
@@ -12,11 +12,16 @@ use http::request::Parts;
 /// Domains under which AWS's own endpoints lie; clients inside tasks use those names.
 const AWS_DOMAINS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".on.aws"];
 
+/// How the page that sends a request is related to whom it is sent to.
+const SEC_FETCH_SITE: http::HeaderName = http::HeaderName::from_static("sec-fetch-site");
+
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// A web page of another site sent it.
     Origin(String),
+    /// A web page of another site fetched it without saying which page it is.
+    Page,
     /// It is for a name that is not this machine's.
     Host(String),
 }
@@ -26,6 +31,7 @@ impl Refusal {
     pub(crate) fn message(&self) -> String {
         match self {
             Self::Origin(origin) => format!("Requests from the web page {origin} are refused."),
+            Self::Page => "Requests from web pages of other sites are refused.".to_owned(),
             Self::Host(host) => format!(
                 "Requests for the host {host} are refused. If it is a name of this machine, allow it: neargate serve \
                  --allow-host {host}"
@@ -42,6 +48,13 @@ pub(crate) fn check(request: &Parts, allowed: &[String]) -> Result<(), Refusal> 
         if !host.is_some_and(is_this_machine) {
             return Err(Refusal::Origin(origin.to_owned()));
         }
+    }
+    // Browsers alone send this header. Query protocols take their actions by GET, which carries no `Origin`.
+    if let Some(site) = text(&SEC_FETCH_SITE)
+        && text(&ORIGIN).is_none()
+        && !matches!(site, "same-origin" | "none")
+    {
+        return Err(Refusal::Page);
     }
     let authority = request.uri.authority().map(http::uri::Authority::as_str);
     for host in [authority, text(&HOST)].into_iter().flatten() {
@@ -112,6 +125,22 @@ mod tests {
         for origin in ["http://localhost:3000", "http://127.0.0.1:4566", "http://[::1]:4566"] {
             assert_eq!(verdict("localhost", Some(origin)), Ok(()), "{origin}");
         }
+    }
+
+    #[test]
+    fn what_a_page_fetches_without_an_origin_is_refused_by_its_site() {
+        let verdict = |site: &str, origin: Option<&str>| {
+            let mut request = http::Request::get("/").header(HOST, "localhost").header("sec-fetch-site", site);
+            if let Some(origin) = origin {
+                request = request.header(ORIGIN, origin);
+            }
+            check(&request.body(()).unwrap().into_parts().0, &[]).is_ok()
+        };
+        assert!(!verdict("cross-site", None));
+        assert!(!verdict("same-site", None));
+        assert!(verdict("same-origin", None));
+        assert!(verdict("none", None), "the user typed the address");
+        assert!(verdict("cross-site", Some("http://localhost:3000")), "a page of this machine");
     }
 
     #[test]

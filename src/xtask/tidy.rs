@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("network", &["base", "node"]),
     ("image", &["base", "node"]),
     ("balancer", &["base", "node"]),
+    ("bench", &[]),
     ("xtask", &[]),
 ];
 

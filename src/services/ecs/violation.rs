@@ -31,6 +31,8 @@ fn message(violation: &Violation) -> String {
     match &violation.kind {
         // RegisterTaskDefinition without containers: PF container-definitions-empty.
         Kind::Required if violation.path == "containerDefinitions" => "Container list cannot be empty".to_owned(),
+        // DescribeTasks without tasks: the same as with none.
+        Kind::Required if violation.path == "tasks" => "Tasks cannot be empty.".to_owned(),
         // The form of "Container.image should not be null or empty."; unverified for other members.
         Kind::Required => format!("{} should not be null or empty.", titled(&violation.path)),
         // Fargate's own list of drivers: PFr.

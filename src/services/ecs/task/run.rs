@@ -49,14 +49,15 @@ pub(crate) async fn run_task(cx: &Cx, input: api::RunTaskRequest) -> Result<api:
 fn plan(cx: &Cx, cluster: &Cluster, mut input: api::RunTaskRequest, count: usize) -> Result<Vec<Task>> {
     let capacity = capacity::of(cx, cluster, &input, count)?;
     let definition = task_definition::find_active(cx, &required(input.task_definition.take(), "taskDefinition")?)?;
-    let Capacity::Fargate(providers) = capacity else {
-        return Err(invalid("No Container Instances were found in your cluster."));
-    };
-    if !definition.is_fargate_compatible {
+    if matches!(capacity, Capacity::Fargate(_)) && !definition.is_fargate_compatible {
         return Err(invalid("Task definition does not support launch_type FARGATE."));
     }
     let platform_version = platform_version(input.platform_version.as_deref())?;
     let network = network::parse(cx, definition.network_mode, input.network_configuration.take())?;
+    // The request itself is checked before anybody looks for a place to run.
+    let Capacity::Fargate(providers) = capacity else {
+        return Err(invalid("No Container Instances were found in your cluster."));
+    };
     let Overridden { overrides, cpu_units, memory_mib, ephemeral_storage_gib } =
         overrides::parse(&definition, input.overrides.take())?;
     let has_task_role = definition.task_role_arn.is_some() || overrides.task_role_arn.is_some();

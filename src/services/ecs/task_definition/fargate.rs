@@ -5,6 +5,9 @@ use api::ecs as api;
 use super::{container, logging, size};
 use crate::{Result, client};
 
+/// How long a container may take to start, where others wait for it, and to stop, in seconds.
+const TIMEOUT_S: std::ops::RangeInclusive<i32> = 2..=120;
+
 /// Checks a definition against Fargate's rules.
 pub(super) fn check(
     input: &api::RegisterTaskDefinitionRequest,
@@ -60,6 +63,13 @@ fn of_container(container: &api::ContainerDefinition) -> Result<()> {
     }
     if container.docker_security_options.as_ref().is_some_and(|list| !list.is_empty()) {
         return Err(unsupported("dockerSecurityOptions"));
+    }
+    for (member, timeout) in [("startTimeout", container.start_timeout), ("stopTimeout", container.stop_timeout)] {
+        if timeout.is_some_and(|timeout| !TIMEOUT_S.contains(&timeout)) {
+            // Text unverified; the rule is the ContainerDefinition shape's documentation.
+            let (min, max) = (TIMEOUT_S.start(), TIMEOUT_S.end());
+            return Err(client(format!("Fargate requires that '{member}' be between {min} and {max} seconds")));
+        }
     }
     let Some(linux) = &container.linux_parameters else { return Ok(()) };
     let refused = [

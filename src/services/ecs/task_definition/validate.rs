@@ -102,6 +102,14 @@ fn volumes(input: &api::RegisterTaskDefinitionRequest, containers: &[api::Contai
         if uses_iam && !is_encrypted {
             return Err(client("EFS IAM authorization requires TransitEncryption to be enabled"));
         }
+        // The rules are cdk-preflight's; the texts of the next two are unverified.
+        if efs.transit_encryption_port.is_some() && !is_encrypted {
+            return Err(client("EFS TransitEncryptionPort requires TransitEncryption to be enabled"));
+        }
+        let has_access_point = authorization.is_some_and(|config| config.access_point_id.is_some());
+        if has_access_point && efs.root_directory.as_deref().is_some_and(|folder| folder != "/") {
+            return Err(client("EFS root directory must be omitted or set to / when an access point is specified"));
+        }
     }
     Ok(())
 }
@@ -114,6 +122,10 @@ fn proxy(input: &api::RegisterTaskDefinitionRequest, containers: &[api::Containe
     }
     if !containers.iter().any(|container| container.name.as_deref() == Some(name)) {
         return Err(client(format!("Proxy container [{name}] does not exist")));
+    }
+    let is_ingress_port = |property: &api::KeyValuePair| property.name.as_deref() == Some("ProxyIngressPort");
+    if !proxy.properties.iter().flatten().any(is_ingress_port) {
+        return Err(client("Ingress port not found"));
     }
     Ok(())
 }

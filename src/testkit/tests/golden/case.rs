@@ -1,0 +1,157 @@
+//! A case: steps, each a request and its reply.
+//!
+//! ```text
+//! # What the case shows, and where the wording comes from.
+//! # source: …
+//!
+//! + ecs CreateCluster              a step that only prepares: it must succeed, and its reply is not written down
+//! {"clusterName": "web"}
+//!
+//! + settle                         lets the controllers come to rest; `+ advance 90` lets seconds pass before
+//!
+//! > ecs DescribeClusters account=210987654321 region=eu-west-1
+//! {"clusters": ["web"]}
+//! < 200 application/x-amz-json-1.1
+//! { … }
+//! ```
+//!
+//! In bodies, `$TASK` stands for the id of the task that was started last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
+//! an empty line's worth of `--`, and a body, as they are.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use testkit::{Reply, Testkit, form_request, json_request};
+
+use crate::pretty;
+
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "us-east-1";
+/// Stands for the id of the task that was started last.
+const TASK: &str = "$TASK";
+
+/// A part of a case, as written.
+enum Part<'a> {
+    /// Comments and empty lines.
+    Text(&'a str),
+    /// A step: its head line after the sign, and its body.
+    Step { sign: char, head: &'a str, body: Vec<&'a str> },
+}
+
+/// Plays a case, and returns it with the replies that were given.
+pub(crate) async fn play(text: &str) -> Result<String, String> {
+    let kit = Testkit::simulated();
+    let (mut played, mut task) = (String::new(), String::new());
+    for part in parts(text) {
+        match part {
+            Part::Text(line) => played.push_str(&format!("{line}\n")),
+            Part::Step { sign, head, body } => {
+                played.push_str(&format!("{sign} {head}\n"));
+                body.iter().for_each(|line| played.push_str(&format!("{line}\n")));
+                let body = body.iter().map(|line| line.replace(TASK, &task)).collect::<Vec<_>>();
+                let reply = step(&kit, head, &body).await?;
+                let started = reply.as_ref().and_then(|reply| started(&reply.json()));
+                task = started.unwrap_or(task);
+                match reply {
+                    None => {}
+                    Some(reply) if sign == '+' => {
+                        if !reply.status.is_success() {
+                            return Err(format!("`{head}` only prepares, and failed: {}", reply.text()));
+                        }
+                    }
+                    Some(reply) => played.push_str(&written(&reply)),
+                }
+            }
+        }
+    }
+    Ok(played)
+}
+
+/// Names the operation of each step that shows a success: `ecs RunTask`.
+pub(crate) fn successes(text: &str) -> Vec<String> {
+    let (mut found, mut last) = (Vec::new(), None);
+    for line in text.lines() {
+        if let Some(head) = line.strip_prefix("> ") {
+            last = Some(head.split(' ').take(2).collect::<Vec<_>>().join(" "));
+        } else if line.starts_with("< 200 ") {
+            found.extend(last.take());
+        }
+    }
+    found
+}
+
+/// Splits a case; the replies fall away.
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut is_reply = false;
+    for line in text.lines() {
+        if let Some(sign) = line.chars().next().filter(|sign| "+>".contains(*sign) && line.get(1..2) == Some(" ")) {
+            is_reply = false;
+            parts.push(Part::Step { sign, head: &line[2..], body: Vec::new() });
+        } else if line.is_empty() || line.starts_with('#') {
+            is_reply = false;
+            parts.push(Part::Text(line));
+        } else if line.starts_with("< ") || is_reply {
+            is_reply = true;
+        } else if let Some(Part::Step { body, .. }) = parts.last_mut() {
+            body.push(line);
+        } else {
+            parts.push(Part::Text(line));
+        }
+    }
+    parts
+}
+
+/// Takes the id of the first task out of RunTask's output; other outputs show no task that has just been made.
+fn started(output: &serde_json::Value) -> Option<String> {
+    let task = output["tasks"].get(0).filter(|task| task["version"] == 1)?;
+    Some(task["taskArn"].as_str()?.rsplit('/').next()?.to_owned())
+}
+
+async fn step(kit: &Testkit, head: &str, body: &[String]) -> Result<Option<Reply>, String> {
+    let words = head.split(' ').collect::<Vec<_>>();
+    match words[..] {
+        ["settle"] => kit.settle().await,
+        ["advance", seconds] => {
+            let seconds = seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?;
+            kit.advance(Duration::from_secs(seconds)).await;
+        }
+        ["http", method, uri] => return Ok(Some(kit.send(raw(method, uri, body)?).await)),
+        [service, operation, ref options @ ..] => {
+            let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+            let (account, region) = (option("account").unwrap_or(ACCOUNT), option("region").unwrap_or(REGION));
+            let names = wire::service_named(service).ok_or_else(|| format!("{service} is no service"))?;
+            let request = if names.target.is_empty() {
+                form_request(service, operation, account, region, &body.join("&"))
+            } else {
+                json_request(service, operation, account, region, &body.join("\n"))
+            };
+            return Ok(Some(kit.send(request).await));
+        }
+        _ => return Err(format!("`{head}` is no step")),
+    }
+    Ok(None)
+}
+
+fn raw(method: &str, uri: &str, lines: &[String]) -> Result<Request<Bytes>, String> {
+    let mut lines = lines.iter();
+    let mut request = Request::builder().method(method).uri(uri);
+    for line in lines.by_ref().take_while(|line| *line != "--") {
+        let (name, value) = line.split_once(": ").ok_or_else(|| format!("`{line}` is no header"))?;
+        request = request.header(name, value);
+    }
+    let body = lines.map(String::as_str).collect::<Vec<_>>().join("\n");
+    request.body(Bytes::from(body)).map_err(|error| error.to_string())
+}
+
+/// Writes a reply down: status, type, error header, body.
+fn written(reply: &Reply) -> String {
+    let header = |name: &str| reply.headers.get(name).map_or("", |value| value.to_str().unwrap_or("?"));
+    let mut text = format!("< {} {}", reply.status.as_u16(), header("content-type"));
+    let error = header("x-amzn-errortype");
+    if !error.is_empty() {
+        text.push_str(&format!(" {error}"));
+    }
+    format!("{text}\n{}", pretty::body(&reply.text()))
+}
