@@ -54,13 +54,11 @@ pub(crate) async fn play(text: &str) -> Result<String, String> {
                 let started = reply.as_ref().and_then(|reply| started(&reply.json()));
                 task = started.unwrap_or(task);
                 match reply {
-                    None => {}
-                    Some(reply) if sign == '+' => {
-                        if !reply.status.is_success() {
-                            return Err(format!("`{head}` only prepares, and failed: {}", reply.text()));
-                        }
+                    Some(reply) if sign == '>' => played.push_str(&written(&reply)),
+                    Some(reply) if !reply.status.is_success() => {
+                        return Err(format!("`{head}` only prepares, and failed: {}", reply.text()));
                     }
-                    Some(reply) => played.push_str(&written(&reply)),
+                    Some(_) | None => {}
                 }
             }
         }

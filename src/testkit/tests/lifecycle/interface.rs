@@ -10,6 +10,7 @@ crate::scenarios! {
         a_running_task_has_the_interface_that_ec2_knows,
         a_stopped_task_has_given_its_interface_and_address_back,
         containers_of_a_task_share_their_network,
+        tasks_in_one_subnet_reach_each_other_and_have_their_own_addresses,
     ],
 }
 
@@ -66,4 +67,16 @@ async fn containers_of_a_task_share_their_network(bench: &Bench) {
     let task = bench.until_stopped(&arn).await;
     assert_eq!(task["containers"][1]["exitCode"], 0);
     assert_eq!(bench.log("client", &arn).await, ["hello"]);
+}
+
+async fn tasks_in_one_subnet_reach_each_other_and_have_their_own_addresses(bench: &Bench) {
+    let web = "echo hello >/tmp/index; trap 'exit 143' TERM; busybox httpd -f -p 8080 -h /tmp & echo ready; wait";
+    let first = bench.start(&[container("web", web, "output ready")]).await;
+    bench.until_line("web", &first, "ready").await;
+    let address = detail(&bench.task(&first).await, "privateIPv4Address");
+    let client = format!("until wget -q -O- http://{address}:8080/index; do sleep 0.1; done");
+    let second = bench.start(&[container("client", &client, "output hello; exit 0")]).await;
+    let task = bench.until_stopped(&second).await;
+    assert_eq!(bench.log("client", &second).await, ["hello"]);
+    assert_ne!(detail(&task, "privateIPv4Address"), address);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bench::{BOTH, Bench, SIMULATED, container, id_of, server};
+use crate::bench::{BOTH, Bench, LOG_GROUP, SIMULATED, container, container_with, id_of, server, text};
 
 /// Every status, in the order of a task's life.
 const STATUSES: [&str; 8] =
@@ -19,6 +19,7 @@ crate::scenarios! {
         a_client_token_starts_its_tasks_once,
         fifty_tasks_at_once_all_end_and_leave_nothing,
         a_reset_takes_everything_away,
+        a_reset_while_tasks_start_leaves_nothing,
     ],
     SIMULATED => [a_stopped_task_is_forgotten_after_an_hour, every_slow_status_is_seen],
 }
@@ -40,7 +41,7 @@ async fn follow(bench: &Bench, arn: &str) -> Vec<(String, i64)> {
     let mut seen = Vec::<(String, i64)>::new();
     let look = async || {
         let task = bench.task(arn).await;
-        let (status, version) = (crate::bench::text(&task["lastStatus"]), task["version"].as_i64().unwrap());
+        let (status, version) = (text(&task["lastStatus"]), task["version"].as_i64().unwrap());
         if seen.last().is_none_or(|(last, _)| *last != status) {
             seen.push((status.clone(), version));
         }
@@ -133,7 +134,7 @@ async fn fifty_tasks_at_once_all_end_and_leave_nothing(bench: &Bench) {
     for _ in 0..5 {
         let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 }))).await;
         let tasks = output["tasks"].as_array().unwrap();
-        arns.extend(tasks.iter().map(|task| crate::bench::text(&task["taskArn"])));
+        arns.extend(tasks.iter().map(|task| text(&task["taskArn"])));
     }
     assert_eq!(arns.len(), 50);
     for arn in &arns {
@@ -147,7 +148,7 @@ async fn fifty_tasks_at_once_all_end_and_leave_nothing(bench: &Bench) {
 async fn a_reset_takes_everything_away(bench: &Bench) {
     bench.register(&[server("app")]).await;
     let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 3 }))).await;
-    let first = crate::bench::text(&output["tasks"][0]["taskArn"]);
+    let first = text(&output["tasks"][0]["taskArn"]);
     bench.until(&first, "RUNNING").await;
     bench.kit.emulator().reset().await.unwrap();
     bench.assert_node_is_empty().await;
@@ -156,4 +157,21 @@ async fn a_reset_takes_everything_away(bench: &Bench) {
     assert_eq!(bench.kit.ask("logs", "DescribeLogGroups", &json!({})).await["logGroups"], json!([]));
     let scope = bench.kit.scope();
     assert_eq!(bench.kit.emulator().state().ec2.network_interfaces.walk(scope, None).count(), 0);
+}
+
+async fn a_reset_while_tasks_start_leaves_nothing(bench: &Bench) {
+    for _ in 0..3 {
+        bench.register(&[server("app"), container_with("side", "sleep 600", "", &json!({ "essential": false }))]).await;
+        bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 }))).await;
+        // Once the first runs, others are anywhere on their way.
+        let look = async || {
+            let clusters = bench.kit.ecs("DescribeClusters", &json!({})).await;
+            clusters["clusters"][0]["runningTasksCount"].as_i64().filter(|running| *running > 0)
+        };
+        bench.kit.wait_for("the first running task", look).await;
+        bench.kit.emulator().reset().await.unwrap();
+        bench.assert_node_is_empty().await;
+        bench.kit.ecs("CreateCluster", &json!({})).await;
+        bench.kit.ask("logs", "CreateLogGroup", &json!({ "logGroupName": LOG_GROUP })).await;
+    }
 }
