@@ -4,8 +4,17 @@ use base::PageToken;
 
 use crate::{Result, invalid};
 
-/// The page size of most listings, both by default and at most.
-const PAGE_SIZE: usize = 100;
+/// How many items a page holds.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Unless the request says.
+    pub(crate) default: usize,
+    /// At most.
+    pub(crate) max: usize,
+}
+
+/// The page size of most listings.
+const USUAL: Size = Size { default: 100, max: 100 };
 
 /// Where a page begins and how long it may be.
 pub(crate) struct Request {
@@ -13,14 +22,20 @@ pub(crate) struct Request {
     pub(crate) size: usize,
 }
 
-/// Checks `maxResults` and `nextToken` of a listing. (Texts unverified: SDKs check the range before they send.)
+/// Checks `maxResults` and `nextToken` of a listing of the usual page size.
 pub(crate) fn request(listing: &str, max_results: Option<i32>, token: Option<&str>) -> Result<Request> {
+    request_of(USUAL, listing, max_results, token)
+}
+
+/// Checks `maxResults` and `nextToken` of a listing. (Texts unverified: SDKs check the range before they send.)
+pub(crate) fn request_of(sizes: Size, listing: &str, max_results: Option<i32>, token: Option<&str>) -> Result<Request> {
+    let Size { default, max } = sizes;
     let size = match max_results {
-        None => PAGE_SIZE,
+        None => default,
         Some(size) => usize::try_from(size)
             .ok()
-            .filter(|size| (1..=PAGE_SIZE).contains(size))
-            .ok_or_else(|| invalid(format!("maxResults must be between 1 and {PAGE_SIZE}.")))?,
+            .filter(|size| (1..=max).contains(size))
+            .ok_or_else(|| invalid(format!("maxResults must be between 1 and {max}.")))?,
     };
     let after = token.map(|token| PageToken::decode(listing, token)).transpose();
     Ok(Request { after: after.map_err(|_| invalid("Invalid token."))?, size })
