@@ -28,8 +28,39 @@ pub struct Cluster {
     pub service_connect_defaults: Option<Document>,
     /// The names of its capacity providers.
     pub capacity_providers: Vec<String>,
-    /// `defaultCapacityProviderStrategy` as it was sent; a JSON list.
+    /// `defaultCapacityProviderStrategy` as a response shows it; a JSON list.
     pub default_capacity_provider_strategy: Option<Document>,
+    /// What ECS attached to the cluster for its capacity providers and its namespace.
+    #[serde(default)]
+    pub attachments: Vec<ClusterAttachment>,
+}
+
+/// Something that ECS attached to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterAttachment {
+    /// Its id, a UUID.
+    pub id: String,
+    /// What it is.
+    pub kind: ClusterAttachmentKind,
+}
+
+/// What ECS attaches to a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClusterAttachmentKind {
+    /// The namespace of Service Connect.
+    ServiceConnect,
+    /// The scaling policy of a capacity provider whose scaling is managed.
+    ScalingPolicy {
+        /// The capacity provider.
+        provider: String,
+        /// The policy's name.
+        policy: String,
+    },
+    /// The life cycle hook of a capacity provider whose draining is managed.
+    ManagedDraining {
+        /// The capacity provider.
+        provider: String,
+    },
 }
 
 /// Whether a cluster is there. A deleted cluster can still be described for a while.
@@ -57,6 +88,7 @@ impl Cluster {
             service_connect_defaults: None,
             capacity_providers: Vec::new(),
             default_capacity_provider_strategy: None,
+            attachments: Vec::new(),
         }
     }
 }

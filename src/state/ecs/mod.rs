@@ -1,16 +1,31 @@
 //! The records of Amazon ECS.
 
+mod account_setting;
+mod capacity_provider;
 mod cluster;
 mod names;
+mod service;
+mod service_deployment;
 mod task;
 mod task_definition;
+mod task_set;
 
 use std::sync::Arc;
 
-use base::{Scope, Timestamp};
+use base::{Scope, TaskId, Timestamp};
 
-pub use cluster::{Cluster, ClusterStatus};
-pub use names::{ClusterName, Family, TaskDefinitionName};
+pub use account_setting::{AccountSetting, AccountSettingKey};
+pub use capacity_provider::{CapacityProvider, CapacityProviderStatus, CapacityProviderUpdate, CapacitySource};
+pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
+pub use names::{CapacityProviderName, ClusterName, Family, ServiceName, TaskDefinitionName};
+pub use service::{
+    CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
+    SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceKey, ServiceStatus,
+    ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id,
+};
+pub use service_deployment::{
+    Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+};
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, Launch, Overrides, RunToken,
     StopCode, StopRequest, Task, TaskKey, TaskNetwork, TaskStatus,
@@ -19,6 +34,7 @@ pub use task_definition::{
     AwsLogs, ContainerDefinition, FamilyRevisions, KeyValue, LogConfiguration, NetworkMode, TaskDefinition,
     TaskDefinitionStatus,
 };
+pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
 
 use crate::journal::{Journal, JournalError};
 use crate::{Table, Tag};
@@ -28,6 +44,10 @@ use crate::{Table, Tag};
 pub struct Ecs {
     /// Clusters; a deleted one stays as `INACTIVE`.
     pub clusters: Table<ClusterName, Cluster>,
+    /// The capacity providers that users made; a deleted one stays as `INACTIVE`.
+    pub capacity_providers: Table<CapacityProviderName, CapacityProvider>,
+    /// What accounts, users and roles have chosen.
+    pub account_settings: Table<AccountSettingKey, AccountSetting>,
     /// Task definitions by family and revision.
     pub task_definitions: Table<TaskDefinitionName, TaskDefinition>,
     /// The last revision of each family, so that a revision is never given twice.
@@ -36,6 +56,16 @@ pub struct Ecs {
     pub tasks: Table<TaskKey, Task>,
     /// The client tokens of RunTask, and what they started.
     pub run_tokens: Table<String, RunToken>,
+    /// Services; a deleted one stays as `INACTIVE`.
+    pub services: Table<ServiceKey, Service>,
+    /// Which tasks belong to which service. A row is made before its task, and removed after it.
+    pub service_tasks: Table<ServiceTaskKey, ServiceTask>,
+    /// The deployments that services have had.
+    pub service_deployments: Table<ServiceDeploymentKey, ServiceDeployment>,
+    /// The revisions that services have had.
+    pub service_revisions: Table<ServiceRevisionKey, ServiceRevision>,
+    /// Task sets.
+    pub task_sets: Table<TaskSetKey, TaskSet>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
 }
@@ -44,30 +74,52 @@ impl Ecs {
     pub(crate) fn new(journal: Option<&Arc<Journal>>) -> Self {
         Self {
             clusters: Table::new("ecs.clusters", journal),
+            capacity_providers: Table::new("ecs.capacity_providers", journal),
+            account_settings: Table::new("ecs.account_settings", journal),
             task_definitions: Table::new("ecs.task_definitions", journal),
             families: Table::new("ecs.families", journal),
             tasks: Table::new("ecs.tasks", journal),
             run_tokens: Table::new("ecs.run_tokens", journal),
+            services: Table::new("ecs.services", journal),
+            service_tasks: Table::new("ecs.service_tasks", journal),
+            service_deployments: Table::new("ecs.service_deployments", journal),
+            service_revisions: Table::new("ecs.service_revisions", journal),
+            task_sets: Table::new("ecs.task_sets", journal),
             container_logs: Table::new("ecs.container_logs", journal),
         }
     }
 
     pub(crate) fn load(&self, journal: &Journal) -> Result<(), JournalError> {
         self.clusters.load(journal)?;
+        self.capacity_providers.load(journal)?;
+        self.account_settings.load(journal)?;
         self.task_definitions.load(journal)?;
         self.families.load(journal)?;
         self.tasks.load(journal)?;
         self.run_tokens.load(journal)?;
+        self.services.load(journal)?;
+        self.service_tasks.load(journal)?;
+        self.service_deployments.load(journal)?;
+        self.service_revisions.load(journal)?;
+        self.task_sets.load(journal)?;
         self.container_logs.load(journal)
     }
 
     pub(crate) fn clear(&self) {
+        // Services first: their controller would start tasks anew.
+        self.services.clear();
+        self.task_sets.clear();
+        self.service_deployments.clear();
+        self.service_revisions.clear();
         self.tasks.clear();
+        self.service_tasks.clear();
         self.run_tokens.clear();
         self.container_logs.clear();
         self.task_definitions.clear();
         self.families.clear();
         self.clusters.clear();
+        self.capacity_providers.clear();
+        self.account_settings.clear();
     }
 
     /// Changes a task, and raises its version if the change is one that ECS emits an event for.
@@ -111,6 +163,41 @@ impl Ecs {
             .walk_from(scope, TaskKey::first_of(&cluster))
             .take_while(move |(key, _)| key.cluster == cluster)
             .map(|(_, task)| task)
+    }
+
+    /// Walks the services of a cluster in the order of their names, deleted ones too.
+    pub fn services_of(&self, scope: &Scope, cluster: &ClusterName) -> impl Iterator<Item = Arc<Service>> {
+        let cluster = cluster.clone();
+        self.services
+            .walk_from(scope, ServiceKey::first_of(&cluster))
+            .take_while(move |(key, _)| key.cluster == cluster)
+            .map(|(_, service)| service)
+    }
+
+    /// Walks the task sets of a service in the order of their ids.
+    pub fn task_sets_of(&self, scope: &Scope, service: &ServiceKey) -> impl Iterator<Item = Arc<TaskSet>> {
+        let service = service.clone();
+        self.task_sets
+            .walk_from(scope, TaskSetKey::first_of(&service))
+            .take_while(move |(key, _)| key.service == service)
+            .map(|(_, task_set)| task_set)
+    }
+
+    /// Walks the tasks of a service in the order of their ids, from the first one after `after` on, stopped ones too.
+    pub fn tasks_of_service(
+        &self,
+        scope: &Scope,
+        service: &ServiceKey,
+        after: TaskId,
+    ) -> impl Iterator<Item = (ServiceTask, Arc<Task>)> {
+        let (scope, service) = (scope.clone(), service.clone());
+        self.service_tasks
+            .walk(&scope, Some(ServiceTaskKey { service: service.clone(), task: after }))
+            .take_while(move |(key, _)| key.service == service)
+            .filter_map(move |(key, member)| {
+                let task = TaskKey { cluster: key.service.cluster, id: key.task };
+                Some((ServiceTask::clone(&member), self.tasks.get(&scope, &task)?))
+            })
     }
 
     /// Finds the newest active revision of a family.

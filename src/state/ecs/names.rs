@@ -51,8 +51,23 @@ name! {
     ClusterName
 }
 name! {
+    /// The name of a capacity provider.
+    CapacityProviderName
+}
+name! {
     /// The name that the revisions of a task definition share.
     Family
+}
+name! {
+    /// The name of a service, unique in its cluster.
+    ServiceName
+}
+
+impl ServiceName {
+    /// The name that sorts before all others.
+    pub fn first() -> Self {
+        Self("-".into())
+    }
 }
 
 impl ClusterName {

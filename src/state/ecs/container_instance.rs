@@ -1,0 +1,298 @@
+//! A container instance: a machine with an agent, registered in a cluster, and what of it is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::{Arn, ContainerInstanceId, TaskId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{Document, Record, Tag};
+
+use super::{Attribute, ClusterName, TaskKey};
+
+/// What names a container instance: its cluster and its id. So the instances of a cluster lie together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ContainerInstanceKey {
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The instance.
+    pub id: ContainerInstanceId,
+}
+
+impl ContainerInstanceKey {
+    /// Returns a key that sorts before every instance of the cluster.
+    pub fn first_of(cluster: &ClusterName) -> Self {
+        Self { cluster: cluster.clone(), id: ContainerInstanceId::new("") }
+    }
+}
+
+/// A container instance. Its agent, through RegisterContainerInstance, writes what the machine is and has; the other
+/// handlers write status, custom attributes, tags and claims.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ContainerInstance {
+    /// Cluster and id.
+    pub key: ContainerInstanceKey,
+    /// Its ARN.
+    pub arn: Arn,
+    /// Whose machine it is.
+    pub kind: InstanceKind,
+    /// The machine's id: `i-…` of EC2, `mi-…` of Systems Manager. None if the agent did not say it.
+    pub ec2_instance_id: Option<String>,
+    /// The EC2 instance type, which cannot change.
+    pub instance_type: Option<String>,
+    /// The capacity provider that the machine belongs to.
+    pub capacity_provider: Option<String>,
+    /// Whether tasks can be placed on it.
+    pub status: InstanceStatus,
+    /// When it was registered first.
+    pub registered_at: Timestamp,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// What it has for tasks.
+    pub resources: Resources,
+    /// What is taken, by task. A claim is there before its task is, and goes when the task has stopped.
+    pub claims: BTreeMap<TaskId, Claim>,
+    /// `versionInfo` as a response shows it.
+    pub version_info: Option<Document>,
+    /// The version of its agent.
+    pub agent_version: Option<String>,
+    /// Its attributes, in the order in which they came.
+    pub attributes: Vec<Attribute>,
+    /// Whether its agent is there to take tasks.
+    pub is_agent_connected: bool,
+    /// How far the update of its agent is, if one was asked for.
+    pub agent_update: Option<AgentUpdate>,
+    /// Counts the changes that ECS emits events for, from 1.
+    pub version: i64,
+}
+
+/// Whose machine a container instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InstanceKind {
+    /// An instance of EC2.
+    Ec2,
+    /// The user's own, through ECS Anywhere.
+    External,
+}
+
+/// Whether tasks can be placed on a container instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InstanceStatus {
+    /// They can.
+    Active,
+    /// Those that are there may end; no others come.
+    Draining,
+    /// It was deregistered. It can still be described.
+    Inactive,
+}
+
+impl InstanceStatus {
+    /// Returns the status as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// How far the update of an agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentUpdate {
+    /// It was asked for.
+    Pending,
+    /// The agent has registered again, with a newer version.
+    Updated,
+}
+
+impl AgentUpdate {
+    /// Returns the status as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Updated => "UPDATED",
+        }
+    }
+}
+
+/// What a machine has for tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// CPU units; 1,024 are one processor.
+    pub cpu_units: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// The ports that the machine itself has taken.
+    pub ports: Ports,
+    /// The ids of its GPUs.
+    pub gpus: Vec<String>,
+}
+
+/// Ports of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ports {
+    /// Of TCP.
+    pub tcp: BTreeSet<u16>,
+    /// Of UDP.
+    pub udp: BTreeSet<u16>,
+}
+
+impl Ports {
+    fn meets(&self, other: &Self) -> bool {
+        !self.tcp.is_disjoint(&other.tcp) || !self.udp.is_disjoint(&other.udp)
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.tcp.extend(&other.tcp);
+        self.udp.extend(&other.udp);
+    }
+}
+
+/// What one task takes of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The task's group: what a distinct instance is distinct by.
+    pub group: String,
+    /// CPU units.
+    pub cpu_units: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Ports of the machine.
+    pub ports: Ports,
+    /// How many GPUs.
+    pub gpus: u32,
+}
+
+/// Why a machine cannot take a task for want of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// Of CPU units.
+    Cpu,
+    /// Of memory.
+    Memory,
+    /// A port is taken.
+    Ports,
+    /// Of GPUs.
+    Gpu,
+}
+
+impl Shortage {
+    /// Returns the reason as RunTask's failures spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cpu => "RESOURCE:CPU",
+            Self::Memory => "RESOURCE:MEMORY",
+            Self::Ports => "RESOURCE:PORTS",
+            Self::Gpu => "RESOURCE:GPU",
+        }
+    }
+}
+
+impl Record for ContainerInstance {}
+
+impl ContainerInstance {
+    /// Returns the value of an attribute; the outer none if there is no such attribute.
+    pub fn attribute(&self, name: &str) -> Option<Option<&str>> {
+        self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.value.as_deref())
+    }
+
+    /// Returns what is not taken. Its ports are those that are.
+    pub fn remaining(&self) -> Resources {
+        let mut rest = self.resources.clone();
+        for claim in self.claims.values() {
+            rest.cpu_units = rest.cpu_units.saturating_sub(claim.cpu_units);
+            rest.memory_mib = rest.memory_mib.saturating_sub(claim.memory_mib);
+            rest.ports.join(&claim.ports);
+            let gpus = rest.gpus.len().saturating_sub(usize::try_from(claim.gpus).unwrap_or(usize::MAX));
+            rest.gpus.truncate(gpus);
+        }
+        rest
+    }
+
+    /// Says what is wanting for a claim; none if it can be made.
+    pub fn shortage(&self, claim: &Claim) -> Option<Shortage> {
+        let rest = self.remaining();
+        let wants = [
+            (claim.cpu_units > rest.cpu_units, Shortage::Cpu),
+            (claim.memory_mib > rest.memory_mib, Shortage::Memory),
+            (rest.ports.meets(&claim.ports), Shortage::Ports),
+            (usize::try_from(claim.gpus).is_ok_and(|gpus| gpus > rest.gpus.len()), Shortage::Gpu),
+        ];
+        wants.into_iter().find_map(|(is_wanting, shortage)| is_wanting.then_some(shortage))
+    }
+
+    /// Returns the keys of the tasks that hold something of it.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskKey> {
+        self.claims.keys().map(|id| TaskKey { cluster: self.key.cluster.clone(), id: id.clone() })
+    }
+
+    pub(super) fn event_face(&self) -> impl PartialEq + use<> {
+        (self.status, self.is_agent_connected, self.agent_update, self.claims.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{AccountId, Region, Scope};
+
+    use super::*;
+
+    fn instance(claims: &[Claim]) -> ContainerInstance {
+        let scope = Scope::new(AccountId::DEFAULT, Region::default());
+        let key = ContainerInstanceKey { cluster: ClusterName::default_cluster(), id: ContainerInstanceId::new("1") };
+        ContainerInstance {
+            key,
+            arn: Arn::new("ecs", &scope, "container-instance/default/1"),
+            kind: InstanceKind::Ec2,
+            ec2_instance_id: None,
+            instance_type: None,
+            capacity_provider: None,
+            status: InstanceStatus::Active,
+            registered_at: Timestamp::from_millis(0),
+            tags: Vec::new(),
+            resources: Resources {
+                cpu_units: 1024,
+                memory_mib: 2000,
+                ports: Ports { tcp: [22].into(), udp: BTreeSet::new() },
+                gpus: vec!["g".to_owned()],
+            },
+            claims: claims.iter().enumerate().map(|(n, claim)| (TaskId::new(n.to_string()), claim.clone())).collect(),
+            version_info: None,
+            agent_version: None,
+            attributes: Vec::new(),
+            is_agent_connected: true,
+            agent_update: None,
+            version: 1,
+        }
+    }
+
+    fn claim(cpu_units: u32, memory_mib: u32, tcp: &[u16], udp: &[u16], gpus: u32) -> Claim {
+        let ports = Ports { tcp: tcp.iter().copied().collect(), udp: udp.iter().copied().collect() };
+        Claim { group: String::new(), cpu_units, memory_mib, ports, gpus }
+    }
+
+    #[test]
+    fn a_claim_is_short_of_the_first_thing_that_is_taken() {
+        let held = [claim(512, 500, &[80], &[53], 0), claim(256, 500, &[], &[], 1)];
+        let rows = [
+            (claim(256, 1000, &[8080], &[80], 0), None),
+            (claim(257, 1001, &[80], &[], 1), Some(Shortage::Cpu)),
+            (claim(256, 1001, &[80], &[], 1), Some(Shortage::Memory)),
+            (claim(0, 0, &[80], &[], 1), Some(Shortage::Ports)),
+            (claim(0, 0, &[22], &[], 0), Some(Shortage::Ports)),
+            (claim(0, 0, &[53], &[53], 0), Some(Shortage::Ports)),
+            (claim(0, 0, &[53], &[], 1), Some(Shortage::Gpu)),
+        ];
+        for (wanted, expected) in rows {
+            assert_eq!(instance(&held).shortage(&wanted), expected, "{wanted:?}");
+        }
+        assert_eq!(instance(&[]).shortage(&claim(1024, 2000, &[80], &[22], 1)), None);
+    }
+
+    #[test]
+    fn what_remains_is_what_no_task_holds() {
+        let rest = instance(&[claim(512, 500, &[80], &[53], 1)]).remaining();
+        assert_eq!((rest.cpu_units, rest.memory_mib, rest.gpus.len()), (512, 1500, 0));
+        assert_eq!(rest.ports, Ports { tcp: [22, 80].into(), udp: [53].into() });
+    }
+}
