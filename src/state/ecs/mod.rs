@@ -1,8 +1,12 @@
 //! The records of Amazon ECS.
 
 mod account_setting;
+mod attribute;
 mod capacity_provider;
 mod cluster;
+mod container_instance;
+mod daemon;
+mod express_gateway_service;
 mod names;
 mod service;
 mod service_deployment;
@@ -15,9 +19,19 @@ use std::sync::Arc;
 use base::{Scope, TaskId, Timestamp};
 
 pub use account_setting::{AccountSetting, AccountSettingKey};
+pub use attribute::Attribute;
 pub use capacity_provider::{CapacityProvider, CapacityProviderStatus, CapacityProviderUpdate, CapacitySource};
 pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
-pub use names::{CapacityProviderName, ClusterName, Family, ServiceName, TaskDefinitionName};
+pub use container_instance::{
+    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceKind, InstanceStatus, InstanceTasks, Ports,
+    Resources, Shortage,
+};
+pub use daemon::{
+    Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision, DaemonRevisionKey,
+    DaemonTaskDefinition,
+};
+pub use express_gateway_service::{ExpressGatewayService, ExpressGatewayServiceStatus};
+pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceKey, ServiceStatus,
@@ -27,8 +41,8 @@ pub use service_deployment::{
     Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
 };
 pub use task::{
-    AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, Launch, Overrides, RunToken,
-    StopCode, StopRequest, Task, TaskKey, TaskNetwork, TaskStatus,
+    AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
+    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
     AwsLogs, ContainerDefinition, FamilyRevisions, KeyValue, LogConfiguration, NetworkMode, TaskDefinition,
@@ -52,6 +66,8 @@ pub struct Ecs {
     pub task_definitions: Table<TaskDefinitionName, TaskDefinition>,
     /// The last revision of each family, so that a revision is never given twice.
     pub families: Table<Family, FamilyRevisions>,
+    /// Container instances; a deregistered one stays as `INACTIVE`.
+    pub container_instances: Table<ContainerInstanceKey, ContainerInstance>,
     /// Tasks; a stopped one stays for an hour.
     pub tasks: Table<TaskKey, Task>,
     /// The client tokens of RunTask, and what they started.
@@ -66,6 +82,18 @@ pub struct Ecs {
     pub service_revisions: Table<ServiceRevisionKey, ServiceRevision>,
     /// Task sets.
     pub task_sets: Table<TaskSetKey, TaskSet>,
+    /// Daemons; a deleted one stays until its tasks are gone.
+    pub daemons: Table<DaemonKey, Daemon>,
+    /// The revisions that daemons have had.
+    pub daemon_revisions: Table<DaemonRevisionKey, DaemonRevision>,
+    /// The deployments that daemons have had, the newest of each daemon first.
+    pub daemon_deployments: Table<DaemonDeploymentKey, DaemonDeployment>,
+    /// Daemon task definitions by family and revision.
+    pub daemon_task_definitions: Table<TaskDefinitionName, DaemonTaskDefinition>,
+    /// The last revision of each family of daemon task definitions.
+    pub daemon_families: Table<Family, FamilyRevisions>,
+    /// Express services; a deleted one stays as `INACTIVE`.
+    pub express_gateway_services: Table<ServiceKey, ExpressGatewayService>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
 }
@@ -78,6 +106,7 @@ impl Ecs {
             account_settings: Table::new("ecs.account_settings", journal),
             task_definitions: Table::new("ecs.task_definitions", journal),
             families: Table::new("ecs.families", journal),
+            container_instances: Table::new("ecs.container_instances", journal),
             tasks: Table::new("ecs.tasks", journal),
             run_tokens: Table::new("ecs.run_tokens", journal),
             services: Table::new("ecs.services", journal),
@@ -85,6 +114,12 @@ impl Ecs {
             service_deployments: Table::new("ecs.service_deployments", journal),
             service_revisions: Table::new("ecs.service_revisions", journal),
             task_sets: Table::new("ecs.task_sets", journal),
+            daemons: Table::new("ecs.daemons", journal),
+            daemon_revisions: Table::new("ecs.daemon_revisions", journal),
+            daemon_deployments: Table::new("ecs.daemon_deployments", journal),
+            daemon_task_definitions: Table::new("ecs.daemon_task_definitions", journal),
+            daemon_families: Table::new("ecs.daemon_families", journal),
+            express_gateway_services: Table::new("ecs.express_gateway_services", journal),
             container_logs: Table::new("ecs.container_logs", journal),
         }
     }
@@ -95,6 +130,7 @@ impl Ecs {
         self.account_settings.load(journal)?;
         self.task_definitions.load(journal)?;
         self.families.load(journal)?;
+        self.container_instances.load(journal)?;
         self.tasks.load(journal)?;
         self.run_tokens.load(journal)?;
         self.services.load(journal)?;
@@ -102,6 +138,12 @@ impl Ecs {
         self.service_deployments.load(journal)?;
         self.service_revisions.load(journal)?;
         self.task_sets.load(journal)?;
+        self.daemons.load(journal)?;
+        self.daemon_revisions.load(journal)?;
+        self.daemon_deployments.load(journal)?;
+        self.daemon_task_definitions.load(journal)?;
+        self.daemon_families.load(journal)?;
+        self.express_gateway_services.load(journal)?;
         self.container_logs.load(journal)
     }
 
@@ -112,6 +154,13 @@ impl Ecs {
         self.service_deployments.clear();
         self.service_revisions.clear();
         self.tasks.clear();
+        self.daemons.clear();
+        self.daemon_revisions.clear();
+        self.daemon_deployments.clear();
+        self.daemon_task_definitions.clear();
+        self.daemon_families.clear();
+        self.express_gateway_services.clear();
+        self.container_instances.clear();
         self.service_tasks.clear();
         self.run_tokens.clear();
         self.container_logs.clear();
@@ -122,15 +171,20 @@ impl Ecs {
         self.account_settings.clear();
     }
 
-    /// Changes a task, and raises its version if the change is one that ECS emits an event for.
+    /// Changes a task, and raises its version if the change is one that ECS emits an event for. One that has stopped
+    /// holds nothing of its container instance any more.
     pub fn update_task(&self, scope: &Scope, key: &TaskKey, change: impl FnOnce(&mut Task)) -> Option<Arc<Task>> {
-        self.tasks.update(scope, key, |task| {
+        let task = self.tasks.update(scope, key, |task| {
             let before = task.event_face();
             change(task);
             if task.event_face() != before {
                 task.version += 1;
             }
-        })
+        })?;
+        if task.last_status == TaskStatus::Stopped {
+            self.release_claim(scope, &task);
+        }
+        Some(task)
     }
 
     /// Asks for a task to stop, unless that has been asked already: the first reason stands. StopTask also deletes the
@@ -208,6 +262,18 @@ impl Ecs {
             let definition = self.task_definitions.get(scope, &name)?;
             (definition.status == TaskDefinitionStatus::Active).then_some(definition)
         })
+    }
+
+    /// Returns whether a family has a revision that is not deleted.
+    pub fn has_revisions(&self, scope: &Scope, family: &Family) -> bool {
+        let from = TaskDefinitionName { family: family.clone(), revision: 0 };
+        self.task_definitions.walk_from(scope, from).next().is_some_and(|(name, _)| name.family == *family)
+    }
+
+    /// Returns whether a task that has not ended was started from a definition.
+    pub fn is_definition_in_use(&self, scope: &Scope, definition: &TaskDefinitionName) -> bool {
+        let mut tasks = self.tasks.walk(scope, None).map(|(_, task)| task);
+        tasks.any(|task| task.definition == *definition && task.last_status != TaskStatus::Stopped)
     }
 
     /// Takes the next revision number of a family.

@@ -59,6 +59,10 @@ name! {
     Family
 }
 name! {
+    /// The name of a daemon, unique in its cluster.
+    DaemonName
+}
+name! {
     /// The name of a service, unique in its cluster.
     ServiceName
 }
