@@ -48,6 +48,10 @@ id! {
     ContainerId
 }
 id! {
+    /// A container instance: 32 lower-case hexadecimal digits.
+    ContainerInstanceId
+}
+id! {
     /// An elastic network interface, `eni-…`.
     EniId
 }
@@ -62,6 +66,15 @@ id! {
 id! {
     /// A security group, `sg-…`.
     SecurityGroupId
+}
+
+id! {
+    /// A revision of a service, and the deployment of it or the task set: 19 digits, as in `ecs-svc/…`.
+    ServiceRevisionId
+}
+id! {
+    /// A service deployment: 21 characters that a URL can hold.
+    ServiceDeploymentId
 }
 
 /// A source of random numbers.
@@ -124,9 +137,28 @@ impl Ids {
         ContainerId::new(format!("{task}-{:010}", self.0.next() % 10_000_000_000))
     }
 
+    /// Makes a container instance id: 32 hexadecimal digits.
+    pub fn container_instance(&self) -> ContainerInstanceId {
+        ContainerInstanceId::new(format!("{:032x}", self.0.next()))
+    }
+
     /// Makes a network interface id.
     pub fn eni(&self) -> EniId {
         EniId::new(self.ec2("eni"))
+    }
+
+    /// Makes the id of a revision of a service: 19 digits, the first of which is not 0.
+    pub fn service_revision(&self) -> ServiceRevisionId {
+        const LEAST: u128 = 1_000_000_000_000_000_000;
+        ServiceRevisionId::new((LEAST + self.0.next() % (9 * LEAST)).to_string())
+    }
+
+    /// Makes the id of a service deployment: 21 characters of the URL-safe base 64 alphabet.
+    pub fn service_deployment(&self) -> ServiceDeploymentId {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let bits = self.0.next();
+        let letter = |place: u32| ALPHABET[usize::try_from((bits >> (6 * place)) & 0x3f).unwrap_or_default()];
+        ServiceDeploymentId::new((0..21).rev().map(|place| char::from(letter(place))).collect::<String>())
     }
 
     /// Makes an id in the form of EC2: the prefix and 17 hexadecimal digits.
@@ -152,6 +184,8 @@ mod tests {
         assert_eq!(task.as_str(), "00000000000000000000000000000002");
         assert_eq!(ids.container(&task).as_str(), "00000000000000000000000000000002-0000000003");
         assert_eq!(ids.eni().as_str(), "eni-00000000000000004");
+        assert_eq!(ids.service_revision().as_str(), "1000000000000000005");
+        assert_eq!(ids.service_deployment().as_str(), "AAAAAAAAAAAAAAAAAAAAG");
     }
 
     #[test]

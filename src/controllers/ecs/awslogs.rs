@@ -33,6 +33,10 @@ impl Reconciler for LogReconciler {
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = task_of(key) else { return Step::Settled };
         let Some(task) = self.world.state.ecs.tasks.get(&key.scope, &name) else { return Step::Settled };
+        if task.launch.container_instance().is_some() {
+            // The agent of its instance delivers its output.
+            return Step::Settled;
+        }
         let Some(definition) = self.world.state.ecs.task_definitions.get(&key.scope, &task.definition) else {
             return Step::Settled;
         };

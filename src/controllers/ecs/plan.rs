@@ -38,6 +38,10 @@ pub(crate) enum Action {
 /// `is_output_delivered` tells whether all output of its containers is in its logs: a task is not taken away before.
 pub(crate) fn next(task: &Task, is_output_delivered: bool, now: Timestamp) -> Action {
     let is_stopping = task.stop.is_some();
+    // The rest of its life is its agent's.
+    if task.launch.container_instance().is_some() && task.last_status != TaskStatus::Stopped {
+        return Action::Wait;
+    }
     match task.last_status {
         TaskStatus::Provisioning if is_stopping => Action::Enter(TaskStatus::Deprovisioning),
         TaskStatus::Provisioning => Action::Provision,
@@ -114,6 +118,7 @@ mod tests {
             tags: Vec::new(),
             created_at: at,
             stop: stop.then_some(request),
+            protected_until: None,
             last_status: status,
             version: 1,
             availability_zone: None,
@@ -152,6 +157,30 @@ mod tests {
             cpu_units: 0,
             memory_mib: None,
             memory_reservation_mib: None,
+            agent_runtime_id: None,
+            network_bindings: Vec::new(),
+            exec_agent: None,
+        }
+    }
+
+    #[test]
+    fn a_task_on_a_container_instance_is_left_to_its_agent_until_it_is_forgotten() {
+        let container_instance = base::ContainerInstanceId::new("i");
+        let hour = Timestamp::from_millis(3_600_000);
+        let rows = [
+            (TaskStatus::Provisioning, false, Action::Wait),
+            (TaskStatus::Pending, true, Action::Wait),
+            (TaskStatus::Running, true, Action::Wait),
+            (TaskStatus::Stopped, true, Action::Forget),
+        ];
+        for (status, stop, expected) in rows {
+            for launch in [
+                Launch::Ec2 { container_instance: container_instance.clone() },
+                Launch::External { container_instance: container_instance.clone() },
+            ] {
+                let task = Task { launch, ..task(status, stop, "r") };
+                assert_eq!(next(&task, true, hour), expected, "{status:?}");
+            }
         }
     }
 

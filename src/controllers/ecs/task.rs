@@ -90,6 +90,9 @@ impl OneTask<'_> {
 
     /// Writes the ends of containers into the record. The end of an essential one asks the task to stop.
     async fn observe(&self, task: Arc<Task>) -> Result<Arc<Task>, Gone> {
+        if task.launch.container_instance().is_some() {
+            return Ok(task);
+        }
         if !matches!(task.last_status, TaskStatus::Running | TaskStatus::Deactivating | TaskStatus::Stopping) {
             return Ok(task);
         }

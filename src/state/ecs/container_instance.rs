@@ -1,13 +1,14 @@
 //! A container instance: a machine with an agent, registered in a cluster, and what of it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use base::{Arn, ContainerInstanceId, TaskId, Timestamp};
+use base::{Arn, ContainerInstanceId, Scope, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{Attribute, ClusterName, TaskKey};
+use super::{Attribute, ClusterName, Ecs, Task, TaskKey, TaskStatus};
 
 /// What names a container instance: its cluster and its id. So the instances of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -226,14 +227,125 @@ impl ContainerInstance {
         self.claims.keys().map(|id| TaskKey { cluster: self.key.cluster.clone(), id: id.clone() })
     }
 
-    pub(super) fn event_face(&self) -> impl PartialEq + use<> {
-        (self.status, self.is_agent_connected, self.agent_update, self.claims.clone())
+    /// Makes a change, and counts it if ECS emits an event for it.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        let face = |known: &Self| (known.status, known.is_agent_connected, known.agent_update, known.claims.len());
+        let before = face(self);
+        change(self);
+        if face(self) != before {
+            self.version += 1;
+        }
+    }
+}
+
+/// How many tasks are on an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InstanceTasks {
+    /// Those that run and are to go on.
+    pub running: i32,
+    /// Those on their way to run.
+    pub pending: i32,
+}
+
+impl Ecs {
+    /// Walks the container instances of a cluster in the order of their ids, deregistered ones too.
+    pub fn container_instances_of(
+        &self,
+        scope: &Scope,
+        cluster: &ClusterName,
+    ) -> impl Iterator<Item = Arc<ContainerInstance>> {
+        let cluster = cluster.clone();
+        self.container_instances
+            .walk_from(scope, ContainerInstanceKey::first_of(&cluster))
+            .take_while(move |(key, _)| key.cluster == cluster)
+            .map(|(_, instance)| instance)
+    }
+
+    /// Counts the container instances of a cluster that are active or draining.
+    pub fn count_container_instances(&self, scope: &Scope, cluster: &ClusterName) -> i32 {
+        let instances = self.container_instances_of(scope, cluster);
+        let registered = instances.filter(|instance| instance.status != InstanceStatus::Inactive);
+        i32::try_from(registered.count()).unwrap_or(i32::MAX)
+    }
+
+    /// Changes a container instance, and raises its version if the change is one that ECS emits an event for.
+    pub fn update_container_instance(
+        &self,
+        scope: &Scope,
+        key: &ContainerInstanceKey,
+        change: impl FnOnce(&mut ContainerInstance),
+    ) -> Option<Arc<ContainerInstance>> {
+        self.container_instances.update(scope, key, |instance| instance.change(change))
+    }
+
+    /// Claims a part of an instance for a task that is not there yet, if `agrees` sees no reason against it in the
+    /// instance as it is at that moment. None if there is no such instance.
+    pub fn claim_instance<E>(
+        &self,
+        scope: &Scope,
+        key: &ContainerInstanceKey,
+        task: &TaskId,
+        claim: &Claim,
+        agrees: impl FnOnce(&ContainerInstance) -> Result<(), E>,
+    ) -> Option<Result<Arc<ContainerInstance>, E>> {
+        self.container_instances.try_update(scope, key, |instance| {
+            agrees(instance)?;
+            instance.change(|instance| {
+                instance.claims.insert(task.clone(), claim.clone());
+            });
+            Ok(())
+        })
+    }
+
+    /// Gives back what a task holds of its container instance.
+    pub(super) fn release_claim(&self, scope: &Scope, task: &Task) {
+        let Some(id) = task.launch.container_instance() else { return };
+        let key = ContainerInstanceKey { cluster: task.key.cluster.clone(), id: id.clone() };
+        if self.container_instances.get(scope, &key).is_some_and(|known| known.claims.contains_key(&task.key.id)) {
+            self.update_container_instance(scope, &key, |instance| {
+                instance.claims.remove(&task.key.id);
+            });
+        }
+    }
+
+    /// Gives back what is held for tasks that never came to be, because the server ended between claim and task.
+    pub(super) fn drop_dead_claims(&self) {
+        for (scope, key) in self.container_instances.keys() {
+            let Some(instance) = self.container_instances.get(&scope, &key) else { continue };
+            let live = self.tasks_on(&scope, &instance);
+            let is_live = |id: &TaskId| live.iter().any(|t| t.key.id == *id && t.last_status != TaskStatus::Stopped);
+            if !instance.claims.keys().all(is_live) {
+                self.update_container_instance(&scope, &key, |row| row.claims.retain(|id, _| is_live(id)));
+            }
+        }
+    }
+
+    /// Returns the tasks that hold something of an instance.
+    pub fn tasks_on(&self, scope: &Scope, instance: &ContainerInstance) -> Vec<Arc<Task>> {
+        instance.tasks().filter_map(|key| self.tasks.get(scope, &key)).collect()
+    }
+
+    /// Counts the tasks on an instance.
+    pub fn count_tasks_on(&self, scope: &Scope, instance: &ContainerInstance) -> InstanceTasks {
+        let mut count = InstanceTasks::default();
+        for task in self.tasks_on(scope, instance) {
+            match task.last_status {
+                TaskStatus::Running if task.stop.is_none() => count.running += 1,
+                TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => count.pending += 1,
+                TaskStatus::Running
+                | TaskStatus::Deactivating
+                | TaskStatus::Stopping
+                | TaskStatus::Deprovisioning
+                | TaskStatus::Stopped => {}
+            }
+        }
+        count
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use base::{AccountId, Region, Scope};
+    use base::{AccountId, Region};
 
     use super::*;
 

@@ -27,8 +27,8 @@ pub use container_instance::{
     Resources, Shortage,
 };
 pub use daemon::{
-    Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision, DaemonRevisionKey,
-    DaemonTaskDefinition,
+    Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
+    DaemonRevisionKey, DaemonTaskDefinition,
 };
 pub use express_gateway_service::{ExpressGatewayService, ExpressGatewayServiceStatus};
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
@@ -82,7 +82,7 @@ pub struct Ecs {
     pub service_revisions: Table<ServiceRevisionKey, ServiceRevision>,
     /// Task sets.
     pub task_sets: Table<TaskSetKey, TaskSet>,
-    /// Daemons; a deleted one stays until its tasks are gone.
+    /// Daemons; a deleted one stays, unseen, until its name is given again.
     pub daemons: Table<DaemonKey, Daemon>,
     /// The revisions that daemons have had.
     pub daemon_revisions: Table<DaemonRevisionKey, DaemonRevision>,
@@ -132,6 +132,7 @@ impl Ecs {
         self.families.load(journal)?;
         self.container_instances.load(journal)?;
         self.tasks.load(journal)?;
+        self.drop_dead_claims();
         self.run_tokens.load(journal)?;
         self.services.load(journal)?;
         self.service_tasks.load(journal)?;
@@ -226,6 +227,20 @@ impl Ecs {
             .walk_from(scope, ServiceKey::first_of(&cluster))
             .take_while(move |(key, _)| key.cluster == cluster)
             .map(|(_, service)| service)
+    }
+
+    /// Walks the deployments that a service has had, in no particular order.
+    pub fn service_deployments_of(
+        &self,
+        scope: &Scope,
+        service: &ServiceKey,
+    ) -> impl Iterator<Item = Arc<ServiceDeployment>> {
+        let service = service.clone();
+        let first = ServiceDeploymentKey { service: service.clone(), id: base::ServiceDeploymentId::new("") };
+        self.service_deployments
+            .walk_from(scope, first)
+            .take_while(move |(key, _)| key.service == service)
+            .map(|(_, deployment)| deployment)
     }
 
     /// Walks the task sets of a service in the order of their ids.

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use base::{Arn, ContainerId, EniId, SecurityGroupId, SubnetId, TaskId, Timestamp};
+use base::{Arn, ContainerId, ContainerInstanceId, EniId, SecurityGroupId, SubnetId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{ClusterName, KeyValue, TaskDefinitionName};
+use super::{ClusterName, ContainerInstance, InstanceKind, KeyValue, LaunchType, TaskDefinitionName};
 
 /// What names a task: its cluster and its id. So the tasks of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,7 +25,8 @@ impl TaskKey {
     }
 }
 
-/// A task. Handlers write the first half when they make it, and `stop`; the task controller writes the rest.
+/// A task. Handlers write the first half when they make it, `stop` and `protected_until`. Who writes the rest depends on
+/// where it runs: on Fargate the task controller, on a container instance the handlers that its agent calls.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Task {
     /// Cluster and id.
@@ -66,6 +67,9 @@ pub struct Task {
     pub created_at: Timestamp,
     /// That it is to stop, and why. The first reason stands, whoever gave it.
     pub stop: Option<StopRequest>,
+    /// Until when a service may not take it away to have fewer tasks.
+    #[serde(default)]
+    pub protected_until: Option<Timestamp>,
 
     /// Where it is in its life.
     pub last_status: TaskStatus,
@@ -99,6 +103,44 @@ pub enum Launch {
         /// The platform version, never `LATEST`.
         platform_version: String,
     },
+    /// On a container instance that is an instance of EC2. What becomes of it is its agent's to say.
+    Ec2 {
+        /// The container instance.
+        container_instance: ContainerInstanceId,
+    },
+    /// On a container instance that is the user's own machine. What becomes of it is its agent's to say.
+    External {
+        /// The container instance.
+        container_instance: ContainerInstanceId,
+    },
+}
+
+impl Launch {
+    /// Returns the launch on a container instance.
+    pub fn on(instance: &ContainerInstance) -> Self {
+        let container_instance = instance.key.id.clone();
+        match instance.kind {
+            InstanceKind::Ec2 => Self::Ec2 { container_instance },
+            InstanceKind::External => Self::External { container_instance },
+        }
+    }
+
+    /// Returns the container instance that the task runs on; none on Fargate.
+    pub fn container_instance(&self) -> Option<&ContainerInstanceId> {
+        match self {
+            Self::Fargate { .. } => None,
+            Self::Ec2 { container_instance } | Self::External { container_instance } => Some(container_instance),
+        }
+    }
+
+    /// Returns the launch type.
+    pub fn launch_type(&self) -> LaunchType {
+        match self {
+            Self::Fargate { .. } => LaunchType::Fargate,
+            Self::Ec2 { .. } => LaunchType::Ec2,
+            Self::External { .. } => LaunchType::External,
+        }
+    }
 }
 
 /// What a caller changed of a definition for one task.
@@ -199,15 +241,18 @@ pub enum StopCode {
     EssentialContainerExited,
     /// Somebody called StopTask.
     UserInitiated,
+    /// The container instance that it ran on was deregistered. The API shows no code for it.
+    InstanceGone,
 }
 
 impl StopCode {
-    /// Returns the code as the API spells it.
-    pub fn as_str(self) -> &'static str {
+    /// Returns the code as the API spells it, if it has one.
+    pub fn as_str(self) -> Option<&'static str> {
         match self {
-            Self::TaskFailedToStart => "TaskFailedToStart",
-            Self::EssentialContainerExited => "EssentialContainerExited",
-            Self::UserInitiated => "UserInitiated",
+            Self::TaskFailedToStart => Some("TaskFailedToStart"),
+            Self::EssentialContainerExited => Some("EssentialContainerExited"),
+            Self::UserInitiated => Some("UserInitiated"),
+            Self::InstanceGone => None,
         }
     }
 }
@@ -294,6 +339,43 @@ pub struct Container {
     pub memory_mib: Option<u32>,
     /// The soft memory limit in MiB.
     pub memory_reservation_mib: Option<u32>,
+    /// The id that a container instance's agent gave it; on Fargate it is `id`.
+    #[serde(default)]
+    pub agent_runtime_id: Option<String>,
+    /// Its ports on the container instance, as the agent bound them.
+    #[serde(default)]
+    pub network_bindings: Vec<NetworkBinding>,
+    /// The agent of ECS Exec in it, as the container instance's agent reported it.
+    #[serde(default)]
+    pub exec_agent: Option<ExecAgent>,
+}
+
+/// A port of a container, bound on its container instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkBinding {
+    /// The address on the instance.
+    pub bind_ip: Option<String>,
+    /// The port of the container.
+    pub container_port: Option<i32>,
+    /// The port of the instance.
+    pub host_port: Option<i32>,
+    /// `tcp` or `udp`.
+    pub protocol: Option<String>,
+    /// The ports of the container, as `first-last`.
+    pub container_port_range: Option<String>,
+    /// The ports of the instance, as `first-last`.
+    pub host_port_range: Option<String>,
+}
+
+/// The agent of ECS Exec in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecAgent {
+    /// Where it is in its life: `PENDING`, `RUNNING` or `STOPPED`.
+    pub status: String,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
 }
 
 /// Where a container is in its life.
@@ -350,6 +432,11 @@ impl Task {
     /// Returns the state that the task is on its way to: RUNNING, or STOPPED once a stop was asked for.
     pub fn desired_status(&self) -> &'static str {
         if self.stop.is_some() { "STOPPED" } else { "RUNNING" }
+    }
+
+    /// Returns whether the task may not be taken away to have fewer tasks.
+    pub fn is_protected(&self, now: Timestamp) -> bool {
+        self.protected_until.is_some_and(|until| now < until)
     }
 
     /// Asks the task to stop, unless that has been asked already.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::TaskDefinitionName;
+use super::{Ports, TaskDefinitionName};
 
 /// One revision of a task definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct TaskDefinition {
     pub registered_at: Timestamp,
     /// When it was deregistered.
     pub deregistered_at: Option<Timestamp>,
+    /// When its deletion was asked for.
+    #[serde(default)]
+    pub delete_requested_at: Option<Timestamp>,
     /// The ARN of who registered it.
     pub registered_by: String,
     /// Its tags.
@@ -53,6 +56,8 @@ pub enum TaskDefinitionStatus {
     Active,
     /// It was deregistered.
     Inactive,
+    /// It is to be deleted, and goes when no task needs it any more.
+    DeleteInProgress,
 }
 
 /// How the containers of a task are joined to a network.
@@ -101,6 +106,12 @@ pub struct ContainerDefinition {
     pub log: Option<LogConfiguration>,
     /// Whether it has a health check; without one its health is unknown.
     pub has_health_check: bool,
+    /// The ports that it takes of the machine it runs on; none with an interface of the task's own.
+    #[serde(default)]
+    pub host_ports: Ports,
+    /// How many GPUs it takes.
+    #[serde(default)]
+    pub gpus: u32,
 }
 
 /// A name and its value.

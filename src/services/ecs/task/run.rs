@@ -1,6 +1,5 @@
 //! RunTask.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use api::ecs as api;
@@ -30,7 +29,7 @@ const CLIENT_TOKEN_CHARS_MAX: usize = 64;
 /// Starts tasks and answers at once, in PROVISIONING. The same client token starts them only once.
 pub(crate) async fn run_task(cx: &Cx, input: api::RunTaskRequest) -> Result<api::RunTaskResponse> {
     check_words(&input)?;
-    let request = digest(&input);
+    let request = document::digest(&input);
     let cluster = cluster::find(cx, input.cluster.as_deref())?;
     let count = input.count.unwrap_or(1);
     if !(1..=COUNT_MAX).contains(&count) {
@@ -92,6 +91,7 @@ fn plan(cx: &Cx, cluster: &Cluster, mut input: api::RunTaskRequest, count: usize
             tags: tags.clone(),
             created_at: cx.now(),
             stop: None,
+            protected_until: None,
             last_status: TaskStatus::Provisioning,
             version: 1,
             availability_zone: None,
@@ -150,6 +150,9 @@ fn containers(
             memory_reservation_mib: changed
                 .and_then(|entry| entry.memory_reservation_mib)
                 .or(container.memory_reservation_mib),
+            agent_runtime_id: None,
+            network_bindings: Vec::new(),
+            exec_agent: None,
         }
     };
     definition.containers.iter().map(container).collect()
@@ -218,13 +221,6 @@ fn platform_version(asked: Option<&str>) -> Result<String> {
         // Text unverified.
         Some(version) => Err(Error::PlatformUnknown(format!("The platform version {version} does not exist."))),
     }
-}
-
-/// Tells one request from another that bears the same client token.
-fn digest(input: &api::RunTaskRequest) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    document::write(input).as_str().hash(&mut hasher);
-    hasher.finish()
 }
 
 fn conflict(started: &[Arc<Task>]) -> Error {

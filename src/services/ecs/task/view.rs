@@ -1,19 +1,18 @@
 //! A task as responses show it.
 
 use api::ecs as api;
-use state::ecs::{Container, Eni, Launch, Task, TaskStatus};
+use state::ecs::{Container, Eni, ExecAgent, Launch, NetworkBinding, Task, TaskStatus};
 
 use crate::{document, tags};
 
 /// Shapes a task; its tags only if they were asked for.
 pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
-    let Launch::Fargate { platform_version } = &task.launch;
+    let fargate = fargate(task);
     let overrides = task.overrides.document.as_ref().map(document::read).unwrap_or_default();
     let connectivity = task.connectivity_at.map(|_| match task.last_status {
         TaskStatus::Stopped => api::Connectivity::Disconnected,
         _ => api::Connectivity::Connected,
     });
-    let storage = i32::try_from(task.ephemeral_storage_gib).ok();
     api::Task {
         attachments: Some(task.eni.iter().map(attachment).collect()),
         attributes: Some(vec![architecture()]),
@@ -22,7 +21,7 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         cluster_arn: Some(task.cluster_arn.to_string()),
         connectivity,
         connectivity_at: task.connectivity_at.map(Into::into),
-        container_instance_arn: None,
+        container_instance_arn: container_instance_arn(task),
         containers: Some(task.containers.iter().map(|each| container(task, each)).collect()),
         cpu: task.cpu_units.map(|units| units.to_string()),
         created_at: Some(task.created_at.into()),
@@ -33,16 +32,20 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         health_status: Some(api::HealthStatus::Unknown),
         inference_accelerators: None,
         last_status: Some(task.last_status.as_str().to_owned()),
-        launch_type: Some(api::LaunchType::Fargate),
+        launch_type: Some(match task.launch {
+            Launch::Fargate { .. } => api::LaunchType::Fargate,
+            Launch::Ec2 { .. } => api::LaunchType::Ec2,
+            Launch::External { .. } => api::LaunchType::External,
+        }),
         memory: task.memory_mib.map(|mib| mib.to_string()),
         overrides: Some(overrides),
-        platform_version: Some(platform_version.clone()),
-        platform_family: Some("Linux".to_owned()),
+        platform_version: fargate.platform_version,
+        platform_family: fargate.platform_family,
         pull_started_at: task.pull_started_at.map(Into::into),
         pull_stopped_at: task.pull_stopped_at.map(Into::into),
         started_at: task.started_at.map(Into::into),
         started_by: task.started_by.clone(),
-        stop_code: task.stop.as_ref().map(|stop| api::TaskStopCode::from(stop.code.as_str())),
+        stop_code: task.stop.as_ref().and_then(|stop| stop.code.as_str()).map(api::TaskStopCode::from),
         stopped_at: task.stopped_at.map(Into::into),
         stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
         stopping_at: task.stop.as_ref().map(|stop| stop.at.into()),
@@ -50,9 +53,29 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         task_arn: Some(task.arn.to_string()),
         task_definition_arn: Some(task.definition_arn.to_string()),
         version: Some(task.version),
+        ephemeral_storage: fargate.ephemeral_storage,
+        fargate_ephemeral_storage: fargate.fargate_ephemeral_storage,
+    }
+}
+
+/// Returns the members that only tasks on Fargate have, and none of them for others.
+fn fargate(task: &Task) -> api::Task {
+    let Launch::Fargate { platform_version } = &task.launch else { return api::Task::default() };
+    let storage = i32::try_from(task.ephemeral_storage_gib).ok();
+    api::Task {
+        platform_version: Some(platform_version.clone()),
+        platform_family: Some("Linux".to_owned()),
         ephemeral_storage: Some(api::EphemeralStorage { size_in_gi_b: storage }),
         fargate_ephemeral_storage: Some(api::TaskEphemeralStorage { size_in_gi_b: storage, kms_key_id: None }),
+        ..api::Task::default()
     }
+}
+
+/// Builds the ARN from the cluster's, whose form it shares.
+fn container_instance_arn(task: &Task) -> Option<String> {
+    let id = task.launch.container_instance()?;
+    let (of_account, _) = task.cluster_arn.as_str().split_once(":cluster/")?;
+    Some(format!("{of_account}:container-instance/{}/{id}", task.key.cluster))
 }
 
 /// The processor that this server runs on is the one that tasks get.
@@ -98,17 +121,40 @@ fn container(task: &Task, container: &Container) -> api::Container {
         name: Some(container.name.clone()),
         image: Some(container.image.clone()),
         image_digest: container.image_digest.clone(),
-        runtime_id: container.started_at.map(|_| container.id.to_string()),
+        runtime_id: match &task.launch {
+            Launch::Fargate { .. } => container.started_at.map(|_| container.id.to_string()),
+            Launch::Ec2 { .. } | Launch::External { .. } => container.agent_runtime_id.clone(),
+        },
         last_status: Some(container.status.as_str().to_owned()),
         exit_code: container.exit_code,
         reason: container.reason.clone(),
-        network_bindings: Some(Vec::new()),
+        network_bindings: Some(container.network_bindings.iter().map(network_binding).collect()),
         network_interfaces: Some(interface.into_iter().collect()),
         health_status: Some(api::HealthStatus::Unknown),
-        managed_agents: None,
+        managed_agents: container.exec_agent.as_ref().map(|agent| vec![managed_agent(agent)]),
         cpu: Some(container.cpu_units.to_string()),
         memory: container.memory_mib.map(|mib| mib.to_string()),
         memory_reservation: container.memory_reservation_mib.map(|mib| mib.to_string()),
         gpu_ids: None,
+    }
+}
+
+fn network_binding(binding: &NetworkBinding) -> api::NetworkBinding {
+    api::NetworkBinding {
+        bind_ip: binding.bind_ip.clone(),
+        container_port: binding.container_port,
+        host_port: binding.host_port,
+        protocol: binding.protocol.as_deref().map(api::TransportProtocol::from),
+        container_port_range: binding.container_port_range.clone(),
+        host_port_range: binding.host_port_range.clone(),
+    }
+}
+
+fn managed_agent(agent: &ExecAgent) -> api::ManagedAgent {
+    api::ManagedAgent {
+        last_started_at: agent.started_at.map(Into::into),
+        name: Some(api::ManagedAgentName::ExecuteCommandAgent),
+        reason: agent.reason.clone(),
+        last_status: Some(agent.status.clone()),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use api::ecs as api;
-use state::ecs::{AwsLogs, ContainerDefinition, KeyValue, LogConfiguration, NetworkMode};
+use state::ecs::{AwsLogs, ContainerDefinition, KeyValue, LogConfiguration, NetworkMode, Ports};
 
 /// Reads the network mode; an absent one behaves as bridge.
 pub(super) fn network_mode(mode: Option<&api::NetworkMode>) -> NetworkMode {
@@ -21,7 +21,7 @@ pub(super) fn ephemeral_storage_gib(storage: Option<&api::EphemeralStorage>) -> 
 }
 
 /// Reads what of a container acts; the defaults are filled in already.
-pub(super) fn container(container: &api::ContainerDefinition) -> ContainerDefinition {
+pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode) -> ContainerDefinition {
     ContainerDefinition {
         name: container.name.clone().unwrap_or_default(),
         image: container.image.clone().unwrap_or_default(),
@@ -38,7 +38,33 @@ pub(super) fn container(container: &api::ContainerDefinition) -> ContainerDefini
         stop_timeout_s: positive(container.stop_timeout),
         log: container.log_configuration.as_ref().map(log),
         has_health_check: container.health_check.is_some(),
+        host_ports: host_ports(container, mode),
+        gpus: gpus(container.resource_requirements.as_deref()).unwrap_or(0),
     }
+}
+
+/// Reads the ports that are asked of the machine. Ports of 0 are the agent's to choose.
+fn host_ports(container: &api::ContainerDefinition, mode: NetworkMode) -> Ports {
+    let mut ports = Ports::default();
+    if matches!(mode, NetworkMode::Awsvpc | NetworkMode::None) {
+        return ports;
+    }
+    for mapping in container.port_mappings.iter().flatten() {
+        let Some(port) = mapping.host_port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) else {
+            continue;
+        };
+        match mapping.protocol {
+            Some(api::TransportProtocol::Udp) => ports.udp.insert(port),
+            Some(api::TransportProtocol::Tcp | api::TransportProtocol::Other(_)) | None => ports.tcp.insert(port),
+        };
+    }
+    ports
+}
+
+/// Reads how many GPUs are asked for; none if the requirements say nothing of them.
+pub(crate) fn gpus(requirements: Option<&[api::ResourceRequirement]>) -> Option<u32> {
+    let gpus = |requirement: &&api::ResourceRequirement| requirement.r#type == Some(api::ResourceType::Gpu);
+    requirements?.iter().find(gpus)?.value.as_deref()?.parse().ok()
 }
 
 /// Reads environment variables; the model lets name and value be absent.

@@ -24,12 +24,8 @@ pub(crate) async fn register_task_definition(
     let tags = tags::parse(input.tags.clone())?;
     let family = required(input.family.clone(), "family")?;
     let family = Family::parse(&family).ok_or_else(|| client("Family contains invalid characters."))?;
-    let requires_fargate = input.requires_compatibilities.iter().flatten().any(|c| *c == api::Compatibility::Fargate);
-    let (cpu_units, memory_mib) = validate::sizes(&input)?;
-    if requires_fargate {
-        fargate::check(&input, cpu_units, memory_mib)?;
-    }
-    validate::check(&input, cpu_units, memory_mib)?;
+    let (cpu_units, memory_mib) = check(&input)?;
+    let requires_fargate = requires_fargate(&input);
     let is_fargate_compatible = fargate::check(&input, cpu_units, memory_mib).is_ok();
 
     let mut definition = defaults::fill(input, cpu_units, memory_mib);
@@ -48,23 +44,26 @@ pub(crate) async fn register_task_definition(
         return Err(Error::LimitExceeded(format!("The family {family} has reached {REVISIONS_MAX} revisions.")));
     }
     let name = TaskDefinitionName { family, revision };
+    let network_mode = parse::network_mode(definition.network_mode.as_ref());
+    let containers = definition.container_definitions.iter().flatten();
     let record = TaskDefinition {
         arn: Arn::new("ecs", cx.scope(), &format!("task-definition/{name}")),
         status: TaskDefinitionStatus::Active,
         registered_at: cx.now(),
         deregistered_at: None,
+        delete_requested_at: None,
         registered_by: Arn::global("iam", cx.scope(), "root").to_string(),
         tags,
         document: json,
         requires_fargate,
         is_fargate_compatible,
-        network_mode: parse::network_mode(definition.network_mode.as_ref()),
+        network_mode,
         cpu_units,
         memory_mib,
         ephemeral_storage_gib: parse::ephemeral_storage_gib(definition.ephemeral_storage.as_ref()),
         execution_role_arn: definition.execution_role_arn.clone(),
         task_role_arn: definition.task_role_arn.clone(),
-        containers: definition.container_definitions.iter().flatten().map(parse::container).collect(),
+        containers: containers.map(|container| parse::container(container, network_mode)).collect(),
         name: name.clone(),
     };
     let record = cx.state.ecs.task_definitions.insert(cx.scope(), &name, record);
@@ -72,4 +71,18 @@ pub(crate) async fn register_task_definition(
         task_definition: Some(view(&record)),
         tags: (!record.tags.is_empty()).then(|| tags::view(&record.tags)),
     })
+}
+
+/// Checks a definition, and returns its CPU units and its memory in MiB.
+pub(crate) fn check(input: &api::RegisterTaskDefinitionRequest) -> Result<(Option<u32>, Option<u32>)> {
+    let (cpu_units, memory_mib) = validate::sizes(input)?;
+    if requires_fargate(input) {
+        fargate::check(input, cpu_units, memory_mib)?;
+    }
+    validate::check(input, cpu_units, memory_mib)?;
+    Ok((cpu_units, memory_mib))
+}
+
+fn requires_fargate(input: &api::RegisterTaskDefinitionRequest) -> bool {
+    input.requires_compatibilities.iter().flatten().any(|c| *c == api::Compatibility::Fargate)
 }
