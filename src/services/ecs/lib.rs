@@ -3,8 +3,13 @@
 //! Handlers check, write what is wanted, and answer; controllers do the rest. Nothing here knows the node, and no
 //! request waits for a container. The wording of errors is AWS's; each file names where it was seen.
 
+mod account_setting;
+mod capacity_provider;
+mod capacity_provider_strategy;
 mod cluster;
+mod daemon;
 mod document;
+mod execute_command;
 mod page;
 mod tags;
 mod task;
@@ -22,19 +27,47 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
     api::ecs,
     violation = violation::words,
     routes: [
+        CreateCapacityProvider => capacity_provider::create_capacity_provider,
         CreateCluster => cluster::create_cluster,
+        CreateDaemon => daemon::create_daemon,
+        DeleteAccountSetting => account_setting::delete_account_setting,
+        DeleteCapacityProvider => capacity_provider::delete_capacity_provider,
         DeleteCluster => cluster::delete_cluster,
+        DeleteDaemon => daemon::delete_daemon,
+        DeleteDaemonTaskDefinition => daemon::delete_daemon_task_definition,
+        DeleteTaskDefinitions => task_definition::delete_task_definitions,
         DeregisterTaskDefinition => task_definition::deregister_task_definition,
+        DescribeCapacityProviders => capacity_provider::describe_capacity_providers,
         DescribeClusters => cluster::describe_clusters,
+        DescribeDaemon => daemon::describe_daemon,
+        DescribeDaemonDeployments => daemon::describe_daemon_deployments,
+        DescribeDaemonRevisions => daemon::describe_daemon_revisions,
+        DescribeDaemonTaskDefinition => daemon::describe_daemon_task_definition,
         DescribeTaskDefinition => task_definition::describe_task_definition,
         DescribeTasks => task::describe_tasks,
+        ExecuteCommand => execute_command::execute_command,
+        ListAccountSettings => account_setting::list_account_settings,
         ListClusters => cluster::list_clusters,
+        ListDaemonDeployments => daemon::list_daemon_deployments,
+        ListDaemonTaskDefinitions => daemon::list_daemon_task_definitions,
+        ListDaemons => daemon::list_daemons,
+        ListTagsForResource => tags::list_tags_for_resource,
         ListTaskDefinitionFamilies => task_definition::list_task_definition_families,
         ListTaskDefinitions => task_definition::list_task_definitions,
         ListTasks => task::list_tasks,
+        PutAccountSetting => account_setting::put_account_setting,
+        PutAccountSettingDefault => account_setting::put_account_setting_default,
+        PutClusterCapacityProviders => cluster::put_cluster_capacity_providers,
+        RegisterDaemonTaskDefinition => daemon::register_daemon_task_definition,
         RegisterTaskDefinition => task_definition::register_task_definition,
         RunTask => task::run_task,
         StopTask => task::stop_task,
+        TagResource => tags::tag_resource,
+        UntagResource => tags::untag_resource,
+        UpdateCapacityProvider => capacity_provider::update_capacity_provider,
+        UpdateCluster => cluster::update_cluster,
+        UpdateClusterSettings => cluster::update_cluster_settings,
+        UpdateDaemon => daemon::update_daemon,
     ],
 };
 

@@ -4,7 +4,7 @@ use api::ecs as api;
 use state::Cx;
 use state::ecs::Cluster;
 
-use crate::{Result, document, invalid};
+use crate::{Result, capacity_provider, capacity_provider_strategy, document, invalid};
 
 /// Where the tasks of one RunTask run.
 pub(super) enum Capacity {
@@ -16,7 +16,7 @@ pub(super) enum Capacity {
 
 /// Decides where `count` tasks run. Without launch type and strategy the cluster's default strategy decides, and
 /// without that they run on EC2.
-pub(super) fn of(_cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count: usize) -> Result<Capacity> {
+pub(super) fn of(cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count: usize) -> Result<Capacity> {
     let strategy = input.capacity_provider_strategy.clone().unwrap_or_default();
     if input.launch_type.is_some() && !strategy.is_empty() {
         return Err(invalid(
@@ -33,15 +33,13 @@ pub(super) fn of(_cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count
     if strategy.is_empty() {
         return Ok(Capacity::Instances);
     }
-    let is_associated = |item: &api::CapacityProviderStrategyItem| {
-        item.capacity_provider.as_ref().is_some_and(|name| cluster.capacity_providers.contains(name))
+    let strategy = capacity_provider_strategy::complete(cx, &cluster.capacity_providers, strategy)?;
+    let is_on_fargate = |item: &api::CapacityProviderStrategyItem| {
+        let found = item.capacity_provider.as_deref().and_then(|name| capacity_provider::find(cx, name));
+        found.is_some_and(|found| found.kind() == capacity_provider::Kind::Fargate)
     };
-    if !strategy.iter().all(is_associated) {
-        return Err(invalid(
-            "The specified capacity provider strategy cannot contain a capacity provider that is not associated with \
-             the cluster. Associate the capacity provider with the cluster or specify a valid capacity provider and \
-             try again.",
-        ));
+    if !strategy.iter().all(is_on_fargate) {
+        return Ok(Capacity::Instances);
     }
     let shares = strategy.iter().map(|item| Share {
         provider: item.capacity_provider.clone().unwrap_or_default(),

@@ -3,6 +3,7 @@
 mod compatibility;
 mod container;
 mod defaults;
+mod delete;
 mod fargate;
 mod logging;
 mod parse;
@@ -21,9 +22,10 @@ use state::ecs::{Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatu
 
 use crate::{Error, Result, client, document, invalid, page, required, tags};
 
+pub(crate) use delete::delete_task_definitions;
 pub(crate) use parse::environment;
 pub(crate) use reference::{Reference, find_active};
-pub(crate) use register::register_task_definition;
+pub(crate) use register::{check, register_task_definition};
 pub(crate) use size::{parse_cpu, parse_memory};
 
 const LISTING: &str = "ListTaskDefinitions";
@@ -53,8 +55,11 @@ pub(crate) async fn deregister_task_definition(
     let name = reference.name().ok_or_else(|| client("Revision is missing."))?;
     let now = cx.now();
     let deregister = |definition: &mut TaskDefinition| {
-        definition.status = TaskDefinitionStatus::Inactive;
-        definition.deregistered_at.get_or_insert(now);
+        // One that is being deleted stays so.
+        if definition.status == TaskDefinitionStatus::Active {
+            definition.status = TaskDefinitionStatus::Inactive;
+            definition.deregistered_at = Some(now);
+        }
     };
     let definition = cx.state.ecs.task_definitions.update(cx.scope(), &name, deregister).ok_or_else(not_described)?;
     Ok(api::DeregisterTaskDefinitionResponse { task_definition: Some(view(&definition)) })
@@ -69,7 +74,8 @@ pub(crate) async fn list_task_definitions(
     let wanted = match input.status.unwrap_or(api::TaskDefinitionStatus::Active) {
         api::TaskDefinitionStatus::Active => Some(TaskDefinitionStatus::Active),
         api::TaskDefinitionStatus::Inactive => Some(TaskDefinitionStatus::Inactive),
-        api::TaskDefinitionStatus::DeleteInProgress | api::TaskDefinitionStatus::Other(_) => None,
+        api::TaskDefinitionStatus::DeleteInProgress => Some(TaskDefinitionStatus::DeleteInProgress),
+        api::TaskDefinitionStatus::Other(_) => None,
     };
     let is_descending = input.sort == Some(api::SortOrder::Desc);
     // Despite its name, familyPrefix is a whole family name.
@@ -109,8 +115,13 @@ pub(crate) async fn list_task_definition_families(
     let after = request.after.as_deref().and_then(Family::parse);
     let families = cx.state.ecs.families.walk(cx.scope(), after).map(|(family, _)| family);
     let named = families.filter(|family| family.as_str().starts_with(&prefix));
-    let found = named.filter(|family| {
-        wants_active.is_none_or(|active| cx.state.ecs.latest_active(cx.scope(), family).is_some() == active)
+    let found = named.filter(|family| match wants_active {
+        // A family whose last revision was deleted is a number to go on from, and not shown.
+        None => cx.state.ecs.has_revisions(cx.scope(), family),
+        Some(true) => cx.state.ecs.latest_active(cx.scope(), family).is_some(),
+        Some(false) => {
+            cx.state.ecs.latest_active(cx.scope(), family).is_none() && cx.state.ecs.has_revisions(cx.scope(), family)
+        }
     });
     let page = Page::cut(FAMILY_LISTING, request.size, found, |family| family.to_string());
     let families = page.items.iter().map(ToString::to_string).collect();
@@ -122,6 +133,7 @@ pub(crate) fn view(definition: &TaskDefinition) -> api::TaskDefinition {
     let status = match definition.status {
         TaskDefinitionStatus::Active => api::TaskDefinitionStatus::Active,
         TaskDefinitionStatus::Inactive => api::TaskDefinitionStatus::Inactive,
+        TaskDefinitionStatus::DeleteInProgress => api::TaskDefinitionStatus::DeleteInProgress,
     };
     api::TaskDefinition {
         task_definition_arn: Some(definition.arn.to_string()),
@@ -129,6 +141,7 @@ pub(crate) fn view(definition: &TaskDefinition) -> api::TaskDefinition {
         status: Some(status),
         registered_at: Some(definition.registered_at.into()),
         deregistered_at: definition.deregistered_at.map(Into::into),
+        delete_requested_at: definition.delete_requested_at.map(Into::into),
         registered_by: Some(definition.registered_by.clone()),
         ..document::read(&definition.document)
     }

@@ -60,6 +60,8 @@ pub(crate) fn find_active(cx: &Cx, text: &str) -> Result<Arc<TaskDefinition>> {
     let definition = Reference::parse(cx, text)?.find(cx).ok_or_else(|| client("TaskDefinition not found."))?;
     match definition.status {
         TaskDefinitionStatus::Active => Ok(definition),
-        TaskDefinitionStatus::Inactive => Err(client("TaskDefinition is inactive")),
+        TaskDefinitionStatus::Inactive | TaskDefinitionStatus::DeleteInProgress => {
+            Err(client("TaskDefinition is inactive"))
+        }
     }
 }

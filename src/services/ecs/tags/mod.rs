@@ -1,9 +1,14 @@
-//! Tags: their rules, and their two forms.
+//! Tags: their rules, their two forms, and the resources that can have some.
+
+mod operations;
+pub(crate) mod resource;
 
 use api::ecs as api;
 use state::Tag;
 
-use crate::{Result, invalid};
+use crate::{Error, Result, invalid};
+
+pub(crate) use operations::{list_tags_for_resource, tag_resource, untag_resource};
 
 const TAGS_MAX: usize = 50;
 const KEY_CHARS_MAX: usize = 128;
@@ -28,8 +33,8 @@ pub(crate) fn parse(tags: Option<Vec<api::Tag>>) -> Result<Vec<Tag>> {
                 "Some tags contain invalid characters. Valid characters: UTF-8 letters, spaces, numbers, _ . / = + - : @.",
             ));
         }
-        if key.to_ascii_lowercase().starts_with("aws:") {
-            return Err(invalid("Tag keys that start with aws: are reserved for AWS use."));
+        if is_reserved(&key) {
+            return Err(reserved());
         }
         if parsed.iter().any(|known| known.key == key) {
             return Err(invalid(format!("Duplicate tag keys found: {key}.")));
@@ -37,6 +42,15 @@ pub(crate) fn parse(tags: Option<Vec<api::Tag>>) -> Result<Vec<Tag>> {
         parsed.push(Tag { key, value });
     }
     Ok(parsed)
+}
+
+/// Returns whether a key is one that only AWS gives and takes, such as `aws:ecs:clusterName`.
+fn is_reserved(key: &str) -> bool {
+    key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:"))
+}
+
+fn reserved() -> Error {
+    invalid("Tag keys that start with aws: are reserved for AWS use.")
 }
 
 /// Shapes tags for a response.

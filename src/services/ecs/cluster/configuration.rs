@@ -1,0 +1,56 @@
+//! The parts of a cluster that are only echoed: settings, configuration, the default namespace.
+
+use api::ecs as api;
+use state::{Cx, Document};
+
+use crate::{Result, account_setting, document, invalid};
+
+const CONTAINER_INSIGHTS_VALUES: [&str; 3] = ["enabled", "enhanced", "disabled"];
+
+/// Completes the settings of a new cluster: `containerInsights` is the account setting's unless it was given.
+pub(super) fn settings(cx: &Cx, settings: Vec<api::ClusterSetting>) -> Result<Vec<api::ClusterSetting>> {
+    check_settings(&settings)?;
+    if !settings.is_empty() {
+        return Ok(settings);
+    }
+    Ok(vec![api::ClusterSetting {
+        name: Some(api::ClusterSettingName::ContainerInsights),
+        value: Some(account_setting::container_insights(cx)),
+    }])
+}
+
+/// Checks the values of settings.
+pub(super) fn check_settings(settings: &[api::ClusterSetting]) -> Result<()> {
+    for setting in settings {
+        let value = setting.value.as_deref().unwrap_or_default();
+        if !CONTAINER_INSIGHTS_VALUES.contains(&value) {
+            // Text unverified.
+            return Err(invalid(format!("Invalid cluster setting value: {value}")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks where the output of ECS Exec goes. The rules are ExecuteCommandConfiguration's documentation; texts unverified.
+pub(super) fn check(configuration: Option<api::ClusterConfiguration>) -> Result<Option<api::ClusterConfiguration>> {
+    let execute_command = configuration.as_ref().and_then(|all| all.execute_command_configuration.as_ref());
+    if let Some(execute_command) = execute_command {
+        let is_override = execute_command.logging == Some(api::ExecuteCommandLogging::Override);
+        match (&execute_command.log_configuration, is_override) {
+            (None, true) => {
+                return Err(invalid("A logConfiguration must be provided when logging is set to OVERRIDE."));
+            }
+            (Some(_), false) => {
+                return Err(invalid("A logConfiguration can only be provided when logging is set to OVERRIDE."));
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+    Ok(configuration)
+}
+
+/// Shapes the default namespace; an empty name means none.
+pub(super) fn service_connect_defaults(namespace: Option<String>) -> Option<Document> {
+    let namespace = namespace.filter(|namespace| !namespace.is_empty())?;
+    Some(document::write(&api::ClusterServiceConnectDefaults { namespace: Some(namespace) }))
+}
