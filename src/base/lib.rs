@@ -12,8 +12,8 @@ mod scope;
 pub use arn::Arn;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use ids::{
-    ContainerId, ContainerInstanceId, EniId, Entropy, Ids, SecurityGroupId, SequentialEntropy, ServiceDeploymentId, ServiceRevisionId,
-    SubnetId, SystemEntropy, TaskId, VpcId,
+    ContainerId, ContainerInstanceId, EniId, Entropy, Ids, SecurityGroupId, SequentialEntropy, ServiceDeploymentId,
+    ServiceRevisionId, SubnetId, SystemEntropy, TaskId, VpcId,
 };
 pub use page::{Page, PageToken, PageTokenError};
 pub use scope::{AccountId, Caller, Partition, Region, Scope};

@@ -11,9 +11,13 @@ mod daemon;
 mod document;
 mod execute_command;
 mod page;
+mod service;
+mod service_deployment;
+mod service_revision;
 mod tags;
 mod task;
 mod task_definition;
+mod task_set;
 mod violation;
 
 use state::Cx;
@@ -27,15 +31,20 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
     api::ecs,
     violation = violation::words,
     routes: [
+        ContinueServiceDeployment => service_deployment::continue_service_deployment,
         CreateCapacityProvider => capacity_provider::create_capacity_provider,
         CreateCluster => cluster::create_cluster,
         CreateDaemon => daemon::create_daemon,
+        CreateService => service::create_service,
+        CreateTaskSet => task_set::create_task_set,
         DeleteAccountSetting => account_setting::delete_account_setting,
         DeleteCapacityProvider => capacity_provider::delete_capacity_provider,
         DeleteCluster => cluster::delete_cluster,
         DeleteDaemon => daemon::delete_daemon,
         DeleteDaemonTaskDefinition => daemon::delete_daemon_task_definition,
+        DeleteService => service::delete_service,
         DeleteTaskDefinitions => task_definition::delete_task_definitions,
+        DeleteTaskSet => task_set::delete_task_set,
         DeregisterTaskDefinition => task_definition::deregister_task_definition,
         DescribeCapacityProviders => capacity_provider::describe_capacity_providers,
         DescribeClusters => cluster::describe_clusters,
@@ -43,7 +52,11 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         DescribeDaemonDeployments => daemon::describe_daemon_deployments,
         DescribeDaemonRevisions => daemon::describe_daemon_revisions,
         DescribeDaemonTaskDefinition => daemon::describe_daemon_task_definition,
+        DescribeServiceDeployments => service_deployment::describe_service_deployments,
+        DescribeServiceRevisions => service_revision::describe_service_revisions,
+        DescribeServices => service::describe_services,
         DescribeTaskDefinition => task_definition::describe_task_definition,
+        DescribeTaskSets => task_set::describe_task_sets,
         DescribeTasks => task::describe_tasks,
         ExecuteCommand => execute_command::execute_command,
         ListAccountSettings => account_setting::list_account_settings,
@@ -51,6 +64,9 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         ListDaemonDeployments => daemon::list_daemon_deployments,
         ListDaemonTaskDefinitions => daemon::list_daemon_task_definitions,
         ListDaemons => daemon::list_daemons,
+        ListServiceDeployments => service_deployment::list_service_deployments,
+        ListServices => service::list_services,
+        ListServicesByNamespace => service::list_services_by_namespace,
         ListTagsForResource => tags::list_tags_for_resource,
         ListTaskDefinitionFamilies => task_definition::list_task_definition_families,
         ListTaskDefinitions => task_definition::list_task_definitions,
@@ -61,6 +77,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         RegisterDaemonTaskDefinition => daemon::register_daemon_task_definition,
         RegisterTaskDefinition => task_definition::register_task_definition,
         RunTask => task::run_task,
+        StopServiceDeployment => service_deployment::stop_service_deployment,
         StopTask => task::stop_task,
         TagResource => tags::tag_resource,
         UntagResource => tags::untag_resource,
@@ -68,6 +85,9 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         UpdateCluster => cluster::update_cluster,
         UpdateClusterSettings => cluster::update_cluster_settings,
         UpdateDaemon => daemon::update_daemon,
+        UpdateService => service::update_service,
+        UpdateServicePrimaryTaskSet => task_set::update_service_primary_task_set,
+        UpdateTaskSet => task_set::update_task_set,
     ],
 };
 

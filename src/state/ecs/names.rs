@@ -67,6 +67,13 @@ name! {
     ServiceName
 }
 
+impl DaemonName {
+    /// The name that sorts before all others.
+    pub fn first() -> Self {
+        Self("-".into())
+    }
+}
+
 impl ServiceName {
     /// The name that sorts before all others.
     pub fn first() -> Self {

@@ -12,5 +12,7 @@ mod view;
 
 pub(crate) use describe::describe_tasks;
 pub(crate) use list::list_tasks;
-pub(crate) use run::run_task;
+pub(crate) use network::parse as network;
+pub(crate) use reference::parse as parse_reference;
+pub(crate) use run::{platform_version, run_task};
 pub(crate) use stop::stop_task;

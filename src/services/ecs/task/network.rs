@@ -11,7 +11,7 @@ const SUBNETS_MAX: usize = 16;
 const SECURITY_GROUPS_MAX: usize = 5;
 
 /// Checks the configuration and completes it: without security groups, the VPC's default one.
-pub(super) fn parse(
+pub(crate) fn parse(
     cx: &Cx,
     mode: NetworkMode,
     configuration: Option<api::NetworkConfiguration>,

@@ -214,7 +214,8 @@ fn task_tags(input: &api::RunTaskRequest, cluster: &Cluster, definition: &TaskDe
     Ok(all)
 }
 
-fn platform_version(asked: Option<&str>) -> Result<String> {
+/// Returns the platform version that tasks get: never LATEST.
+pub(crate) fn platform_version(asked: Option<&str>) -> Result<String> {
     match asked {
         None | Some("LATEST") => Ok(PLATFORM_VERSION_LATEST.to_owned()),
         Some(version) if PLATFORM_VERSIONS.contains(&version) => Ok(version.to_owned()),

@@ -1,0 +1,316 @@
+//! The deployments that services have had: described, listed, stopped, continued.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use api::ecs as api;
+use base::{Arn, Page, ServiceDeploymentId, ServiceRevisionId, Timestamp};
+use state::Cx;
+use state::ecs::{
+    ClusterName, Deployment, Rollback, RolloutState, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus,
+    ServiceKey, ServiceName, ServiceRevisionKey,
+};
+
+use crate::service::{self, Counts};
+use crate::{Error, Result, cluster, document, invalid, page, required};
+
+/// How many deployments one call may name.
+const DESCRIBE_MAX: usize = 20;
+const LISTING: &str = "ListServiceDeployments";
+const PAGE: page::Size = page::Size { default: 20, max: 100 };
+/// The least and the most failures that trip the circuit breaker.
+const THRESHOLD: std::ops::RangeInclusive<u32> = 3..=200;
+
+/// Describes deployments by their ARNs. Unknown ones are failures, not errors.
+pub(crate) async fn describe_service_deployments(
+    cx: &Cx,
+    input: api::DescribeServiceDeploymentsRequest,
+) -> Result<api::DescribeServiceDeploymentsResponse> {
+    let wanted = required(input.service_deployment_arns, "serviceDeploymentArns")?;
+    check_count(wanted.len(), "serviceDeploymentArns")?;
+    let (mut deployments, mut failures) = (Vec::new(), Vec::new());
+    for arn in wanted {
+        let key = parse(cx, &arn)?;
+        match key.and_then(|key| cx.state.ecs.service_deployments.get(cx.scope(), &key)) {
+            Some(deployment) => deployments.push(view(cx, &deployment)),
+            None => failures.push(missing(arn)),
+        }
+    }
+    Ok(api::DescribeServiceDeploymentsResponse { service_deployments: Some(deployments), failures: Some(failures) })
+}
+
+/// Lists the deployments of a service, the newest first.
+pub(crate) async fn list_service_deployments(
+    cx: &Cx,
+    input: api::ListServiceDeploymentsRequest,
+) -> Result<api::ListServiceDeploymentsResponse> {
+    let cluster = cluster::find(cx, input.cluster.as_deref())?;
+    let service = service::find(cx, &cluster, &required(input.service, "service")?)?;
+    let request = page::request_of(PAGE, LISTING, input.max_results, input.next_token.as_deref())?;
+    let statuses = input.status.unwrap_or_default();
+    let (before, after) = input.created_at.map(|range| (range.before, range.after)).unwrap_or_default();
+    let wants = |row: &ServiceDeployment| {
+        (statuses.is_empty() || statuses.iter().any(|status| status.as_str() == row.status.as_str()))
+            && before.is_none_or(|before| before > row.created_at.into())
+            && after.is_none_or(|after| after < row.created_at.into())
+    };
+    // A service remembers a hundred deployments, so they are sorted as a whole.
+    let order = |row: &ServiceDeployment| Reverse((row.created_at, row.key.id.clone()));
+    let mut rows = cx.state.ecs.service_deployments_of(cx.scope(), &service.key).collect::<Vec<_>>();
+    rows.sort_by_key(|row| order(row));
+    let last = request.after.as_deref().map(parse_place).transpose()?;
+    let rest = rows.into_iter().filter(|row| last.as_ref().is_none_or(|last| order(row) > Reverse(last.clone())));
+    let page = Page::cut(LISTING, request.size, rest.filter(|row| wants(row)), |row| {
+        format!("{}/{}", row.created_at.as_millis(), row.key.id)
+    });
+    let brief = |row: &Arc<ServiceDeployment>| brief(cx, row);
+    Ok(api::ListServiceDeploymentsResponse {
+        service_deployments: Some(page.items.iter().map(brief).collect()),
+        next_token: page.next,
+    })
+}
+
+/// Asks for a deployment to stop: by default the service goes back to the revision that it had before.
+pub(crate) async fn stop_service_deployment(
+    cx: &Cx,
+    input: api::StopServiceDeploymentRequest,
+) -> Result<api::StopServiceDeploymentResponse> {
+    let arn = required(input.service_deployment_arn, "serviceDeploymentArn")?;
+    let key = parse(cx, &arn)?.ok_or_else(not_found)?;
+    let row = cx.state.ecs.service_deployments.get(cx.scope(), &key).ok_or_else(not_found)?;
+    let is_abort = input.stop_type == Some(api::StopServiceDeploymentStopType::Abort);
+    let source = if is_abort { None } else { source(cx, &row) };
+    stop(cx, &key, source)?;
+    Ok(api::StopServiceDeploymentResponse { service_deployment_arn: Some(arn) })
+}
+
+/// Answers a hook at which a deployment has paused. None pauses yet: the strategies that have hooks roll out as ROLLING
+/// does so far, and a hook that is not there cannot be answered.
+pub(crate) async fn continue_service_deployment(
+    cx: &Cx,
+    input: api::ContinueServiceDeploymentRequest,
+) -> Result<api::ContinueServiceDeploymentResponse> {
+    let key = parse(cx, &required(input.service_deployment_arn, "serviceDeploymentArn")?)?.ok_or_else(not_found)?;
+    cx.state.ecs.service_deployments.get(cx.scope(), &key).ok_or_else(not_found)?;
+    let hook = required(input.hook_id, "hookId")?;
+    // Text unverified.
+    Err(invalid(format!("The lifecycle hook {hook} was not found in the service deployment.")))
+}
+
+/// Writes that a deployment is to stop, and points the service to where it is to go back to.
+fn stop(cx: &Cx, key: &ServiceDeploymentKey, source: Option<Deployment>) -> Result<()> {
+    // Text unverified, as the next one.
+    let reason = "Service deployment was stopped by a user request.";
+    let now = cx.now();
+    let ask = |row: &mut ServiceDeployment| {
+        match row.status {
+            ServiceDeploymentStatus::Pending | ServiceDeploymentStatus::InProgress => {}
+            status => return Err(conflict(row, status)),
+        }
+        row.status = match &source {
+            Some(_) => ServiceDeploymentStatus::RollbackRequested,
+            None => ServiceDeploymentStatus::StopRequested,
+        };
+        row.status_reason = Some(reason.to_owned());
+        row.updated_at = now;
+        row.rollback = source.as_ref().map(|source| Rollback {
+            reason: reason.to_owned(),
+            started_at: now,
+            revision: source.revision.clone(),
+        });
+        Ok(())
+    };
+    cx.state.ecs.service_deployments.try_update(cx.scope(), key, ask).ok_or_else(not_found)??;
+    cx.state.ecs.services.update(cx.scope(), &key.service, |service| {
+        let is_current = service.primary().is_some_and(|primary| primary.service_deployment == key.id);
+        if !is_current {
+            return;
+        }
+        if let Some(primary) = service.deployments.first_mut() {
+            primary.rollout = RolloutState::Failed { reason: reason.to_owned() };
+            primary.updated_at = now;
+        }
+        if let Some(source) = source {
+            service.deploy(source);
+        }
+    });
+    Ok(())
+}
+
+/// Returns the deployment to go back to: that of the newest revision which had tasks when this one began.
+fn source(cx: &Cx, row: &ServiceDeployment) -> Option<Deployment> {
+    let id = row.sources.first()?;
+    let key = ServiceRevisionKey { service: row.key.service.clone(), id: id.clone() };
+    let revision = cx.state.ecs.service_revisions.get(cx.scope(), &key)?;
+    Some(Deployment {
+        revision: id.clone(),
+        service_deployment: row.key.id.clone(),
+        workload: revision.workload.clone(),
+        created_at: revision.created_at,
+        updated_at: cx.now(),
+        rollout: RolloutState::InProgress,
+    })
+}
+
+/// Reads the ARN of a deployment. None means that none of this account and region can be meant.
+fn parse(cx: &Cx, text: &str) -> Result<Option<ServiceDeploymentKey>> {
+    let (service, id) = match parse_history(cx, text, "service-deployment")? {
+        Some(parsed) => parsed,
+        None => return Ok(None),
+    };
+    Ok(Some(ServiceDeploymentKey { service, id: ServiceDeploymentId::new(id) }))
+}
+
+/// Reads `<kind>/<cluster>/<service>/<id>` out of an ARN.
+pub(crate) fn parse_history(cx: &Cx, text: &str, kind: &str) -> Result<Option<(ServiceKey, String)>> {
+    let arn = Arn::parse(text).ok_or_else(|| invalid("The ARN provided is invalid."))?;
+    if arn.account() != Some(cx.scope().account) {
+        return Err(invalid("AccountIDs mismatch"));
+    }
+    let path = arn.resource_of(kind).ok_or_else(|| invalid("The ARN provided is invalid."))?;
+    let mut parts = path.splitn(3, '/');
+    let names = parts.next().and_then(ClusterName::parse).zip(parts.next().and_then(ServiceName::parse));
+    let (Some((cluster, name)), Some(id)) = (names, parts.next()) else {
+        return Err(invalid("The ARN provided is invalid."));
+    };
+    let is_here = arn.region().as_ref() == Some(&cx.scope().region);
+    Ok(is_here.then(|| (ServiceKey { cluster, name }, id.to_owned())))
+}
+
+/// Checks how many ARNs a call names. (Texts unverified.)
+pub(crate) fn check_count(count: usize, member: &str) -> Result<()> {
+    match count {
+        0 => Err(invalid(format!("{member} can not be empty."))),
+        count if count > DESCRIBE_MAX => {
+            Err(invalid(format!("{member} cannot have more than {DESCRIBE_MAX} elements.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The failure of something that is not there.
+pub(crate) fn missing(arn: String) -> api::Failure {
+    api::Failure { arn: Some(arn), reason: Some("MISSING".to_owned()), detail: None }
+}
+
+fn not_found() -> Error {
+    // Text unverified.
+    Error::ServiceDeploymentNotFound("The service deployment was not found.".to_owned())
+}
+
+fn conflict(row: &ServiceDeployment, status: ServiceDeploymentStatus) -> Error {
+    Error::Conflict(api::ConflictException {
+        resource_ids: Some(vec![row.arn.to_string()]),
+        // Text unverified.
+        message: Some(format!("The service deployment cannot be stopped because its status is {}.", status.as_str())),
+    })
+}
+
+fn parse_place(text: &str) -> Result<(Timestamp, ServiceDeploymentId)> {
+    let place = text
+        .split_once('/')
+        .and_then(|(at, id)| Some((Timestamp::from_millis(at.parse().ok()?), ServiceDeploymentId::new(id))));
+    place.ok_or_else(|| invalid("Invalid token."))
+}
+
+fn brief(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeploymentBrief {
+    let path = format!("service/{}/{}", row.key.service.cluster, row.key.service.name);
+    api::ServiceDeploymentBrief {
+        service_deployment_arn: Some(row.arn.to_string()),
+        service_arn: Some(Arn::new("ecs", cx.scope(), &path).to_string()),
+        cluster_arn: Some(cluster_arn(cx, &row.key.service)),
+        started_at: row.started_at.map(Into::into),
+        created_at: Some(row.created_at.into()),
+        finished_at: row.finished_at.map(Into::into),
+        target_service_revision_arn: Some(service::revision_arn(cx, &row.key.service, &row.target).to_string()),
+        status: Some(api::ServiceDeploymentStatus::from(row.status.as_str())),
+        status_reason: row.status_reason.clone(),
+    }
+}
+
+fn cluster_arn(cx: &Cx, service: &ServiceKey) -> String {
+    Arn::new("ecs", cx.scope(), &format!("cluster/{}", service.cluster)).to_string()
+}
+
+fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
+    let counts = service::counts(cx, &row.key.service);
+    let known = cx.state.ecs.services.get(cx.scope(), &row.key.service);
+    let desired = known.as_ref().map_or(0, |service| service.desired_count);
+    let primary = known.as_ref().and_then(|service| service.primary()).map(|primary| primary.revision.clone());
+    let summary = |id: &ServiceRevisionId| {
+        let counts = counts.get(id).copied().unwrap_or_default();
+        let is_wanted = primary.as_ref() == Some(id);
+        summary(cx, &row.key.service, id, counts, if is_wanted { i32::try_from(desired).ok() } else { None })
+    };
+    let brief = brief(cx, row);
+    api::ServiceDeployment {
+        service_deployment_arn: brief.service_deployment_arn,
+        service_arn: brief.service_arn,
+        cluster_arn: brief.cluster_arn,
+        created_at: brief.created_at,
+        started_at: brief.started_at,
+        finished_at: brief.finished_at,
+        stopped_at: row.stopped_at.map(Into::into),
+        updated_at: Some(row.updated_at.into()),
+        source_service_revisions: Some(row.sources.iter().map(summary).collect()),
+        target_service_revision: Some(summary(&row.target)),
+        status: brief.status,
+        status_reason: brief.status_reason,
+        lifecycle_stage: None,
+        lifecycle_hook_details: Some(Vec::new()),
+        deployment_configuration: Some(document::read(&row.deployment_configuration)),
+        rollback: row.rollback.as_ref().map(|rollback| api::Rollback {
+            reason: Some(rollback.reason.clone()),
+            started_at: Some(rollback.started_at.into()),
+            service_revision_arn: Some(service::revision_arn(cx, &row.key.service, &rollback.revision).to_string()),
+        }),
+        deployment_circuit_breaker: Some(circuit_breaker(row, desired)),
+        alarms: alarms(row),
+    }
+}
+
+fn summary(
+    cx: &Cx,
+    service: &ServiceKey,
+    id: &ServiceRevisionId,
+    counts: Counts,
+    requested: Option<i32>,
+) -> api::ServiceRevisionSummary {
+    api::ServiceRevisionSummary {
+        arn: Some(service::revision_arn(cx, service, id).to_string()),
+        requested_task_count: Some(requested.unwrap_or(counts.wanted)),
+        running_task_count: Some(counts.running),
+        pending_task_count: Some(counts.pending),
+        requested_test_traffic_weight: None,
+        requested_production_traffic_weight: None,
+    }
+}
+
+fn circuit_breaker(row: &ServiceDeployment, desired: u32) -> api::ServiceDeploymentCircuitBreaker {
+    let status = match (row.has_circuit_breaker, row.status.is_final()) {
+        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
+        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
+        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
+    };
+    let threshold = desired.div_ceil(2).clamp(*THRESHOLD.start(), *THRESHOLD.end());
+    api::ServiceDeploymentCircuitBreaker {
+        status: Some(status),
+        failure_count: Some(0),
+        threshold: i32::try_from(threshold).ok(),
+    }
+}
+
+fn alarms(row: &ServiceDeployment) -> Option<api::ServiceDeploymentAlarms> {
+    let configuration: api::DeploymentConfiguration = document::read(&row.deployment_configuration);
+    let alarms = configuration.alarms?;
+    let status = match (alarms.enable == Some(true), row.status.is_final()) {
+        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
+        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
+        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
+    };
+    Some(api::ServiceDeploymentAlarms {
+        status: Some(status),
+        alarm_names: alarms.alarm_names,
+        triggered_alarm_names: Some(Vec::new()),
+    })
+}
