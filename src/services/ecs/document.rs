@@ -1,5 +1,7 @@
 //! Shapes as JSON documents: how parts of requests that are only echoed are kept.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use state::Document;
 use wire::{JsonReader, JsonWriter, Shape, Structure, Value};
 
@@ -29,4 +31,11 @@ where
         .and_then(|mut reader| Value::fill(&mut list, &mut reader, &Shape::PLAIN));
     read.expect("a document is read by the shape that wrote it");
     list
+}
+
+/// Tells one request from another that bears the same client token.
+pub(crate) fn digest(request: &dyn Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    write(request).as_str().hash(&mut hasher);
+    hasher.finish()
 }

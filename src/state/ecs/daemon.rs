@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{ClusterName, DaemonName, TaskDefinitionName};
+use super::{ClusterName, Creation, DaemonName, TaskDefinitionName};
 
 /// How long a deployment waits before its first step.
 const DEPLOYMENT_START_DELAY: Duration = Duration::from_secs(1);
@@ -19,6 +19,13 @@ pub struct DaemonKey {
     pub cluster: ClusterName,
     /// The daemon.
     pub name: DaemonName,
+}
+
+impl DaemonKey {
+    /// Returns a key that sorts before every other daemon of the cluster.
+    pub fn first_of(cluster: &ClusterName) -> Self {
+        Self { cluster: cluster.clone(), name: DaemonName::first() }
+    }
 }
 
 /// What names a revision of a daemon.
@@ -69,10 +76,8 @@ pub struct Daemon {
     pub revision: DaemonRevisionKey,
     /// The newest deployment.
     pub deployment: DaemonDeploymentKey,
-    /// The client token that made it.
-    pub client_token: Option<String>,
-    /// A digest of the request that made it.
-    pub request: u64,
+    /// What tells a repetition of its CreateDaemon from another one.
+    pub creation: Creation,
 }
 
 /// A daemon's settings at the time of a deployment. They never change.
@@ -191,10 +196,7 @@ mod tests {
     #[test]
     fn a_deployment_goes_by_the_clock_until_another_takes_its_place() {
         let scope = Scope::new(AccountId::DEFAULT, Region::default());
-        let daemon = DaemonKey {
-            cluster: ClusterName::default_cluster(),
-            name: DaemonName::parse("agent").unwrap(),
-        };
+        let daemon = DaemonKey { cluster: ClusterName::default_cluster(), name: DaemonName::parse("agent").unwrap() };
         let mut deployment = DaemonDeployment {
             key: DaemonDeploymentKey { daemon: daemon.clone(), id: "a".to_owned() },
             arn: Arn::new("ecs", &scope, "daemon-deployment/default/agent/a"),

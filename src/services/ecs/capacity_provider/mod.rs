@@ -99,6 +99,7 @@ pub(crate) fn is_in_use(cx: &Cx, cluster: &Cluster, provider: &str) -> bool {
     let is_user =
         |task: &Task| task.capacity_provider.as_deref() == Some(provider) && task.last_status != TaskStatus::Stopped;
     cx.state.ecs.tasks_of(cx.scope(), &cluster.name).any(|task| is_user(&task))
+        || crate::daemon::uses_provider(cx, &cluster.name, provider)
 }
 
 /// Reads a name or an ARN of this account and region. None means that no provider can be meant.

@@ -2,16 +2,22 @@
 
 use base::Arn;
 use state::ecs::{
-    CapacityProvider, CapacityProviderName, CapacityProviderStatus, Cluster, ClusterName, ClusterStatus, Family, Task,
-    TaskDefinition, TaskDefinitionName, TaskKey,
+    CapacityProvider, CapacityProviderName, CapacityProviderStatus, Cluster, ClusterName, ClusterStatus, Daemon,
+    DaemonKey, DaemonName, DaemonTaskDefinition, Family, Task, TaskDefinition, TaskDefinitionName, TaskKey,
 };
 use state::{Cx, Key, Record, Table, Tag};
 
 use crate::{Error, Result, cluster, invalid};
 
 /// The kinds of resources that can be tagged. A new kind implements [`Taggable`] and has its line here.
-const KINDS: &[Kind] =
-    &[Kind::of::<CapacityProvider>(), Kind::of::<Cluster>(), Kind::of::<Task>(), Kind::of::<TaskDefinition>()];
+const KINDS: &[Kind] = &[
+    Kind::of::<CapacityProvider>(),
+    Kind::of::<Cluster>(),
+    Kind::of::<Daemon>(),
+    Kind::of::<DaemonTaskDefinition>(),
+    Kind::of::<Task>(),
+    Kind::of::<TaskDefinition>(),
+];
 
 /// A record that has tags and an ARN.
 pub(crate) trait Taggable: Record {
@@ -163,6 +169,54 @@ impl Taggable for Cluster {
 
     fn missing() -> Error {
         cluster::not_found()
+    }
+}
+
+impl Taggable for Daemon {
+    const WORD: &'static str = "daemon";
+    const IS_IN_CLUSTER: bool = true;
+    type Key = DaemonKey;
+
+    fn table(cx: &Cx) -> &Table<Self::Key, Self> {
+        &cx.state.ecs.daemons
+    }
+
+    fn key(name: &str) -> Option<Self::Key> {
+        let (cluster, name) = name.split_once('/')?;
+        Some(DaemonKey { cluster: ClusterName::parse(cluster)?, name: DaemonName::parse(name)? })
+    }
+
+    fn tags(&self) -> &Vec<Tag> {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.is_deleting { Err(Self::missing()) } else { Ok(()) }
+    }
+}
+
+impl Taggable for DaemonTaskDefinition {
+    const WORD: &'static str = "daemon-task-definition";
+    type Key = TaskDefinitionName;
+
+    fn table(cx: &Cx) -> &Table<Self::Key, Self> {
+        &cx.state.ecs.daemon_task_definitions
+    }
+
+    fn key(name: &str) -> Option<Self::Key> {
+        TaskDefinition::key(name)
+    }
+
+    fn tags(&self) -> &Vec<Tag> {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
     }
 }
 

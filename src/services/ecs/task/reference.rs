@@ -10,7 +10,7 @@ use crate::{Result, invalid};
 const ID_LENGTHS: [usize; 2] = [32, 36];
 
 /// Reads an id or an ARN. A task of another cluster or region is one that is missing: the key then names none.
-pub(super) fn parse(cx: &Cx, cluster: &Cluster, reference: &str) -> Result<TaskKey> {
+pub(crate) fn parse(cx: &Cx, cluster: &Cluster, reference: &str) -> Result<TaskKey> {
     let key = |id: &str| TaskKey { cluster: cluster.name.clone(), id: TaskId::new(id) };
     if !reference.starts_with("arn:") {
         return check_length(reference).map(|()| key(reference));
