@@ -8,11 +8,13 @@ mod plan;
 mod reason;
 mod sandbox_index;
 mod task;
+mod task_definition;
 
 pub(crate) use awslogs::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
 pub(crate) use sandbox_index::SandboxIndex;
 pub(crate) use task::TaskReconciler;
+pub(crate) use task_definition::{TaskDefinitionReconciler, watch_task_definitions};
 
 use base::{Scope, TaskId};
 use reconcile::Key;
@@ -20,6 +22,8 @@ use state::ecs::{ClusterName, TaskKey};
 
 /// The reconciler of tasks.
 pub(crate) const TASKS: &str = "ecs.tasks";
+/// The reconciler of task definitions that are to be deleted.
+pub(crate) const TASK_DEFINITIONS: &str = "ecs.task_definitions";
 /// The reconciler of container output.
 pub(crate) const LOGS: &str = "ecs.logs";
 /// The reconciler of sandboxes without a task.
