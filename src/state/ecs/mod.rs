@@ -13,6 +13,7 @@ mod service_deployment;
 mod task;
 mod task_definition;
 mod task_set;
+mod task_start;
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceNa
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceKey, ServiceStatus,
-    ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id,
+    ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
     Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
@@ -49,6 +50,7 @@ pub use task_definition::{
     TaskDefinitionStatus,
 };
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
+pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 
 use crate::journal::{Journal, JournalError};
 use crate::{Table, Tag};
@@ -288,7 +290,11 @@ impl Ecs {
     /// Returns whether a task that has not ended was started from a definition.
     pub fn is_definition_in_use(&self, scope: &Scope, definition: &TaskDefinitionName) -> bool {
         let mut tasks = self.tasks.walk(scope, None).map(|(_, task)| task);
+        let mut services = self.services.walk(scope, None).map(|(_, service)| service);
+        let mut task_sets = self.task_sets.walk(scope, None).map(|(_, task_set)| task_set);
         tasks.any(|task| task.definition == *definition && task.last_status != TaskStatus::Stopped)
+            || services.any(|service| service.uses(definition))
+            || task_sets.any(|task_set| task_set.workload.definition == *definition)
     }
 
     /// Takes the next revision number of a family.

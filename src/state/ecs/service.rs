@@ -236,6 +236,20 @@ pub struct ProviderShare {
     pub weight: u32,
 }
 
+/// Chooses the provider of one more task, where each provider has been `given` so many already: bases are filled first,
+/// then the task goes to the provider that is furthest behind its weight. None if no provider takes any more.
+pub fn next_provider(strategy: &[ProviderShare], given: &[u64]) -> Option<usize> {
+    let given = |i: usize| given.get(i).copied().unwrap_or_default();
+    let behind_base = (0..strategy.len()).find(|&i| given(i) < u64::from(strategy[i].base));
+    behind_base.or_else(|| {
+        let weighted = (0..strategy.len()).filter(|&i| strategy[i].weight > 0);
+        // The least (given beyond base + 1) / weight, compared crosswise to stay in whole numbers.
+        let load = |i: usize| given(i).saturating_sub(u64::from(strategy[i].base)) + 1;
+        let weight = |i: usize| u64::from(strategy[i].weight);
+        weighted.min_by(|&a, &b| (load(a) * weight(b)).cmp(&(load(b) * weight(a))))
+    })
+}
+
 /// A deployment of a service by ECS itself: one revision and its tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -315,6 +329,13 @@ impl Service {
         format!("service:{}", self.key.name)
     }
 
+    /// Returns whether the service, or a deployment of it, needs a task definition.
+    pub fn uses(&self, definition: &TaskDefinitionName) -> bool {
+        let deployed = self.deployments.iter().map(|deployment| &deployment.workload);
+        let mut workloads = self.workload.iter().chain(deployed);
+        self.status != ServiceStatus::Inactive && workloads.any(|workload| workload.definition == *definition)
+    }
+
     /// Returns the deployment that the service is to end up with.
     pub fn primary(&self) -> Option<&Deployment> {
         self.deployments.first()
@@ -331,5 +352,32 @@ impl Service {
     pub fn add_event(&mut self, event: ServiceEvent) {
         self.events.insert(0, event);
         self.events.truncate(SERVICE_EVENTS_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_fill_bases_first_and_then_go_by_weight() {
+        let rows: [(&[(u32, u32)], &str); 5] = [
+            (&[(0, 1)], "0000"),
+            (&[(0, 1), (0, 1)], "0101"),
+            (&[(1, 0), (0, 1)], "0111"),
+            (&[(2, 1), (0, 4)], "0011"),
+            (&[(1, 0)], "0"),
+        ];
+        for (shares, expected) in rows {
+            let share = |&(base, weight): &(u32, u32)| ProviderShare { provider: String::new(), base, weight };
+            let strategy = shares.iter().map(share).collect::<Vec<_>>();
+            let mut given = vec![0; strategy.len()];
+            let mut order = String::new();
+            while let Some(next) = next_provider(&strategy, &given).filter(|_| order.len() < 4) {
+                given[next] += 1;
+                order += &next.to_string();
+            }
+            assert_eq!(order, expected, "{shares:?}");
+        }
     }
 }

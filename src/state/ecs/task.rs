@@ -241,6 +241,8 @@ pub enum StopCode {
     EssentialContainerExited,
     /// Somebody called StopTask.
     UserInitiated,
+    /// Its service has no use for it any more.
+    ServiceSchedulerInitiated,
     /// The container instance that it ran on was deregistered. The API shows no code for it.
     InstanceGone,
 }
@@ -252,6 +254,7 @@ impl StopCode {
             Self::TaskFailedToStart => Some("TaskFailedToStart"),
             Self::EssentialContainerExited => Some("EssentialContainerExited"),
             Self::UserInitiated => Some("UserInitiated"),
+            Self::ServiceSchedulerInitiated => Some("ServiceSchedulerInitiated"),
             Self::InstanceGone => None,
         }
     }

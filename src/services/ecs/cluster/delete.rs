@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Cluster, ClusterAttachment, ClusterStatus, Task, TaskStatus};
+use state::ecs::{Cluster, ClusterAttachment, ClusterStatus, ServiceStatus, Task, TaskStatus};
 
 use super::view::{self, Include, Moment};
 use crate::{Error, Result, capacity_provider, required};
@@ -23,6 +23,11 @@ pub(crate) async fn delete_cluster(cx: &Cx, input: api::DeleteClusterRequest) ->
 
 /// Refuses while something is in the cluster. What else can be in one has its line here.
 fn check_empty(cx: &Cx, cluster: &Cluster) -> Result<()> {
+    let mut services = cx.state.ecs.services_of(cx.scope(), &cluster.name);
+    if services.any(|service| service.status != ServiceStatus::Inactive) {
+        let message = "The Cluster cannot be deleted while Services are active.";
+        return Err(Error::ClusterContainsServices(message.to_owned()));
+    }
     // DescribeTasks still shows stopped tasks of the cluster; only live ones keep it.
     let is_live = |task: &Task| task.last_status != TaskStatus::Stopped;
     if cx.state.ecs.tasks_of(cx.scope(), &cluster.name).any(|task| is_live(&task)) {

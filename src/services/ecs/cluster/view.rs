@@ -5,6 +5,7 @@ use state::Cx;
 use state::ecs::{Cluster, ClusterAttachment, ClusterStatus};
 
 use super::attachments::{self, Stage};
+use crate::service::{self, Statistics};
 use crate::{document, tags};
 
 /// Which parts of a cluster a response shows.
@@ -58,6 +59,7 @@ pub(super) enum Moment {
 /// Shapes a cluster.
 pub(super) fn cluster(cx: &Cx, cluster: &Cluster, include: Include, moment: Moment) -> api::Cluster {
     let (running, pending) = cx.state.ecs.count_tasks(cx.scope(), &cluster.name);
+    let services = service::statistics(cx, &cluster.name);
     let strategy = cluster.default_capacity_provider_strategy.as_ref().map(document::read_list).unwrap_or_default();
     let settings = cluster.settings.as_ref().filter(|_| include.settings).map(document::read_list);
     let (attachments, attachments_status) = attachments_of(cluster, include, &moment);
@@ -69,8 +71,8 @@ pub(super) fn cluster(cx: &Cx, cluster: &Cluster, include: Include, moment: Mome
         registered_container_instances_count: Some(0),
         running_tasks_count: Some(running),
         pending_tasks_count: Some(pending),
-        active_services_count: Some(0),
-        statistics: Some(if include.statistics { statistics(running, pending) } else { Vec::new() }),
+        active_services_count: Some(services.active),
+        statistics: Some(if include.statistics { statistics(running, pending, &services) } else { Vec::new() }),
         tags: Some(if include.tags { tags::view(&cluster.tags) } else { Vec::new() }),
         settings: Some(settings.unwrap_or_default()),
         capacity_providers: Some(cluster.capacity_providers.clone()),
@@ -128,7 +130,7 @@ fn attachments_of(
 }
 
 /// Counts by launch type. Everything runs on Fargate so far.
-fn statistics(running: i32, pending: i32) -> Vec<api::KeyValuePair> {
+fn statistics(running: i32, pending: i32, services: &Statistics) -> Vec<api::KeyValuePair> {
     let counts = [
         ("runningEC2TasksCount", 0),
         ("runningFargateTasksCount", running),
@@ -136,14 +138,8 @@ fn statistics(running: i32, pending: i32) -> Vec<api::KeyValuePair> {
         ("pendingFargateTasksCount", pending),
         ("runningExternalTasksCount", 0),
         ("pendingExternalTasksCount", 0),
-        ("activeEC2ServiceCount", 0),
-        ("drainingEC2ServiceCount", 0),
-        ("activeFargateServiceCount", 0),
-        ("drainingFargateServiceCount", 0),
-        ("activeExternalServiceCount", 0),
-        ("drainingExternalServiceCount", 0),
     ];
     let pair =
         |(name, count): (&str, i32)| api::KeyValuePair { name: Some(name.to_owned()), value: Some(count.to_string()) };
-    counts.into_iter().map(pair).collect()
+    counts.into_iter().chain(services.by_launch_type).map(pair).collect()
 }

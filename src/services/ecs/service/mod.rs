@@ -13,6 +13,7 @@ mod placement;
 mod reference;
 mod rollout;
 mod service_connect;
+mod statistics;
 mod update;
 mod view;
 mod volume;
@@ -24,6 +25,7 @@ pub(crate) use delete::delete_service;
 pub(crate) use describe::describe_services;
 pub(crate) use list::{list_services, list_services_by_namespace};
 pub(crate) use reference::{find, find_active};
+pub(crate) use statistics::{Statistics, statistics};
 pub(crate) use update::update_service;
 pub(crate) use view::{
     Counts, counts, load_balancers, network_configuration, platform_family, resolved_platform_version, revision_arn,

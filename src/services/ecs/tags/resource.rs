@@ -3,7 +3,8 @@
 use base::Arn;
 use state::ecs::{
     CapacityProvider, CapacityProviderName, CapacityProviderStatus, Cluster, ClusterName, ClusterStatus, Daemon,
-    DaemonKey, DaemonName, DaemonTaskDefinition, Family, Task, TaskDefinition, TaskDefinitionName, TaskKey,
+    DaemonKey, DaemonName, DaemonTaskDefinition, Family, Service, ServiceKey, ServiceName, ServiceStatus, Task,
+    TaskDefinition, TaskDefinitionName, TaskKey, TaskSet, TaskSetKey,
 };
 use state::{Cx, Key, Record, Table, Tag};
 
@@ -15,8 +16,10 @@ const KINDS: &[Kind] = &[
     Kind::of::<Cluster>(),
     Kind::of::<Daemon>(),
     Kind::of::<DaemonTaskDefinition>(),
+    Kind::of::<Service>(),
     Kind::of::<Task>(),
     Kind::of::<TaskDefinition>(),
+    Kind::of::<TaskSet>(),
 ];
 
 /// A record that has tags and an ARN.
@@ -220,6 +223,39 @@ impl Taggable for DaemonTaskDefinition {
     }
 }
 
+impl Taggable for Service {
+    const WORD: &'static str = "service";
+    const IS_IN_CLUSTER: bool = true;
+    type Key = ServiceKey;
+
+    fn table(cx: &Cx) -> &Table<Self::Key, Self> {
+        &cx.state.ecs.services
+    }
+
+    fn key(name: &str) -> Option<Self::Key> {
+        let (cluster, name) = name.split_once('/')?;
+        Some(ServiceKey { cluster: ClusterName::parse(cluster)?, name: ServiceName::parse(name)? })
+    }
+
+    fn tags(&self) -> &Vec<Tag> {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.status {
+            ServiceStatus::Active | ServiceStatus::Draining => Ok(()),
+            // The form of the cluster's; unverified.
+            ServiceStatus::Inactive => {
+                Err(invalid("The specified service is inactive. Specify an active service and try again."))
+            }
+        }
+    }
+}
+
 impl Taggable for Task {
     const WORD: &'static str = "task";
     const IS_IN_CLUSTER: bool = true;
@@ -254,6 +290,29 @@ impl Taggable for TaskDefinition {
     fn key(name: &str) -> Option<Self::Key> {
         let (family, revision) = name.split_once(':')?;
         Some(TaskDefinitionName { family: Family::parse(family)?, revision: revision.parse().ok()? })
+    }
+
+    fn tags(&self) -> &Vec<Tag> {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+}
+
+impl Taggable for TaskSet {
+    const WORD: &'static str = "task-set";
+    const IS_IN_CLUSTER: bool = true;
+    type Key = TaskSetKey;
+
+    fn table(cx: &Cx) -> &Table<Self::Key, Self> {
+        &cx.state.ecs.task_sets
+    }
+
+    fn key(name: &str) -> Option<Self::Key> {
+        let (service, id) = name.split_once("/ecs-svc/")?;
+        Some(TaskSetKey { service: Service::key(service)?, id: base::ServiceRevisionId::new(id) })
     }
 
     fn tags(&self) -> &Vec<Tag> {

@@ -1,11 +1,13 @@
 //! ListTasks.
 
+use std::sync::Arc;
+
 use api::ecs as api;
 use base::{Page, TaskId};
 use state::Cx;
 use state::ecs::{Launch, Task, TaskKey};
 
-use crate::{Error, Result, cluster, invalid, page};
+use crate::{Result, cluster, invalid, page, service};
 
 const LISTING: &str = "ListTasks";
 
@@ -22,19 +24,23 @@ pub(crate) async fn list_tasks(cx: &Cx, input: api::ListTasksRequest) -> Result<
             && input.started_by.as_deref().is_none_or(|by| task.started_by.as_deref() == Some(by))
             && input.launch_type.as_ref().is_none_or(|launch| (*launch == api::LaunchType::Fargate) == on_fargate)
     };
-    let after = request.after.as_deref().unwrap_or_default();
-    let after = TaskKey { cluster: cluster.name.clone(), id: TaskId::new(after) };
-    let tasks = cx.state.ecs.tasks.walk(cx.scope(), Some(after)).map(|(_, task)| task);
-    let tasks = tasks.take_while(|task| task.key.cluster == cluster.name).filter(|task| wants(task));
-    let page = Page::cut(LISTING, request.size, tasks, |task| task.key.id.to_string());
+    let after = TaskId::new(request.after.as_deref().unwrap_or_default());
+    let id = |task: &Arc<Task>| task.key.id.to_string();
+    let page = if let Some(name) = &input.service_name {
+        let service = service::find(cx, &cluster, name)?;
+        let tasks = cx.state.ecs.tasks_of_service(cx.scope(), &service.key, after).map(|(_, task)| task);
+        Page::cut(LISTING, request.size, tasks.filter(|task| wants(task)), id)
+    } else {
+        let after = TaskKey { cluster: cluster.name.clone(), id: after };
+        let tasks = cx.state.ecs.tasks.walk(cx.scope(), Some(after)).map(|(_, task)| task);
+        let tasks = tasks.take_while(|task| task.key.cluster == cluster.name).filter(|task| wants(task));
+        Page::cut(LISTING, request.size, tasks, id)
+    };
     let arns = page.items.iter().map(|task| task.arn.to_string()).collect();
     Ok(api::ListTasksResponse { task_arns: Some(arns), next_token: page.next })
 }
 
 fn check_filters(input: &api::ListTasksRequest) -> Result<()> {
-    if input.service_name.is_some() {
-        return Err(Error::ServiceNotFound("Service not found.".to_owned()));
-    }
     let has_others = input.family.is_some() || input.launch_type.is_some() || input.container_instance.is_some();
     if input.started_by.is_some() && (has_others || input.desired_status.is_some()) {
         // The rule is ListTasks' documentation; text unverified.

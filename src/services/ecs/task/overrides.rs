@@ -1,7 +1,7 @@
 //! What RunTask changes of a definition.
 
 use api::ecs as api;
-use state::ecs::{ContainerOverride, Overrides, TaskDefinition};
+use state::ecs::{ContainerOverride, EPHEMERAL_STORAGE_DEFAULT_GIB, Overrides, TaskDefinition};
 
 use crate::task_definition::{parse_cpu, parse_memory};
 use crate::{Result, document, invalid};
@@ -16,9 +16,6 @@ pub(super) struct Overridden {
     pub(super) memory_mib: Option<u32>,
     pub(super) ephemeral_storage_gib: u32,
 }
-
-/// The ephemeral storage of a task that asks for none, in GiB.
-const EPHEMERAL_STORAGE_DEFAULT_GIB: u32 = 20;
 
 /// Checks overrides against the definition, and completes them: one entry a container, in the definition's order.
 pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride>) -> Result<Overridden> {

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use api::ecs as api;
-use base::Arn;
-use state::ecs::{
-    AttachmentStatus, Cluster, Container, ContainerStatus, Eni, Launch, RunToken, Task, TaskDefinition, TaskKey,
-    TaskNetwork, TaskStatus,
-};
+use state::ecs::{Cluster, Launch, RunToken, Task, TaskDefinition, TaskSize, TaskStart};
 use state::{Cx, Tag};
 
 use super::capacity::{self, Capacity};
@@ -17,8 +13,6 @@ use crate::{Error, Result, cluster, document, invalid, required, tags, task_defi
 
 /// How many tasks one call may start.
 const COUNT_MAX: i32 = 10;
-/// How long a container may take to stop unless its definition says otherwise, in seconds.
-const STOP_TIMEOUT_DEFAULT_S: u32 = 30;
 /// The platform version that `LATEST` means.
 const PLATFORM_VERSION_LATEST: &str = "1.4.0";
 /// The platform versions that can be asked for.
@@ -68,41 +62,21 @@ fn plan(cx: &Cx, cluster: &Cluster, mut input: api::RunTaskRequest, count: usize
     }
     let tags = task_tags(&input, cluster, &definition)?;
     let task = |capacity_provider| {
-        let key = TaskKey { cluster: cluster.name.clone(), id: cx.ids.task() };
-        let arn = Arn::new("ecs", cx.scope(), &format!("task/{}/{}", key.cluster, key.id));
-        Task {
-            containers: containers(cx, &definition, &overrides, &key),
-            key,
-            arn,
-            cluster_arn: cluster.arn.clone(),
-            definition: definition.name.clone(),
-            definition_arn: definition.arn.clone(),
+        let start = TaskStart {
+            cluster,
+            definition: &definition,
+            overrides: overrides.clone(),
+            size: TaskSize { cpu_units, memory_mib, ephemeral_storage_gib },
             group: input.group.clone().unwrap_or_else(|| format!("family:{}", definition.name.family)),
             started_by: input.started_by.clone(),
             launch: Launch::Fargate { platform_version: platform_version.clone() },
             capacity_provider,
-            cpu_units,
-            memory_mib,
-            ephemeral_storage_gib,
-            overrides: overrides.clone(),
             network: network.clone(),
             client_token: input.client_token.clone(),
             is_exec_enabled: input.enable_execute_command.unwrap_or(false),
             tags: tags.clone(),
-            created_at: cx.now(),
-            stop: None,
-            protected_until: None,
-            last_status: TaskStatus::Provisioning,
-            version: 1,
-            availability_zone: None,
-            connectivity_at: None,
-            pull_started_at: None,
-            pull_stopped_at: None,
-            started_at: None,
-            execution_stopped_at: None,
-            stopped_at: None,
-            eni: network.as_ref().and_then(|network| eni(cx, network)),
-        }
+        };
+        start.task(&cx.ids, cx.scope(), cx.now())
     };
     Ok(providers.into_iter().map(task).collect())
 }
@@ -120,57 +94,6 @@ fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Resu
         }
     }
     Ok(tasks.into_iter().map(|task| table.insert(cx.scope(), &task.key.clone(), task)).collect())
-}
-
-fn containers(
-    cx: &Cx,
-    definition: &TaskDefinition,
-    overrides: &state::ecs::Overrides,
-    task: &TaskKey,
-) -> Vec<Container> {
-    let container = |container: &state::ecs::ContainerDefinition| {
-        let changed = overrides.containers.iter().find(|entry| entry.name == container.name);
-        let path = format!("container/{}/{}/{}", task.cluster, task.id, cx.ids.uuid());
-        Container {
-            id: cx.ids.container(&task.id),
-            arn: Arn::new("ecs", cx.scope(), &path),
-            name: container.name.clone(),
-            image: container.image.clone(),
-            image_digest: None,
-            is_essential: container.is_essential,
-            stop_timeout_s: container.stop_timeout_s.unwrap_or(STOP_TIMEOUT_DEFAULT_S),
-            status: ContainerStatus::Pending,
-            exit_code: None,
-            reason: None,
-            started_at: None,
-            finished_at: None,
-            stop_signalled_at: None,
-            cpu_units: changed.and_then(|entry| entry.cpu_units).unwrap_or(container.cpu_units),
-            memory_mib: changed.and_then(|entry| entry.memory_mib).or(container.memory_mib),
-            memory_reservation_mib: changed
-                .and_then(|entry| entry.memory_reservation_mib)
-                .or(container.memory_reservation_mib),
-            agent_runtime_id: None,
-            network_bindings: Vec::new(),
-            exec_agent: None,
-        }
-    };
-    definition.containers.iter().map(container).collect()
-}
-
-/// Chooses a subnet, at random as AWS does.
-fn eni(cx: &Cx, network: &TaskNetwork) -> Option<Eni> {
-    let count = u128::try_from(network.subnets.len()).ok()?;
-    let index = usize::try_from(cx.ids.bits().checked_rem(count)?).ok()?;
-    Some(Eni {
-        attachment_id: cx.ids.uuid(),
-        subnet: network.subnets.get(index)?.clone(),
-        status: AttachmentStatus::Precreated,
-        interface: None,
-        address: None,
-        mac: None,
-        private_dns_name: None,
-    })
 }
 
 /// Checks the free text of a request.

@@ -8,7 +8,7 @@ use crate::{document, tags};
 /// Shapes a task; its tags only if they were asked for.
 pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
     let fargate = fargate(task);
-    let overrides = task.overrides.document.as_ref().map(document::read).unwrap_or_default();
+    let overrides = task.overrides.document.as_ref().map_or_else(|| no_overrides(task), document::read);
     let connectivity = task.connectivity_at.map(|_| match task.last_status {
         TaskStatus::Stopped => api::Connectivity::Disconnected,
         _ => api::Connectivity::Connected,
@@ -85,6 +85,19 @@ fn architecture() -> api::Attribute {
         name: Some("ecs.cpu-architecture".to_owned()),
         value: Some(name.to_owned()),
         ..api::Attribute::default()
+    }
+}
+
+/// The overrides of a task that a service started: an entry a container that changes nothing.
+fn no_overrides(task: &Task) -> api::TaskOverride {
+    let entry = |container: &Container| api::ContainerOverride {
+        name: Some(container.name.clone()),
+        ..api::ContainerOverride::default()
+    };
+    api::TaskOverride {
+        container_overrides: Some(task.containers.iter().map(entry).collect()),
+        inference_accelerator_overrides: Some(Vec::new()),
+        ..api::TaskOverride::default()
     }
 }
 
