@@ -31,20 +31,15 @@ pub(super) fn check_settings(settings: &[api::ClusterSetting]) -> Result<()> {
     Ok(())
 }
 
-/// Checks where the output of ECS Exec goes. The rules are ExecuteCommandConfiguration's documentation; texts unverified.
+/// Checks where the output of ECS Exec goes. The rule is ExecuteCommandConfiguration's documentation; text unverified.
 pub(super) fn check(configuration: Option<api::ClusterConfiguration>) -> Result<Option<api::ClusterConfiguration>> {
     let execute_command = configuration.as_ref().and_then(|all| all.execute_command_configuration.as_ref());
-    if let Some(execute_command) = execute_command {
-        let is_override = execute_command.logging == Some(api::ExecuteCommandLogging::Override);
-        match (&execute_command.log_configuration, is_override) {
-            (None, true) => {
-                return Err(invalid("A logConfiguration must be provided when logging is set to OVERRIDE."));
-            }
-            (Some(_), false) => {
-                return Err(invalid("A logConfiguration can only be provided when logging is set to OVERRIDE."));
-            }
-            (None, false) | (Some(_), true) => {}
-        }
+    let is_nowhere = execute_command.is_some_and(|execute_command| {
+        execute_command.logging == Some(api::ExecuteCommandLogging::Override)
+            && execute_command.log_configuration.is_none()
+    });
+    if is_nowhere {
+        return Err(invalid("A logConfiguration must be provided when logging is set to OVERRIDE."));
     }
     Ok(configuration)
 }
