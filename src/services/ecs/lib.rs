@@ -10,6 +10,7 @@ mod cluster;
 mod daemon;
 mod document;
 mod execute_command;
+mod express_gateway_service;
 mod page;
 mod service;
 mod service_deployment;
@@ -35,6 +36,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         CreateCapacityProvider => capacity_provider::create_capacity_provider,
         CreateCluster => cluster::create_cluster,
         CreateDaemon => daemon::create_daemon,
+        CreateExpressGatewayService => express_gateway_service::create_express_gateway_service,
         CreateService => service::create_service,
         CreateTaskSet => task_set::create_task_set,
         DeleteAccountSetting => account_setting::delete_account_setting,
@@ -42,6 +44,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         DeleteCluster => cluster::delete_cluster,
         DeleteDaemon => daemon::delete_daemon,
         DeleteDaemonTaskDefinition => daemon::delete_daemon_task_definition,
+        DeleteExpressGatewayService => express_gateway_service::delete_express_gateway_service,
         DeleteService => service::delete_service,
         DeleteTaskDefinitions => task_definition::delete_task_definitions,
         DeleteTaskSet => task_set::delete_task_set,
@@ -52,6 +55,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         DescribeDaemonDeployments => daemon::describe_daemon_deployments,
         DescribeDaemonRevisions => daemon::describe_daemon_revisions,
         DescribeDaemonTaskDefinition => daemon::describe_daemon_task_definition,
+        DescribeExpressGatewayService => express_gateway_service::describe_express_gateway_service,
         DescribeServiceDeployments => service_deployment::describe_service_deployments,
         DescribeServiceRevisions => service_revision::describe_service_revisions,
         DescribeServices => service::describe_services,
@@ -85,6 +89,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         UpdateCluster => cluster::update_cluster,
         UpdateClusterSettings => cluster::update_cluster_settings,
         UpdateDaemon => daemon::update_daemon,
+        UpdateExpressGatewayService => express_gateway_service::update_express_gateway_service,
         UpdateService => service::update_service,
         UpdateServicePrimaryTaskSet => task_set::update_service_primary_task_set,
         UpdateTaskSet => task_set::update_task_set,

@@ -31,7 +31,7 @@ pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
     DaemonRevisionKey, DaemonTaskDefinition,
 };
-pub use express_gateway_service::{ExpressGatewayService, ExpressGatewayServiceStatus};
+pub use express_gateway_service::{ExpressGatewayRevision, ExpressGatewayService};
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
@@ -94,7 +94,7 @@ pub struct Ecs {
     pub daemon_task_definitions: Table<TaskDefinitionName, DaemonTaskDefinition>,
     /// The last revision of each family of daemon task definitions.
     pub daemon_families: Table<Family, FamilyRevisions>,
-    /// Express services; a deleted one stays as `INACTIVE`.
+    /// What Express services have besides their services.
     pub express_gateway_services: Table<ServiceKey, ExpressGatewayService>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
