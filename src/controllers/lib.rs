@@ -65,9 +65,11 @@ impl Controllers {
         let Self { wakeups, sandboxes } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
+        ecs::watch_services(&state, &wakeups);
         let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone() };
         let driver = Driver::new(wakeups, timer, clock)
             .add(Arc::new(ecs::TaskReconciler::new(world.clone())))
+            .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))

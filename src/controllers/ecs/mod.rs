@@ -7,12 +7,15 @@ mod orphan;
 mod plan;
 mod reason;
 mod sandbox_index;
+mod service;
+mod service_plan;
 mod task;
 mod task_definition;
 
 pub(crate) use awslogs::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
 pub(crate) use sandbox_index::SandboxIndex;
+pub(crate) use service::{ServiceReconciler, watch_services};
 pub(crate) use task::TaskReconciler;
 pub(crate) use task_definition::{TaskDefinitionReconciler, watch_task_definitions};
 
@@ -22,6 +25,8 @@ use state::ecs::{ClusterName, TaskKey};
 
 /// The reconciler of tasks.
 pub(crate) const TASKS: &str = "ecs.tasks";
+/// The reconciler of services.
+pub(crate) const SERVICES: &str = "ecs.services";
 /// The reconciler of task definitions that are to be deleted.
 pub(crate) const TASK_DEFINITIONS: &str = "ecs.task_definitions";
 /// The reconciler of container output.

@@ -9,7 +9,7 @@ use reconcile::{Key, Wakeups};
 use state::State;
 use state::ecs::TaskKey;
 
-use super::{LOGS, TASKS, key_of};
+use super::{LOGS, SERVICES, TASKS, key_of, service};
 
 /// Finds the driver's key of a sandbox. Filled from the table of tasks, so it holds exactly the tasks that are known.
 #[derive(Default)]
@@ -18,18 +18,21 @@ pub(crate) struct SandboxIndex {
 }
 
 impl SandboxIndex {
-    /// Follows the table of tasks: each change wakes the task's reconciler.
+    /// Follows the table of tasks: each change wakes the task's reconciler, and that of its service.
     pub(crate) fn watch(self: &Arc<Self>, state: &Arc<State>, wakeups: &Wakeups) {
         for (scope, task) in state.ecs.tasks.keys() {
             self.learn(&scope, &task);
         }
         let (index, wakeups, tasks) = (Arc::clone(self), wakeups.clone(), Arc::downgrade(state));
         state.ecs.tasks.watch(move |scope, task| {
-            let is_known = tasks.upgrade().is_some_and(|state| state.ecs.tasks.get(scope, task).is_some());
-            if is_known {
-                wakeups.wake(TASKS, index.learn(scope, task));
-            } else {
+            let known = tasks.upgrade().and_then(|state| state.ecs.tasks.get(scope, task));
+            let Some(known) = known else {
                 index.keys().remove(&task.id);
+                return;
+            };
+            wakeups.wake(TASKS, index.learn(scope, task));
+            if let Some(service) = service::key_of_task(scope, &known) {
+                wakeups.wake(SERVICES, service);
             }
         });
     }

@@ -12,7 +12,7 @@ use state::ecs::{
 };
 
 use super::plan::{self, Action, KILL_AGAIN_AFTER};
-use super::{ORPHANS, TASKS, awslogs, key_of, launch, network_interface, reason, task_of};
+use super::{ORPHANS, TASKS, awslogs, key_of, launch, network_interface, reason, service, task_of};
 use crate::World;
 
 /// How many actions one step carries out before others get their turn. A task's whole life has fewer than twenty.
@@ -323,6 +323,7 @@ impl OneTask<'_> {
             self.world.state.ecs.run_tokens.remove(self.scope, token);
         }
         self.world.state.ecs.tasks.remove(self.scope, &self.key);
+        service::forget_membership(&self.world.state, self.scope, task);
     }
 
     fn forget_output(&self, task: &Task) {

@@ -1,0 +1,405 @@
+//! The reconciler of services: carries out what [`service_plan::plan`] says.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
+use reconcile::{Key, Reconciler, Step, Wakeups};
+use state::State;
+use state::ecs::{
+    Cluster, Launch, Overrides, RolloutState, Service, ServiceCapacity, ServiceDeployment, ServiceDeploymentKey,
+    ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName, ServiceStatus, ServiceTask, ServiceTaskKey,
+    StopCode, StopRequest, TagSource, Task, TaskDefinition, TaskKey, TaskSet, TaskSetKey, TaskSize, TaskStart,
+    Workload, deployment_id, next_provider,
+};
+use state::{Tag, ecs::ClusterName};
+
+use super::SERVICES;
+use super::service_plan::{self, Action, Member, Obstacle};
+use crate::World;
+
+/// The platform version that `LATEST` means.
+const PLATFORM_VERSION_LATEST: &str = "1.4.0";
+/// How many tasks one step starts before others get their turn.
+const STARTS_PER_STEP_MAX: usize = 50;
+
+/// Keeps each service at the tasks that it wants.
+pub(crate) struct ServiceReconciler {
+    world: World,
+}
+
+#[async_trait]
+impl Reconciler for ServiceReconciler {
+    fn name(&self) -> &'static str {
+        SERVICES
+    }
+
+    fn candidates(&self) -> Vec<Key> {
+        let table = &self.world.state.ecs.services;
+        let is_there = |(scope, key): &(Scope, ServiceKey)| {
+            table.get(scope, key).is_some_and(|service| service.status != ServiceStatus::Inactive)
+        };
+        table.keys().into_iter().filter(is_there).map(|(scope, key)| driver_key(&scope, &key)).collect()
+    }
+
+    async fn step(&self, key: &Key) -> Step {
+        let Some(name) = service_of(key) else { return Step::Settled };
+        OneService { world: &self.world, scope: &key.scope, key: name }.step()
+    }
+}
+
+impl ServiceReconciler {
+    pub(crate) fn new(world: World) -> Self {
+        Self { world }
+    }
+}
+
+/// Follows the tables of services and task sets: each change wakes the service's reconciler.
+pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
+    let waker = wakeups.clone();
+    state.ecs.services.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, key)));
+    let waker = wakeups.clone();
+    state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
+}
+
+/// Returns the driver's key of the service that a task belongs to, if it belongs to one.
+pub(super) fn key_of_task(scope: &Scope, task: &Task) -> Option<Key> {
+    Some(driver_key(scope, &service_of_task(task)?))
+}
+
+/// Returns the service that a task belongs to, going by its group.
+fn service_of_task(task: &Task) -> Option<ServiceKey> {
+    let name = ServiceName::parse(task.group.strip_prefix("service:")?)?;
+    Some(ServiceKey { cluster: task.key.cluster.clone(), name })
+}
+
+/// Forgets that a task belongs to a service, when the task itself is forgotten.
+pub(super) fn forget_membership(state: &State, scope: &Scope, task: &Task) {
+    if let Some(service) = service_of_task(task) {
+        state.ecs.service_tasks.remove(scope, &ServiceTaskKey { service, task: task.key.id.clone() });
+    }
+}
+
+/// Makes the driver's key of a service: `<cluster>/<name>`.
+fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
+    Key::new(scope.clone(), format!("{}/{}", service.cluster, service.name))
+}
+
+fn service_of(key: &Key) -> Option<ServiceKey> {
+    let (cluster, name) = key.name.split_once('/')?;
+    Some(ServiceKey { cluster: ClusterName::parse(cluster)?, name: ServiceName::parse(name)? })
+}
+
+struct OneService<'a> {
+    world: &'a World,
+    scope: &'a Scope,
+    key: ServiceKey,
+}
+
+impl OneService<'_> {
+    fn step(&self) -> Step {
+        let ecs = &self.world.state.ecs;
+        let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
+        self.track(&service);
+        let members = self.members();
+        let task_sets = ecs.task_sets_of(self.scope, &self.key).collect::<Vec<_>>();
+        let mut next = Step::Settled;
+        for action in service_plan::plan(&service, &members, &task_sets, self.now()) {
+            match action {
+                Action::Start { revision, count } => {
+                    self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
+                }
+                Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
+                Action::Complete => self.complete(&service),
+                Action::Steady => self.report_once("has reached a steady state."),
+                Action::Report(obstacle) => self.report_once(words(obstacle)),
+                Action::DropDeployment { revision } => self.drop_deployment(&revision),
+                Action::SetSteady { revision, is_steady } => self.set_steady(&revision, is_steady),
+                Action::RemoveTaskSet { revision } => {
+                    ecs.task_sets.remove(self.scope, &self.task_set_key(&revision));
+                }
+                Action::Inactivate => self.inactivate(),
+                Action::LookAgain(at) => next = sooner(next, at),
+            }
+        }
+        next
+    }
+
+    /// Finds the service's tasks. A membership whose task is gone, or never came to be, is forgotten.
+    fn members(&self) -> Vec<Member> {
+        let ecs = &self.world.state.ecs;
+        let first = ServiceTaskKey { service: self.key.clone(), task: TaskId::new("") };
+        let rows = ecs.service_tasks.walk_from(self.scope, first).take_while(|(key, _)| key.service == self.key);
+        let mut members = Vec::new();
+        for (key, row) in rows {
+            let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
+            match ecs.tasks.get(self.scope, &task) {
+                Some(task) => members.push(Member { revision: row.revision.clone(), task }),
+                None => {
+                    ecs.service_tasks.remove(self.scope, &key);
+                }
+            }
+        }
+        members
+    }
+
+    /// Brings the history of the service's deployments up to what its record says.
+    fn track(&self, service: &Service) {
+        for (place, deployment) in service.deployments.iter().enumerate() {
+            let is_current = place == 0
+                || service.primary().is_some_and(|first| first.service_deployment == deployment.service_deployment);
+            let key = ServiceDeploymentKey { service: self.key.clone(), id: deployment.service_deployment.clone() };
+            let table = &self.world.state.ecs.service_deployments;
+            let Some(row) = table.get(self.scope, &key) else { continue };
+            let rollout = service.primary().map_or(&deployment.rollout, |primary| &primary.rollout);
+            let fate = match (service.status, is_current) {
+                (ServiceStatus::Draining | ServiceStatus::Inactive, _) => Fate::Deleted,
+                (ServiceStatus::Active, false) => Fate::Replaced,
+                (ServiceStatus::Active, true) => Fate::Rollout(rollout),
+            };
+            if let Some((status, reason)) = next_status(&row, fate) {
+                self.set_status(&key, status, reason);
+            }
+        }
+    }
+
+    fn set_status(&self, key: &ServiceDeploymentKey, status: ServiceDeploymentStatus, reason: Option<&str>) {
+        let now = self.now();
+        self.world.state.ecs.service_deployments.update(self.scope, key, |row: &mut ServiceDeployment| {
+            row.status = status;
+            row.updated_at = now;
+            row.started_at.get_or_insert(now);
+            if let Some(reason) = reason {
+                row.status_reason = Some(reason.to_owned());
+            }
+            if status.is_final() {
+                row.finished_at = Some(now);
+            }
+            if status == ServiceDeploymentStatus::Stopped {
+                row.stopped_at = Some(now);
+            }
+        });
+    }
+
+    fn start(
+        &self,
+        service: &Service,
+        revision: &ServiceRevisionId,
+        count: usize,
+        task_sets: &[Arc<TaskSet>],
+        members: &[Member],
+    ) {
+        let ecs = &self.world.state.ecs;
+        let deployed = service.deployments.iter().find(|deployment| deployment.revision == *revision);
+        let of_task_set = || task_sets.iter().find(|task_set| task_set.key.id == *revision);
+        let workload = deployed.map(|deployment| &deployment.workload);
+        let Some(workload) = workload.or_else(|| of_task_set().map(|task_set| &task_set.workload)) else { return };
+        let Some(cluster) = ecs.clusters.get(self.scope, &self.key.cluster) else { return };
+        let Some(definition) = ecs.task_definitions.get(self.scope, &workload.definition) else {
+            tracing::warn!(service = %self.key.name, definition = %workload.definition, "no task definition");
+            return;
+        };
+        let own = members.iter().filter(|member| member.revision == *revision && member.task.stop.is_none());
+        let mut providers = own.map(|member| member.task.capacity_provider.clone()).collect::<Vec<_>>();
+        let mut started = Vec::new();
+        for _ in 0..count {
+            let provider = next_of(workload, &providers);
+            providers.push(provider.clone());
+            let start = task_start(service, &cluster, &definition, workload, revision, provider);
+            let task = start.task(&self.world.ids, self.scope, self.now());
+            let member = ServiceTaskKey { service: self.key.clone(), task: task.key.id.clone() };
+            ecs.service_tasks.insert(self.scope, &member, ServiceTask { revision: revision.clone() });
+            ecs.tasks.insert(self.scope, &task.key.clone(), task);
+            started.push(member.task);
+        }
+        self.report(&format!("has started {} tasks: {}.", started.len(), listed(&started)));
+    }
+
+    fn stop(&self, revision: &ServiceRevisionId, tasks: &[TaskId]) {
+        let reason = format!("Scaling activity initiated by (deployment {})", deployment_id(revision));
+        for id in tasks {
+            let task = TaskKey { cluster: self.key.cluster.clone(), id: id.clone() };
+            let code = StopCode::ServiceSchedulerInitiated;
+            let stop = StopRequest { code, reason: reason.clone(), at: self.now() };
+            self.world.state.ecs.stop_task(self.scope, &task, stop);
+        }
+        self.report(&format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
+    }
+
+    fn complete(&self, planned: &Service) {
+        let Some(revision) = planned.primary().map(|primary| primary.revision.clone()) else { return };
+        let now = self.now();
+        self.update(|service| {
+            let primary = service.deployments.first_mut();
+            if let Some(primary) = primary.filter(|primary| primary.revision == revision) {
+                primary.rollout = RolloutState::Completed;
+                primary.updated_at = now;
+            }
+        });
+        self.report(&format!("(deployment {}) deployment completed.", deployment_id(&revision)));
+    }
+
+    fn drop_deployment(&self, revision: &ServiceRevisionId) {
+        self.update(|service| {
+            // The primary one stays: it may have become that since the plan was made.
+            let primary = service.primary().map(|primary| primary.revision.clone());
+            service.deployments.retain(|known| known.revision != *revision || primary.as_ref() == Some(revision));
+        });
+    }
+
+    fn set_steady(&self, revision: &ServiceRevisionId, is_steady: bool) {
+        let now = self.now();
+        self.world.state.ecs.task_sets.update(self.scope, &self.task_set_key(revision), |task_set| {
+            task_set.is_steady = is_steady;
+            task_set.steady_at = now;
+        });
+    }
+
+    fn inactivate(&self) {
+        for task_set in self.world.state.ecs.task_sets_of(self.scope, &self.key) {
+            self.world.state.ecs.task_sets.remove(self.scope, &task_set.key);
+        }
+        self.update(|service| {
+            if service.status == ServiceStatus::Draining {
+                service.status = ServiceStatus::Inactive;
+                service.deployments = Vec::new();
+            }
+        });
+    }
+
+    /// Adds an event unless it is what the newest one says already.
+    fn report_once(&self, what: &str) {
+        let message = format!("(service {}) {what}", self.key.name);
+        let newest = self.world.state.ecs.services.get(self.scope, &self.key);
+        let newest = newest.and_then(|service| service.events.first().map(|event| event.message.clone()));
+        if newest.as_deref() != Some(&message) {
+            self.report(what);
+        }
+    }
+
+    fn report(&self, what: &str) {
+        let message = format!("(service {}) {what}", self.key.name);
+        let event = ServiceEvent { id: self.world.ids.uuid(), at: self.now(), message };
+        self.update(|service| service.add_event(event));
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Service)) {
+        self.world.state.ecs.services.update(self.scope, &self.key, change);
+    }
+
+    fn task_set_key(&self, revision: &ServiceRevisionId) -> TaskSetKey {
+        TaskSetKey { service: self.key.clone(), id: revision.clone() }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.world.clock.now()
+    }
+}
+
+/// What becomes of a service deployment.
+enum Fate<'a> {
+    /// Its service was deleted.
+    Deleted,
+    /// A newer one has taken its place.
+    Replaced,
+    /// What becomes of the service's primary deployment.
+    Rollout(&'a RolloutState),
+}
+
+/// Says how a service deployment goes on.
+fn next_status(row: &ServiceDeployment, fate: Fate<'_>) -> Option<(ServiceDeploymentStatus, Option<&'static str>)> {
+    use ServiceDeploymentStatus::{
+        InProgress, Pending, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested, Stopped,
+        Successful,
+    };
+    let rollout = match fate {
+        _ if row.status.is_final() => return None,
+        // Texts unverified.
+        Fate::Deleted => {
+            return Some((Stopped, Some("Service deployment was stopped because its service was deleted.")));
+        }
+        Fate::Replaced => return Some((Stopped, Some("Service deployment was replaced by a newer deployment."))),
+        Fate::Rollout(rollout) => rollout,
+    };
+    match (row.status, rollout) {
+        (Pending, _) => Some((InProgress, None)),
+        (InProgress, RolloutState::Completed) => Some((Successful, None)),
+        (InProgress, RolloutState::Failed { .. }) | (StopRequested, _) => Some((Stopped, None)),
+        (RollbackRequested, _) => Some((RollbackInProgress, None)),
+        (RollbackInProgress, RolloutState::Completed) => Some((RollbackSuccessful, None)),
+        _ => None,
+    }
+}
+
+/// Words what keeps a service from having what it wants, as its events do.
+fn words(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::KeepsFailing => "is unable to consistently start tasks successfully.",
+        Obstacle::NoInstances => {
+            "was unable to place a task because no container instance met all of its requirements. Reason: No Container \
+             Instances were found in your cluster."
+        }
+        Obstacle::Percentages => {
+            "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
+             Update the minimumHealthyPercent or maximumPercent value and try again."
+        }
+    }
+}
+
+/// Chooses the capacity provider of one more task.
+fn next_of(workload: &Workload, given: &[Option<String>]) -> Option<String> {
+    let ServiceCapacity::Providers { strategy, .. } = &workload.capacity else { return None };
+    let count = |name: &str| given.iter().filter(|given| given.as_deref() == Some(name)).count();
+    let counts = strategy.iter().map(|share| u64::try_from(count(&share.provider)).unwrap_or(u64::MAX));
+    let next = next_provider(strategy, &counts.collect::<Vec<_>>())?;
+    strategy.get(next).map(|share| share.provider.clone())
+}
+
+fn task_start<'a>(
+    service: &Service,
+    cluster: &'a Cluster,
+    definition: &'a TaskDefinition,
+    workload: &Workload,
+    revision: &ServiceRevisionId,
+    capacity_provider: Option<String>,
+) -> TaskStart<'a> {
+    let version = workload.platform_version.as_deref().filter(|version| *version != "LATEST");
+    TaskStart {
+        cluster,
+        definition,
+        overrides: Overrides::default(),
+        size: TaskSize::of(definition),
+        group: service.group(),
+        started_by: Some(deployment_id(revision)),
+        launch: Launch::Fargate { platform_version: version.unwrap_or(PLATFORM_VERSION_LATEST).to_owned() },
+        capacity_provider,
+        network: workload.network.clone(),
+        client_token: None,
+        is_exec_enabled: service.is_exec_enabled,
+        tags: tags(service, definition),
+    }
+}
+
+fn tags(service: &Service, definition: &TaskDefinition) -> Vec<Tag> {
+    let mut tags = match service.tag_source {
+        None => Vec::new(),
+        Some(TagSource::TaskDefinition) => definition.tags.clone(),
+        Some(TagSource::Service) => service.tags.clone(),
+    };
+    if service.adds_managed_tags {
+        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: service.key.cluster.to_string() });
+        tags.push(Tag { key: "aws:ecs:serviceName".to_owned(), value: service.key.name.to_string() });
+    }
+    tags
+}
+
+fn listed(tasks: &[TaskId]) -> String {
+    tasks.iter().map(|task| format!("(task {task})")).collect::<Vec<_>>().join(" ")
+}
+
+fn sooner(step: Step, at: Timestamp) -> Step {
+    match step {
+        Step::At(known) if known <= at => step,
+        _ => Step::At(at),
+    }
+}

@@ -1,0 +1,300 @@
+//! What is planned for services with tasks in all kinds of states.
+
+use base::{AccountId, Arn, Ids, Region, Scope, SequentialEntropy, ServiceDeploymentId};
+use state::Document;
+use state::ecs::{
+    Cluster, ClusterName, Creation, Family, Launch, NetworkMode, Overrides, RolloutPolicy, ServiceCapacity, ServiceKey,
+    ServiceName, StopRequest, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus, TaskSetKey, TaskSize,
+    TaskStart, Workload,
+};
+
+use super::*;
+
+/// The second at which the plans are made.
+const NOW_S: i64 = 1_000;
+
+fn second(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * 1000)
+}
+
+fn scope() -> Scope {
+    Scope::new(AccountId::DEFAULT, Region::default())
+}
+
+fn arn(resource: &str) -> Arn {
+    Arn::new("ecs", &scope(), resource)
+}
+
+fn definition() -> TaskDefinition {
+    TaskDefinition {
+        name: TaskDefinitionName { family: Family::parse("f").unwrap(), revision: 1 },
+        arn: arn("task-definition/f:1"),
+        status: TaskDefinitionStatus::Active,
+        registered_at: second(0),
+        deregistered_at: None,
+        delete_requested_at: None,
+        registered_by: String::new(),
+        tags: Vec::new(),
+        document: Document::new("{}"),
+        requires_fargate: true,
+        is_fargate_compatible: true,
+        network_mode: NetworkMode::Awsvpc,
+        cpu_units: None,
+        memory_mib: None,
+        ephemeral_storage_gib: None,
+        execution_role_arn: None,
+        task_role_arn: None,
+        containers: Vec::new(),
+    }
+}
+
+fn workload(launch_type: LaunchType) -> Workload {
+    Workload {
+        definition: definition().name,
+        definition_arn: definition().arn,
+        capacity: ServiceCapacity::LaunchType(launch_type),
+        platform_version: None,
+        network: None,
+        network_configuration: None,
+        load_balancers: None,
+        service_registries: None,
+        service_connect: None,
+        namespace: None,
+        volumes: None,
+        vpc_lattice: None,
+    }
+}
+
+/// Makes a service with a primary deployment `n`, and an older one `o`.
+fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_percent: u32) -> Service {
+    let deployment = |name: &str| Deployment {
+        revision: ServiceRevisionId::new(name),
+        service_deployment: ServiceDeploymentId::new(name),
+        workload: workload(LaunchType::Fargate),
+        created_at: second(0),
+        updated_at: second(0),
+        rollout: RolloutState::InProgress,
+    };
+    Service {
+        key: ServiceKey { cluster: ClusterName::default_cluster(), name: ServiceName::parse("web").unwrap() },
+        arn: arn("service/default/web"),
+        cluster_arn: arn("cluster/default"),
+        status: ServiceStatus::Active,
+        created_at: second(0),
+        created_by: String::new(),
+        creation: Creation { client_token: None, request: 0 },
+        scheduling: SchedulingStrategy::Replica,
+        controller: DeploymentController::Ecs,
+        is_managed_by_ecs: false,
+        desired_count,
+        workload: Some(workload(LaunchType::Fargate)),
+        rollout: RolloutPolicy {
+            document: Document::new("{}"),
+            minimum_healthy_percent,
+            maximum_percent,
+            circuit_breaker: None,
+        },
+        placement_constraints: None,
+        placement_strategy: None,
+        health_check_grace_period_s: None,
+        tag_source: None,
+        adds_managed_tags: false,
+        is_exec_enabled: false,
+        rebalances_zones: false,
+        role_arn: None,
+        tags: Vec::new(),
+        deployments: vec![deployment("n"), deployment("o")],
+        events: Vec::new(),
+    }
+}
+
+/// Makes tasks, two letters each. The first names the deployment. The second: `p`ending, `r`unning for ten seconds,
+/// `h`ealthy, protected (`k`ept) and healthy, `s`topping, `f`ailed to start a second ago, `e`nded a second after it
+/// began to run, a second ago.
+fn members(letters: &str) -> Vec<Member> {
+    let cluster = Cluster::new(&scope(), ClusterName::default_cluster(), second(0), Vec::new());
+    let ids = Ids::new(Arc::new(SequentialEntropy::default()));
+    let member = |(place, letters): (usize, &str)| {
+        let definition = definition();
+        let start = TaskStart {
+            cluster: &cluster,
+            definition: &definition,
+            overrides: Overrides::default(),
+            size: TaskSize::of(&definition),
+            group: "service:web".to_owned(),
+            started_by: None,
+            launch: Launch::Fargate { platform_version: "1.4.0".to_owned() },
+            capacity_provider: None,
+            network: None,
+            client_token: None,
+            is_exec_enabled: false,
+            tags: Vec::new(),
+        };
+        let mut task = start.task(&ids, &scope(), second(i64::try_from(place).unwrap()));
+        task.key.id = TaskId::new((place + 1).to_string());
+        let ended = |code| Some(StopRequest { code, reason: String::new(), at: second(NOW_S - 1) });
+        let started_s = match &letters[1..] {
+            "r" => Some(NOW_S - 10),
+            "h" | "k" | "s" => Some(NOW_S - 40),
+            "e" => Some(NOW_S - 2),
+            _ => None,
+        };
+        task.started_at = started_s.map(second);
+        task.protected_until = (&letters[1..] == "k").then(|| second(NOW_S + 60));
+        (task.last_status, task.stop, task.stopped_at) = match &letters[1..] {
+            "p" => (TaskStatus::Pending, None, None),
+            "s" => (TaskStatus::Stopping, ended(StopCode::ServiceSchedulerInitiated), None),
+            "f" => (TaskStatus::Stopped, ended(StopCode::TaskFailedToStart), Some(second(NOW_S - 1))),
+            "e" => (TaskStatus::Stopped, ended(StopCode::EssentialContainerExited), Some(second(NOW_S - 1))),
+            _ => (TaskStatus::Running, None, None),
+        };
+        Member { revision: ServiceRevisionId::new(&letters[..1]), task: Arc::new(task) }
+    };
+    letters.split_whitespace().enumerate().map(member).collect()
+}
+
+/// Renders a plan in a line.
+fn shown(actions: &[Action]) -> String {
+    let shown = actions.iter().map(|action| match action {
+        Action::Start { revision, count } => format!("start {count} of {revision}"),
+        Action::Stop { revision, tasks } => {
+            let tasks = tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join("+");
+            format!("stop {tasks} of {revision}")
+        }
+        Action::Complete => "complete".to_owned(),
+        Action::Steady => "steady".to_owned(),
+        Action::Report(obstacle) => format!("{obstacle:?}"),
+        Action::DropDeployment { revision } => format!("drop {revision}"),
+        Action::SetSteady { is_steady, .. } => format!("steady={is_steady}"),
+        Action::RemoveTaskSet { revision } => format!("remove {revision}"),
+        Action::Inactivate => "inactivate".to_owned(),
+        Action::LookAgain(at) => format!("look in {}", at.since(second(NOW_S)).as_secs()),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn tasks_are_started_and_stopped_until_there_are_as_many_as_desired() {
+    let rows = [
+        (2, "", "start 2 of n"),
+        (2, "np", "start 1 of n"),
+        (2, "np np", ""),
+        (2, "nr nh", "look in 30"),
+        (2, "nh nh", "complete, steady"),
+        (2, "nh ns", "start 1 of n"),
+        (1, "nh nh nh", "stop 1+2 of n"),
+        (1, "nh np nh", "stop 2+1 of n"),
+        (1, "nk nh", "stop 2 of n"),
+        (0, "nh", "stop 1 of n"),
+        (0, "ns", "complete, steady"),
+        (0, "", "complete, steady"),
+    ];
+    for (desired, tasks, expected) in rows {
+        let mut service = service(desired, 100, 200);
+        service.deployments.truncate(1);
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
+    }
+}
+
+#[test]
+fn a_rollout_keeps_within_its_percentages() {
+    // desired, minimum, maximum, tasks → plan
+    let rows = [
+        (2, 100, 200, "oh oh", "start 2 of n"),
+        (2, 100, 200, "oh oh np nr", "look in 30"),
+        (2, 100, 200, "oh oh nh nr", "stop 1 of o, look in 30"),
+        (2, 100, 200, "oh oh nh nh", "stop 1+2 of o"),
+        (2, 100, 200, "os os nh nh", "drop o, complete, steady"),
+        (2, 100, 200, "or op", "start 2 of n, stop 2 of o"),
+        (4, 50, 100, "oh oh oh oh", "stop 1+2 of o"),
+        (4, 50, 100, "os os oh oh", "start 2 of n"),
+        (4, 50, 200, "oh oh oh oh", "start 4 of n, stop 1+2 of o"),
+        (3, 100, 150, "oh oh oh", "start 1 of n"),
+        (3, 10, 150, "oh oh oh", "start 1 of n, stop 1+2 of o"),
+        (1, 100, 150, "oh", "Percentages"),
+        (2, 100, 200, "ok oh nh nh", "stop 2 of o, look in 60"),
+        (0, 100, 200, "oh", "stop 1 of o"),
+        (2, 100, 200, "nh nh", "drop o, complete, steady"),
+    ];
+    for (desired, minimum, maximum, tasks, expected) in rows {
+        let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], second(NOW_S));
+        assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum}: {tasks}");
+    }
+}
+
+#[test]
+fn tasks_that_fail_are_replaced_after_a_growing_wait() {
+    let rows = [
+        (1, "nf", "look in 4"),
+        (1, "nf nf", "KeepsFailing, look in 9"),
+        (1, "nf nf nf", "KeepsFailing, look in 19"),
+        (2, "nf nf", "look in 4"),
+        (1, "nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf nf", "KeepsFailing, look in 1619"),
+        // Once one has run, those that did not are forgiven; one that ends at once waits a little all the same.
+        (1, "nf nf ns", "start 1 of n"),
+        (1, "nf nf ne", "look in 8"),
+    ];
+    for (desired, tasks, expected) in rows {
+        let mut service = service(desired, 100, 200);
+        service.deployments.truncate(1);
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
+    }
+}
+
+#[test]
+fn a_deleted_service_is_inactive_when_its_tasks_are_stopping() {
+    let draining = Service { status: ServiceStatus::Draining, ..service(0, 100, 200) };
+    for (tasks, expected) in [("nh oh", "stop 1 of n, stop 2 of o"), ("ns nf", "inactivate"), ("", "inactivate")] {
+        assert_eq!(shown(&plan(&draining, &members(tasks), &[], second(NOW_S))), expected, "{tasks}");
+    }
+    let inactive = Service { status: ServiceStatus::Inactive, ..draining };
+    assert_eq!(plan(&inactive, &[], &[], second(NOW_S)), []);
+}
+
+#[test]
+fn what_cannot_run_here_is_said_and_what_was_given_up_is_left() {
+    let mut on_ec2 = service(1, 100, 200);
+    on_ec2.deployments.truncate(1);
+    on_ec2.deployments[0].workload = workload(LaunchType::Ec2);
+    assert_eq!(shown(&plan(&on_ec2, &[], &[], second(NOW_S))), "NoInstances");
+    let daemon = Service { scheduling: SchedulingStrategy::Daemon, ..on_ec2 };
+    assert_eq!(shown(&plan(&daemon, &[], &[], second(NOW_S))), "complete, steady");
+    let mut given_up = service(1, 100, 200);
+    given_up.deployments[0].rollout = RolloutState::Failed { reason: String::new() };
+    assert_eq!(plan(&given_up, &[], &[], second(NOW_S)), []);
+}
+
+#[test]
+fn a_task_set_has_its_part_of_the_tasks() {
+    let task_set = |status, scale_percent, is_steady| {
+        let key = TaskSetKey { service: service(0, 0, 0).key, id: ServiceRevisionId::new("t") };
+        let creation = Creation { client_token: None, request: 0 };
+        Arc::new(TaskSet {
+            key,
+            arn: arn("task-set/default/web/ecs-svc/t"),
+            status,
+            creation,
+            external_id: None,
+            workload: workload(LaunchType::Fargate),
+            scale_percent,
+            tags: Vec::new(),
+            created_at: second(0),
+            updated_at: second(0),
+            is_steady,
+            steady_at: second(0),
+        })
+    };
+    let rows = [
+        (TaskSetStatus::Active, 50.0, false, "", "start 2 of t"),
+        (TaskSetStatus::Active, 50.0, false, "tr tr", "steady=true"),
+        (TaskSetStatus::Active, 50.0, true, "tr tr", ""),
+        (TaskSetStatus::Primary, 25.0, true, "tr tr", "stop 1 of t, steady=false"),
+        (TaskSetStatus::Draining, 50.0, false, "tr", "stop 1 of t"),
+        (TaskSetStatus::Draining, 50.0, false, "ts", "remove t"),
+    ];
+    let external = Service { controller: DeploymentController::External, ..service(3, 100, 200) };
+    for (status, scale, is_steady, tasks, expected) in rows {
+        let plan = plan(&external, &members(tasks), &[task_set(status, scale, is_steady)], second(NOW_S));
+        assert_eq!(shown(&plan), expected, "{status:?} {scale} {tasks}");
+    }
+}
