@@ -4,14 +4,18 @@
 //! request waits for a container. The wording of errors is AWS's; each file names where it was seen.
 
 mod account_setting;
+mod agent;
+mod attribute;
 mod capacity_provider;
 mod capacity_provider_strategy;
 mod cluster;
+mod container_instance;
 mod daemon;
 mod document;
 mod execute_command;
 mod express_gateway_service;
 mod page;
+mod query;
 mod service;
 mod service_deployment;
 mod service_revision;
@@ -40,6 +44,7 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         CreateService => service::create_service,
         CreateTaskSet => task_set::create_task_set,
         DeleteAccountSetting => account_setting::delete_account_setting,
+        DeleteAttributes => attribute::delete_attributes,
         DeleteCapacityProvider => capacity_provider::delete_capacity_provider,
         DeleteCluster => cluster::delete_cluster,
         DeleteDaemon => daemon::delete_daemon,
@@ -48,9 +53,11 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         DeleteService => service::delete_service,
         DeleteTaskDefinitions => task_definition::delete_task_definitions,
         DeleteTaskSet => task_set::delete_task_set,
+        DeregisterContainerInstance => container_instance::deregister_container_instance,
         DeregisterTaskDefinition => task_definition::deregister_task_definition,
         DescribeCapacityProviders => capacity_provider::describe_capacity_providers,
         DescribeClusters => cluster::describe_clusters,
+        DescribeContainerInstances => container_instance::describe_container_instances,
         DescribeDaemon => daemon::describe_daemon,
         DescribeDaemonDeployments => daemon::describe_daemon_deployments,
         DescribeDaemonRevisions => daemon::describe_daemon_revisions,
@@ -62,9 +69,13 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         DescribeTaskDefinition => task_definition::describe_task_definition,
         DescribeTaskSets => task_set::describe_task_sets,
         DescribeTasks => task::describe_tasks,
+        DiscoverPollEndpoint => agent::discover_poll_endpoint,
         ExecuteCommand => execute_command::execute_command,
+        GetTaskProtection => task::get_task_protection,
         ListAccountSettings => account_setting::list_account_settings,
+        ListAttributes => attribute::list_attributes,
         ListClusters => cluster::list_clusters,
+        ListContainerInstances => container_instance::list_container_instances,
         ListDaemonDeployments => daemon::list_daemon_deployments,
         ListDaemonTaskDefinitions => daemon::list_daemon_task_definitions,
         ListDaemons => daemon::list_daemons,
@@ -77,21 +88,30 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         ListTasks => task::list_tasks,
         PutAccountSetting => account_setting::put_account_setting,
         PutAccountSettingDefault => account_setting::put_account_setting_default,
+        PutAttributes => attribute::put_attributes,
         PutClusterCapacityProviders => cluster::put_cluster_capacity_providers,
+        RegisterContainerInstance => container_instance::register_container_instance,
         RegisterDaemonTaskDefinition => daemon::register_daemon_task_definition,
         RegisterTaskDefinition => task_definition::register_task_definition,
         RunTask => task::run_task,
+        StartTask => task::start_task,
         StopServiceDeployment => service_deployment::stop_service_deployment,
         StopTask => task::stop_task,
+        SubmitAttachmentStateChanges => agent::submit_attachment_state_changes,
+        SubmitContainerStateChange => agent::submit_container_state_change,
+        SubmitTaskStateChange => agent::submit_task_state_change,
         TagResource => tags::tag_resource,
         UntagResource => tags::untag_resource,
         UpdateCapacityProvider => capacity_provider::update_capacity_provider,
         UpdateCluster => cluster::update_cluster,
         UpdateClusterSettings => cluster::update_cluster_settings,
+        UpdateContainerAgent => container_instance::update_container_agent,
+        UpdateContainerInstancesState => container_instance::update_container_instances_state,
         UpdateDaemon => daemon::update_daemon,
         UpdateExpressGatewayService => express_gateway_service::update_express_gateway_service,
         UpdateService => service::update_service,
         UpdateServicePrimaryTaskSet => task_set::update_service_primary_task_set,
+        UpdateTaskProtection => task::update_task_protection,
         UpdateTaskSet => task_set::update_task_set,
     ],
 };

@@ -143,7 +143,7 @@ impl Ports {
         !self.tcp.is_disjoint(&other.tcp) || !self.udp.is_disjoint(&other.udp)
     }
 
-    fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         self.tcp.extend(&other.tcp);
         self.udp.extend(&other.udp);
     }
@@ -298,7 +298,7 @@ impl Ecs {
     }
 
     /// Gives back what a task holds of its container instance.
-    pub(super) fn release_claim(&self, scope: &Scope, task: &Task) {
+    pub fn release_claim(&self, scope: &Scope, task: &Task) {
         let Some(id) = task.launch.container_instance() else { return };
         let key = ContainerInstanceKey { cluster: task.key.cluster.clone(), id: id.clone() };
         if self.container_instances.get(scope, &key).is_some_and(|known| known.claims.contains_key(&task.key.id)) {

@@ -203,7 +203,16 @@ impl Ecs {
 
     /// Counts the tasks of a cluster that are running, and those on their way there.
     pub fn count_tasks(&self, scope: &Scope, cluster: &ClusterName) -> (i32, i32) {
-        let tasks = self.tasks_of(scope, cluster);
+        self.count_tasks_that(scope, cluster, |_| true)
+    }
+
+    /// Counts the tasks of one launch type, running and on their way there.
+    pub fn count_tasks_by(&self, scope: &Scope, cluster: &ClusterName, launch_type: LaunchType) -> (i32, i32) {
+        self.count_tasks_that(scope, cluster, |task| task.launch.launch_type() == launch_type)
+    }
+
+    fn count_tasks_that(&self, scope: &Scope, cluster: &ClusterName, is_one: impl Fn(&Task) -> bool) -> (i32, i32) {
+        let tasks = self.tasks_of(scope, cluster).filter(|task| is_one(task));
         tasks.fold((0, 0), |(running, pending), task| match task.last_status {
             TaskStatus::Running => (running + 1, pending),
             TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => (running, pending + 1),

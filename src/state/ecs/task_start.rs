@@ -5,7 +5,7 @@ use base::{Arn, Ids, Scope, Timestamp};
 use crate::Tag;
 
 use super::{
-    AttachmentStatus, Cluster, Container, ContainerDefinition, ContainerStatus, Eni, Launch, Overrides, Task,
+    AttachmentStatus, Claim, Cluster, Container, ContainerDefinition, ContainerStatus, Eni, Launch, Overrides, Task,
     TaskDefinition, TaskKey, TaskNetwork, TaskStatus,
 };
 
@@ -66,8 +66,30 @@ impl TaskSize {
 }
 
 impl TaskStart<'_> {
-    /// Makes the record of a new task, in PROVISIONING, with identifiers of its own.
+    /// Returns what the task takes of a container instance: its own size, or else what its containers ask for.
+    pub fn claim(&self) -> Claim {
+        let mut claim = Claim { group: self.group.clone(), ..Claim::default() };
+        for container in &self.definition.containers {
+            let changed = self.overrides.containers.iter().find(|entry| entry.name == container.name);
+            let cpu_units = changed.and_then(|entry| entry.cpu_units).unwrap_or(container.cpu_units);
+            let hard_mib = changed.and_then(|entry| entry.memory_mib).or(container.memory_mib);
+            let soft_mib = changed.and_then(|entry| entry.memory_reservation_mib).or(container.memory_reservation_mib);
+            claim.cpu_units = claim.cpu_units.saturating_add(cpu_units);
+            claim.memory_mib = claim.memory_mib.saturating_add(soft_mib.or(hard_mib).unwrap_or(0));
+            claim.ports.join(&container.host_ports);
+            claim.gpus = claim.gpus.saturating_add(container.gpus);
+        }
+        claim.cpu_units = self.size.cpu_units.unwrap_or(claim.cpu_units);
+        claim.memory_mib = self.size.memory_mib.unwrap_or(claim.memory_mib);
+        claim
+    }
+
+    /// Makes the record of a new task with identifiers of its own: in PROVISIONING, or where nothing is to be
+    /// provisioned for a container instance, in PENDING.
     pub fn task(self, ids: &Ids, scope: &Scope, now: Timestamp) -> Task {
+        let is_on_instance = self.launch.container_instance().is_some();
+        let has_interface = self.network.is_some();
+        let is_pending = is_on_instance && !has_interface;
         let key = TaskKey { cluster: self.cluster.name.clone(), id: ids.task() };
         let containers = self.definition.containers.iter();
         let containers = containers.map(|container| self.container(container, &key, ids, scope)).collect();
@@ -93,10 +115,11 @@ impl TaskStart<'_> {
             created_at: now,
             stop: None,
             protected_until: None,
-            last_status: TaskStatus::Provisioning,
+            last_status: if is_pending { TaskStatus::Pending } else { TaskStatus::Provisioning },
             version: 1,
             availability_zone: None,
-            connectivity_at: None,
+            // The agent of an instance that tasks are placed on is there.
+            connectivity_at: is_on_instance.then_some(now),
             pull_started_at: None,
             pull_stopped_at: None,
             started_at: None,

@@ -28,6 +28,10 @@ fn check_empty(cx: &Cx, cluster: &Cluster) -> Result<()> {
         let message = "The Cluster cannot be deleted while Services are active.";
         return Err(Error::ClusterContainsServices(message.to_owned()));
     }
+    if cx.state.ecs.count_container_instances(cx.scope(), &cluster.name) > 0 {
+        let message = "The Cluster cannot be deleted while Container Instances are active or draining.";
+        return Err(Error::ClusterContainsContainerInstances(message.to_owned()));
+    }
     // DescribeTasks still shows stopped tasks of the cluster; only live ones keep it.
     let is_live = |task: &Task| task.last_status != TaskStatus::Stopped;
     if cx.state.ecs.tasks_of(cx.scope(), &cluster.name).any(|task| is_live(&task)) {

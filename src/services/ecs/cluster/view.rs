@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Cluster, ClusterAttachment, ClusterStatus};
+use state::ecs::{Cluster, ClusterAttachment, ClusterStatus, LaunchType};
 
 use super::attachments::{self, Stage};
 use crate::service::{self, Statistics};
@@ -68,11 +68,11 @@ pub(super) fn cluster(cx: &Cx, cluster: &Cluster, include: Include, moment: Mome
         cluster_name: Some(cluster.name.to_string()),
         configuration: cluster.configuration.as_ref().filter(|_| include.configuration).map(document::read),
         status: Some(status(cluster, &moment).to_owned()),
-        registered_container_instances_count: Some(0),
+        registered_container_instances_count: Some(cx.state.ecs.count_container_instances(cx.scope(), &cluster.name)),
         running_tasks_count: Some(running),
         pending_tasks_count: Some(pending),
         active_services_count: Some(services.active),
-        statistics: Some(if include.statistics { statistics(running, pending, &services) } else { Vec::new() }),
+        statistics: Some(if include.statistics { statistics(cx, cluster, &services) } else { Vec::new() }),
         tags: Some(if include.tags { tags::view(&cluster.tags) } else { Vec::new() }),
         settings: Some(settings.unwrap_or_default()),
         capacity_providers: Some(cluster.capacity_providers.clone()),
@@ -129,15 +129,17 @@ fn attachments_of(
     }
 }
 
-/// Counts by launch type. Everything runs on Fargate so far.
-fn statistics(running: i32, pending: i32, services: &Statistics) -> Vec<api::KeyValuePair> {
+/// Counts by launch type.
+fn statistics(cx: &Cx, cluster: &Cluster, services: &Statistics) -> Vec<api::KeyValuePair> {
+    let count = |launch_type| cx.state.ecs.count_tasks_by(cx.scope(), &cluster.name, launch_type);
+    let (ec2, fargate, external) = (count(LaunchType::Ec2), count(LaunchType::Fargate), count(LaunchType::External));
     let counts = [
-        ("runningEC2TasksCount", 0),
-        ("runningFargateTasksCount", running),
-        ("pendingEC2TasksCount", 0),
-        ("pendingFargateTasksCount", pending),
-        ("runningExternalTasksCount", 0),
-        ("pendingExternalTasksCount", 0),
+        ("runningEC2TasksCount", ec2.0),
+        ("runningFargateTasksCount", fargate.0),
+        ("pendingEC2TasksCount", ec2.1),
+        ("pendingFargateTasksCount", fargate.1),
+        ("runningExternalTasksCount", external.0),
+        ("pendingExternalTasksCount", external.1),
     ];
     let pair =
         |(name, count): (&str, i32)| api::KeyValuePair { name: Some(name.to_owned()), value: Some(count.to_string()) };

@@ -2,9 +2,10 @@
 
 use base::Arn;
 use state::ecs::{
-    CapacityProvider, CapacityProviderName, CapacityProviderStatus, Cluster, ClusterName, ClusterStatus, Daemon,
-    DaemonKey, DaemonName, DaemonTaskDefinition, Family, Service, ServiceKey, ServiceName, ServiceStatus, Task,
-    TaskDefinition, TaskDefinitionName, TaskKey, TaskSet, TaskSetKey,
+    CapacityProvider, CapacityProviderName, CapacityProviderStatus, Cluster, ClusterName, ClusterStatus,
+    ContainerInstance, ContainerInstanceKey, Daemon, DaemonKey, DaemonName, DaemonTaskDefinition, Family,
+    InstanceStatus, Service, ServiceKey, ServiceName, ServiceStatus, Task, TaskDefinition, TaskDefinitionName, TaskKey,
+    TaskSet, TaskSetKey,
 };
 use state::{Cx, Key, Record, Table, Tag};
 
@@ -14,6 +15,7 @@ use crate::{Error, Result, cluster, invalid};
 const KINDS: &[Kind] = &[
     Kind::of::<CapacityProvider>(),
     Kind::of::<Cluster>(),
+    Kind::of::<ContainerInstance>(),
     Kind::of::<Daemon>(),
     Kind::of::<DaemonTaskDefinition>(),
     Kind::of::<Service>(),
@@ -252,6 +254,36 @@ impl Taggable for Service {
             ServiceStatus::Inactive => {
                 Err(invalid("The specified service is inactive. Specify an active service and try again."))
             }
+        }
+    }
+}
+
+impl Taggable for ContainerInstance {
+    const WORD: &'static str = "container-instance";
+    const IS_IN_CLUSTER: bool = true;
+    type Key = ContainerInstanceKey;
+
+    fn table(cx: &Cx) -> &Table<Self::Key, Self> {
+        &cx.state.ecs.container_instances
+    }
+
+    fn key(name: &str) -> Option<Self::Key> {
+        let (cluster, id) = name.split_once('/')?;
+        Some(ContainerInstanceKey { cluster: ClusterName::parse(cluster)?, id: base::ContainerInstanceId::new(id) })
+    }
+
+    fn tags(&self) -> &Vec<Tag> {
+        &self.tags
+    }
+
+    fn tags_mut(&mut self) -> &mut Vec<Tag> {
+        &mut self.tags
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.status {
+            InstanceStatus::Active | InstanceStatus::Draining => Ok(()),
+            InstanceStatus::Inactive => Err(Self::missing()),
         }
     }
 }

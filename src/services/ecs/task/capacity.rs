@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::Cluster;
+use state::ecs::{Cluster, InstanceKind};
 
 use crate::{Result, capacity_provider, capacity_provider_strategy, document, invalid};
 
@@ -10,8 +10,13 @@ use crate::{Result, capacity_provider, capacity_provider_strategy, document, inv
 pub(super) enum Capacity {
     /// On Fargate; for each task the provider that the strategy gave it, or none for a plain launch type.
     Fargate(Vec<Option<String>>),
-    /// On container instances, EC2's or one's own.
-    Instances,
+    /// On container instances; for each task the provider that the strategy gave it, or none for a plain launch type.
+    Instances {
+        /// Whose machines they are.
+        kind: InstanceKind,
+        /// The providers.
+        providers: Vec<Option<String>>,
+    },
 }
 
 /// Decides where `count` tasks run. Without launch type and strategy the cluster's default strategy decides, and
@@ -25,22 +30,25 @@ pub(super) fn of(cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count:
     }
     match &input.launch_type {
         Some(api::LaunchType::Fargate) => return Ok(Capacity::Fargate(vec![None; count])),
-        Some(_) => return Ok(Capacity::Instances),
+        Some(api::LaunchType::External) => return Ok(plain(InstanceKind::External, count)),
+        Some(api::LaunchType::Ec2) => return Ok(plain(InstanceKind::Ec2, count)),
+        // moto; managed instances are asked for through their capacity provider alone.
+        Some(api::LaunchType::ManagedInstances | api::LaunchType::Other(_)) => {
+            return Err(invalid("launch type should be one of [EC2,FARGATE,EXTERNAL]"));
+        }
         None => {}
     }
     let default = cluster.default_capacity_provider_strategy.as_ref();
     let strategy = if strategy.is_empty() { default.map(document::read_list).unwrap_or_default() } else { strategy };
     if strategy.is_empty() {
-        return Ok(Capacity::Instances);
+        return Ok(plain(InstanceKind::Ec2, count));
     }
     let strategy = capacity_provider_strategy::complete(cx, &cluster.capacity_providers, strategy)?;
     let is_on_fargate = |item: &api::CapacityProviderStrategyItem| {
         let found = item.capacity_provider.as_deref().and_then(|name| capacity_provider::find(cx, name));
         found.is_some_and(|found| found.kind() == capacity_provider::Kind::Fargate)
     };
-    if !strategy.iter().all(is_on_fargate) {
-        return Ok(Capacity::Instances);
-    }
+    let is_on_fargate = strategy.iter().all(is_on_fargate);
     let shares = strategy.iter().map(|item| Share {
         provider: item.capacity_provider.clone().unwrap_or_default(),
         base: usize::try_from(item.base.unwrap_or(0)).unwrap_or(0),
@@ -53,7 +61,16 @@ pub(super) fn of(cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count:
             "The capacity provider strategy must have at least one provider with a weight greater than zero.",
         ));
     }
-    Ok(Capacity::Fargate(providers.into_iter().map(Some).collect()))
+    let providers = providers.into_iter().map(Some).collect();
+    if is_on_fargate {
+        Ok(Capacity::Fargate(providers))
+    } else {
+        Ok(Capacity::Instances { kind: InstanceKind::Ec2, providers })
+    }
+}
+
+fn plain(kind: InstanceKind, count: usize) -> Capacity {
+    Capacity::Instances { kind, providers: vec![None; count] }
 }
 
 struct Share {

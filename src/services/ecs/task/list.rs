@@ -7,7 +7,7 @@ use base::{Page, TaskId};
 use state::Cx;
 use state::ecs::{Launch, Task, TaskKey};
 
-use crate::{Result, cluster, invalid, page, service};
+use crate::{Result, cluster, container_instance, invalid, page, service};
 
 const LISTING: &str = "ListTasks";
 
@@ -16,13 +16,20 @@ pub(crate) async fn list_tasks(cx: &Cx, input: api::ListTasksRequest) -> Result<
     let cluster = cluster::find(cx, input.cluster.as_deref())?;
     let request = page::request(LISTING, input.max_results, input.next_token.as_deref())?;
     check_filters(&input)?;
+    let instance = input.container_instance.as_deref().map(|named| container_instance::find(cx, &cluster, named));
+    let instance = instance.transpose()?.map(|instance| instance.key.id.clone());
     let wants = |task: &Task| {
         let status = input.desired_status.as_ref().map_or("RUNNING", |status| status.as_str());
-        let on_fargate = matches!(task.launch, Launch::Fargate { .. });
+        let launch_type = match task.launch {
+            Launch::Fargate { .. } => api::LaunchType::Fargate,
+            Launch::Ec2 { .. } => api::LaunchType::Ec2,
+            Launch::External { .. } => api::LaunchType::External,
+        };
         task.desired_status() == status
             && input.family.as_deref().is_none_or(|family| task.definition.family.as_str() == family)
             && input.started_by.as_deref().is_none_or(|by| task.started_by.as_deref() == Some(by))
-            && input.launch_type.as_ref().is_none_or(|launch| (*launch == api::LaunchType::Fargate) == on_fargate)
+            && input.launch_type.as_ref().is_none_or(|wanted| *wanted == launch_type)
+            && instance.as_ref().is_none_or(|wanted| task.launch.container_instance() == Some(wanted))
     };
     let after = TaskId::new(request.after.as_deref().unwrap_or_default());
     let id = |task: &Arc<Task>| task.key.id.to_string();
@@ -45,9 +52,6 @@ fn check_filters(input: &api::ListTasksRequest) -> Result<()> {
     if input.started_by.is_some() && (has_others || input.desired_status.is_some()) {
         // The rule is ListTasks' documentation; text unverified.
         return Err(invalid("startedBy cannot be combined with other filters."));
-    }
-    if input.container_instance.is_some() {
-        return Err(invalid("The referenced container instance was not found."));
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use api::ecs as api;
-use state::ecs::{Cluster, Launch, RunToken, Task, TaskDefinition, TaskSize, TaskStart};
-use state::{Cx, Tag};
+use state::Cx;
+use state::ecs::{Cluster, InstanceKind, RunToken, Task, TaskDefinition};
 
 use super::capacity::{self, Capacity};
-use super::overrides::{self, Overridden};
+use super::order::{self, Asked, Order};
+use super::placement::{self, Rules};
 use super::{network, view};
-use crate::{Error, Result, cluster, document, invalid, required, tags, task_definition};
+use crate::{Error, Result, cluster, container_instance, document, invalid, required, task_definition};
 
 /// How many tasks one call may start.
 const COUNT_MAX: i32 = 10;
@@ -20,7 +21,7 @@ const PLATFORM_VERSIONS: [&str; 3] = ["LATEST", PLATFORM_VERSION_LATEST, "1.3.0"
 const STARTED_BY_CHARS_MAX: usize = 128;
 const CLIENT_TOKEN_CHARS_MAX: usize = 64;
 
-/// Starts tasks and answers at once, in PROVISIONING. The same client token starts them only once.
+/// Starts tasks and answers at once, before they run. The same client token starts them only once.
 pub(crate) async fn run_task(cx: &Cx, input: api::RunTaskRequest) -> Result<api::RunTaskResponse> {
     check_words(&input)?;
     let request = document::digest(&input);
@@ -32,81 +33,98 @@ pub(crate) async fn run_task(cx: &Cx, input: api::RunTaskRequest) -> Result<api:
     }
     let count = usize::try_from(count).unwrap_or(1);
     let token = input.client_token.clone();
-    let tasks = plan(cx, &cluster, input, count)?;
-    let tasks = start(cx, token, request, tasks)?;
+    let known = token.as_ref().and_then(|token| cx.state.ecs.run_tokens.get(cx.scope(), token));
+    let (tasks, failures) = match known {
+        Some(known) => (started(cx, &known, request)?, Vec::new()),
+        None => {
+            let (tasks, failures) = plan(cx, &cluster, input, count)?;
+            (start(cx, token, request, tasks)?, failures)
+        }
+    };
     let tasks = tasks.iter().map(|task| view::task(task, true)).collect();
-    Ok(api::RunTaskResponse { tasks: Some(tasks), failures: Some(Vec::new()) })
+    Ok(api::RunTaskResponse { tasks: Some(tasks), failures: Some(failures) })
 }
 
-/// Makes the records of the tasks; nothing is changed yet.
-fn plan(cx: &Cx, cluster: &Cluster, mut input: api::RunTaskRequest, count: usize) -> Result<Vec<Task>> {
+/// Makes the records of the tasks, and says why there are no more of them. Those on container instances hold their part
+/// from then on.
+fn plan(
+    cx: &Cx,
+    cluster: &Cluster,
+    mut input: api::RunTaskRequest,
+    count: usize,
+) -> Result<(Vec<Task>, Vec<api::Failure>)> {
     let capacity = capacity::of(cx, cluster, &input, count)?;
     let definition = task_definition::find_active(cx, &required(input.task_definition.take(), "taskDefinition")?)?;
-    if matches!(capacity, Capacity::Fargate(_)) && !definition.is_fargate_compatible {
-        return Err(invalid("Task definition does not support launch_type FARGATE."));
-    }
-    let platform_version = platform_version(input.platform_version.as_deref())?;
+    check_capacity(&definition, &input, &capacity)?;
     let network = network::parse(cx, definition.network_mode, input.network_configuration.take())?;
-    // The request itself is checked before anybody looks for a place to run.
-    let Capacity::Fargate(providers) = capacity else {
-        return Err(invalid("No Container Instances were found in your cluster."));
-    };
-    let Overridden { overrides, cpu_units, memory_mib, ephemeral_storage_gib } =
-        overrides::parse(&definition, input.overrides.take())?;
-    let has_task_role = definition.task_role_arn.is_some() || overrides.task_role_arn.is_some();
-    if input.enable_execute_command == Some(true) && !has_task_role {
-        // The rule is RunTask's documentation; text unverified.
-        return Err(invalid(
-            "The service couldn't run the task because enableExecuteCommand needs a task role in the task definition.",
-        ));
+    match capacity {
+        Capacity::Fargate(providers) => {
+            let version = platform_version(input.platform_version.as_deref())?;
+            let order = Order::parse(cluster, &definition, network, asked(input))?;
+            let tasks = providers.into_iter().map(|provider| order.on_fargate(cx, &version, provider));
+            Ok((tasks.collect(), Vec::new()))
+        }
+        Capacity::Instances { kind, providers } => {
+            let (constraints, strategy) = (input.placement_constraints.take(), input.placement_strategy.take());
+            let rules = Rules::parse(&definition, constraints, strategy)?;
+            let order = Order::parse(cluster, &definition, network, asked(input))?;
+            place(cx, cluster, kind, &rules, &order, providers)
+        }
     }
-    let tags = task_tags(&input, cluster, &definition)?;
-    let task = |capacity_provider| {
-        let start = TaskStart {
-            cluster,
-            definition: &definition,
-            overrides: overrides.clone(),
-            size: TaskSize { cpu_units, memory_mib, ephemeral_storage_gib },
-            group: input.group.clone().unwrap_or_else(|| format!("family:{}", definition.name.family)),
-            started_by: input.started_by.clone(),
-            launch: Launch::Fargate { platform_version: platform_version.clone() },
-            capacity_provider,
-            network: network.clone(),
-            client_token: input.client_token.clone(),
-            is_exec_enabled: input.enable_execute_command.unwrap_or(false),
-            tags: tags.clone(),
-        };
-        start.task(&cx.ids, cx.scope(), cx.now())
-    };
-    Ok(providers.into_iter().map(task).collect())
 }
 
-/// Puts the tasks in, unless their client token has started some already.
+/// Places tasks one after the other, until one finds no place: the others are like it.
+fn place(
+    cx: &Cx,
+    cluster: &Cluster,
+    kind: InstanceKind,
+    rules: &Rules,
+    order: &Order<'_>,
+    providers: Vec<Option<String>>,
+) -> Result<(Vec<Task>, Vec<api::Failure>)> {
+    let mut tasks = Vec::new();
+    for provider in providers {
+        let instances = placement::instances(cx, cluster, kind);
+        if instances.is_empty() && tasks.is_empty() {
+            return Err(invalid("No Container Instances were found in your cluster."));
+        }
+        match placement::place(cx, instances, rules, order, provider) {
+            Ok(task) => tasks.push(task),
+            Err(failures) => return Ok((tasks, failures)),
+        }
+    }
+    Ok((tasks, Vec::new()))
+}
+
+/// Puts the tasks in, unless their client token has started some meanwhile.
 fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Result<Vec<Arc<Task>>> {
-    let table = &cx.state.ecs.tasks;
-    if let Some(token) = token {
+    if let Some(token) = token.filter(|_| !tasks.is_empty()) {
         let keys = || tasks.iter().map(|task| task.key.clone()).collect();
         let row = || RunToken { request, tasks: keys() };
         let (known, is_new) = cx.state.ecs.run_tokens.get_or_insert_with(cx.scope(), &token, row);
         if !is_new {
-            let started = known.tasks.iter().filter_map(|key| table.get(cx.scope(), key)).collect::<Vec<_>>();
-            return if known.request == request { Ok(started) } else { Err(conflict(&started)) };
+            tasks.iter().for_each(|task| cx.state.ecs.release_claim(cx.scope(), task));
+            return started(cx, &known, request);
         }
     }
-    Ok(tasks.into_iter().map(|task| table.insert(cx.scope(), &task.key.clone(), task)).collect())
+    Ok(tasks.into_iter().map(|task| insert(cx, task)).collect())
+}
+
+/// Puts a task in.
+pub(super) fn insert(cx: &Cx, task: Task) -> Arc<Task> {
+    let task = cx.state.ecs.tasks.insert(cx.scope(), &task.key.clone(), task);
+    container_instance::settle(cx, &task).unwrap_or(task)
+}
+
+/// Returns the tasks that a client token has started, if the request is the same.
+fn started(cx: &Cx, known: &RunToken, request: u64) -> Result<Vec<Arc<Task>>> {
+    let tasks = known.tasks.iter().filter_map(|key| cx.state.ecs.tasks.get(cx.scope(), key)).collect::<Vec<_>>();
+    if known.request == request { Ok(tasks) } else { Err(conflict(&tasks)) }
 }
 
 /// Checks the free text of a request.
 fn check_words(input: &api::RunTaskRequest) -> Result<()> {
-    let started_by = input.started_by.as_deref().unwrap_or_default();
-    let is_started_by = started_by.chars().count() <= STARTED_BY_CHARS_MAX
-        && started_by.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_/".contains(&b));
-    if !is_started_by {
-        // The rule is RunTask's documentation; text unverified.
-        return Err(invalid(
-            "startedBy must have at most 128 letters, numbers, hyphens, forward slashes, and underscores.",
-        ));
-    }
+    order::check_started_by(input.started_by.as_deref(), STARTED_BY_CHARS_MAX)?;
     let token = input.client_token.as_deref().unwrap_or_default();
     if token.len() > CLIENT_TOKEN_CHARS_MAX || !token.bytes().all(|b| (33..=126).contains(&b)) {
         return Err(invalid("clientToken must have at most 64 ASCII characters from 33 to 126."));
@@ -114,27 +132,47 @@ fn check_words(input: &api::RunTaskRequest) -> Result<()> {
     Ok(())
 }
 
-fn task_tags(input: &api::RunTaskRequest, cluster: &Cluster, definition: &TaskDefinition) -> Result<Vec<Tag>> {
-    let mut all = tags::parse(input.tags.clone())?;
-    match &input.propagate_tags {
-        None | Some(api::PropagateTags::None) => {}
-        Some(api::PropagateTags::TaskDefinition) => {
-            // The request's own tags win.
-            for tag in &definition.tags {
-                if !all.iter().any(|known| known.key == tag.key) {
-                    all.push(tag.clone());
-                }
-            }
+/// Checks that the definition, and what else was asked for, suits where the tasks are to run.
+fn check_capacity(definition: &TaskDefinition, input: &api::RunTaskRequest, capacity: &Capacity) -> Result<()> {
+    let has_constraints = input.placement_constraints.as_ref().is_some_and(|list| !list.is_empty());
+    let has_strategy = input.placement_strategy.as_ref().is_some_and(|list| !list.is_empty());
+    // The texts on placement and versions are CreateService's: PF, PFr.
+    match capacity {
+        Capacity::Fargate(_) if !definition.is_fargate_compatible => {
+            Err(invalid("Task definition does not support launch_type FARGATE."))
         }
-        Some(api::PropagateTags::Service | api::PropagateTags::Other(_)) => {
-            // The rule is RunTask's documentation; text unverified.
-            return Err(invalid("propagateTags SERVICE is not supported for RunTask."));
+        Capacity::Fargate(_) if has_constraints => {
+            Err(invalid("Placement constraints are not supported with FARGATE launch type."))
         }
+        Capacity::Fargate(_) if has_strategy => {
+            Err(invalid("Placement strategies are not supported with FARGATE launch type."))
+        }
+        Capacity::Instances { kind: InstanceKind::External, .. } if !supports_external(definition) => {
+            Err(invalid("Task definition does not support launch_type EXTERNAL."))
+        }
+        Capacity::Instances { .. } if input.platform_version.is_some() => {
+            Err(invalid("The platform version must be null when specifying an EC2 launch type"))
+        }
+        Capacity::Fargate(_) | Capacity::Instances { .. } => Ok(()),
     }
-    if input.enable_ecs_managed_tags == Some(true) {
-        all.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: cluster.name.to_string() });
+}
+
+fn supports_external(definition: &TaskDefinition) -> bool {
+    let shown = document::read::<api::TaskDefinition>(&definition.document);
+    shown.compatibilities.unwrap_or_default().contains(&api::Compatibility::External)
+}
+
+fn asked(input: api::RunTaskRequest) -> Asked {
+    Asked {
+        group: input.group,
+        started_by: input.started_by,
+        client_token: input.client_token,
+        overrides: input.overrides,
+        is_exec_enabled: input.enable_execute_command.unwrap_or(false),
+        tags: input.tags,
+        propagate_tags: input.propagate_tags,
+        has_managed_tags: input.enable_ecs_managed_tags == Some(true),
     }
-    Ok(all)
 }
 
 /// Returns the platform version that tasks get: never LATEST.
