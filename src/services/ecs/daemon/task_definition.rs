@@ -120,7 +120,7 @@ pub(crate) async fn list_daemon_task_definitions(
             && (!only_last || is_last().is_some_and(|family| family.last == definition.name.revision))
     };
     // What sorts before the family or the prefix need not be looked at, nor what sorts after the last match.
-    let start = input.family.as_deref().or(Some(prefix.as_str()).filter(|prefix| !prefix.is_empty()));
+    let start = input.family.as_deref().or_else(|| Some(prefix.as_str()).filter(|prefix| !prefix.is_empty()));
     let start = start.map(|start| start.to_owned());
     let from = start.as_deref().and_then(Family::parse).map(|family| TaskDefinitionName { family, revision: 0 });
     let from = from.max(after.clone().filter(|_| !is_descending));

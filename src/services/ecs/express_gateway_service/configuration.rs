@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{ClusterName, ServiceKey};
+use state::ecs::{ClusterName, NetworkMode, ServiceKey};
 
-use crate::{Result, invalid, required, task_definition};
+use crate::{Result, invalid, required, task, task_definition};
 
 /// The documented defaults of CreateExpressGatewayService.
 const CPU_DEFAULT: &str = "256";
@@ -103,9 +103,10 @@ pub(super) fn task_definition(
     }
 }
 
-/// Checks the settings by the rules of the task definition that they mean.
+/// Checks the settings by the rules of the task definition and the service that they mean, before either is made.
 pub(super) fn check(cx: &Cx, key: &ServiceKey, settings: &api::ExpressGatewayServiceConfiguration) -> Result<()> {
-    task_definition::check(&task_definition(cx, key, settings)).map(|_| ())
+    task_definition::check(&task_definition(cx, key, settings))?;
+    task::network(cx, NetworkMode::Awsvpc, Some(network(settings))).map(|_| ())
 }
 
 /// Shapes the network of the settings for a service.
