@@ -32,7 +32,7 @@ pub(crate) fn complete(
     }
     let kinds = names().filter_map(|name| capacity_provider::find(cx, name)).map(|found| found.kind());
     let kinds = kinds.collect::<Vec<_>>();
-    if kinds.iter().any(|kind| *kind == Kind::Fargate) && kinds.iter().any(|kind| *kind != Kind::Fargate) {
+    if kinds.contains(&Kind::Fargate) && kinds.iter().any(|kind| *kind != Kind::Fargate) {
         // The rule is CapacityProviderStrategyItem's documentation; text unverified.
         return Err(invalid(
             "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and \

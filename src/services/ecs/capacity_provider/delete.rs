@@ -6,7 +6,7 @@ use state::ecs::{CapacityProvider, CapacityProviderStatus, CapacityProviderUpdat
 
 use super::view::{self, Moment};
 use super::{find_made, not_found};
-use crate::{Result, required};
+use crate::{Result, client, daemon, required};
 
 /// Deletes a capacity provider. One that a cluster is associated with stays: the answer says DELETE_FAILED, and why.
 pub(crate) async fn delete_capacity_provider(
@@ -15,6 +15,14 @@ pub(crate) async fn delete_capacity_provider(
 ) -> Result<api::DeleteCapacityProviderResponse> {
     let reference = required(input.capacity_provider, "capacityProvider")?;
     let provider = find_made(cx, &reference, input.cluster.as_deref(), "deleted")?;
+    if let CapacitySource::ManagedInstances { cluster, .. } = &provider.source
+        && daemon::uses_provider(cx, cluster, provider.name.as_str())
+    {
+        // Seen: aws-nuke#990.
+        return Err(client(
+            "Cannot delete capacity provider. Daemon services are still associated with this capacity provider.",
+        ));
+    }
     let failure = refusal(cx, &provider);
     let is_refused = failure.is_some();
     let change = |row: &mut CapacityProvider| match failure {

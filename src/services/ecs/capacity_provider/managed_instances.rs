@@ -75,7 +75,7 @@ fn completed(cluster: ClusterName, instances: api::ManagedInstancesProvider) -> 
         ));
     }
     let network = template.and_then(|template| template.network_configuration.as_ref());
-    if !network.and_then(|network| network.subnets.as_ref()).is_some_and(|subnets| !subnets.is_empty()) {
+    if network.and_then(|network| network.subnets.as_ref()).is_none_or(Vec::is_empty) {
         return Err(invalid("subnets can not be empty."));
     }
     let scale_in_after = instances.infrastructure_optimization.as_ref().and_then(|all| all.scale_in_after);

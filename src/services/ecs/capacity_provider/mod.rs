@@ -13,10 +13,11 @@ use std::sync::Arc;
 use base::Arn;
 use state::Cx;
 use state::ecs::{
-    CapacityProvider, CapacityProviderName, CapacityProviderStatus, CapacitySource, Cluster, Task, TaskStatus,
+    CapacityProvider, CapacityProviderName, CapacityProviderStatus, CapacitySource, Cluster, Service, ServiceCapacity,
+    ServiceStatus, Task, TaskStatus, Workload,
 };
 
-use crate::{Error, Result, client, invalid};
+use crate::{Error, Result, client, daemon, invalid};
 
 pub(crate) use create::create_capacity_provider;
 pub(crate) use delete::delete_capacity_provider;
@@ -99,7 +100,21 @@ pub(crate) fn is_in_use(cx: &Cx, cluster: &Cluster, provider: &str) -> bool {
     let is_user =
         |task: &Task| task.capacity_provider.as_deref() == Some(provider) && task.last_status != TaskStatus::Stopped;
     cx.state.ecs.tasks_of(cx.scope(), &cluster.name).any(|task| is_user(&task))
-        || crate::daemon::uses_provider(cx, &cluster.name, provider)
+        || cx.state.ecs.services_of(cx.scope(), &cluster.name).any(|service| is_in_service(cx, &service, provider))
+        || daemon::uses_provider(cx, &cluster.name, provider)
+}
+
+/// Returns whether a service that is there has tasks, or is to have some, through the provider.
+fn is_in_service(cx: &Cx, service: &Service, provider: &str) -> bool {
+    let names = |workload: &Workload| match &workload.capacity {
+        ServiceCapacity::LaunchType(_) => false,
+        ServiceCapacity::Providers { strategy, .. } => strategy.iter().any(|share| share.provider == provider),
+    };
+    let deployments = service.deployments.iter().map(|deployment| &deployment.workload);
+    let mut workloads = service.workload.iter().chain(deployments);
+    service.status != ServiceStatus::Inactive
+        && (workloads.any(names)
+            || cx.state.ecs.task_sets_of(cx.scope(), &service.key).any(|task_set| names(&task_set.workload)))
 }
 
 /// Reads a name or an ARN of this account and region. None means that no provider can be meant.
