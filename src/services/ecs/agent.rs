@@ -152,6 +152,10 @@ impl ContainerReport {
             Some(ContainerStatus::Stopped) if container.status != ContainerStatus::Stopped => {
                 container.status = ContainerStatus::Stopped;
                 container.finished_at = Some(now);
+                if let Some(agent) = &mut container.exec_agent {
+                    // It ends with its container.
+                    "STOPPED".clone_into(&mut agent.status);
+                }
                 if container.is_essential && container.started_at.is_some() {
                     task.execution_stopped_at.get_or_insert(now);
                     task.stop(StopRequest {

@@ -15,7 +15,8 @@
 //! { … }
 //! ```
 //!
-//! In bodies, `$TASK` stands for the id of the task that was started last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
+//! In bodies, `$TASK` stands for the id of the task that was started last, `$INSTANCE` for that of the container instance
+//! that was registered last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
 //! an empty line's worth of `--`, and a body, as they are.
 
 use std::time::Duration;
@@ -30,6 +31,8 @@ const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 /// Stands for the id of the task that was started last.
 const TASK: &str = "$TASK";
+/// Stands for the id of the container instance that was registered last.
+const INSTANCE: &str = "$INSTANCE";
 
 /// A part of a case, as written.
 enum Part<'a> {
@@ -42,17 +45,18 @@ enum Part<'a> {
 /// Plays a case, and returns it with the replies that were given.
 pub(crate) async fn play(text: &str) -> Result<String, String> {
     let kit = Testkit::simulated();
-    let (mut played, mut task) = (String::new(), String::new());
+    let (mut played, mut task, mut instance) = (String::new(), String::new(), String::new());
     for part in parts(text) {
         match part {
             Part::Text(line) => played.push_str(&format!("{line}\n")),
             Part::Step { sign, head, body } => {
                 played.push_str(&format!("{sign} {head}\n"));
                 body.iter().for_each(|line| played.push_str(&format!("{line}\n")));
-                let body = body.iter().map(|line| line.replace(TASK, &task)).collect::<Vec<_>>();
+                let body = body.iter().map(|line| line.replace(TASK, &task).replace(INSTANCE, &instance)).collect::<Vec<_>>();
                 let reply = step(&kit, head, &body).await?;
                 let started = reply.as_ref().and_then(|reply| started(&reply.json()));
                 task = started.unwrap_or(task);
+                instance = reply.as_ref().and_then(|reply| registered(&reply.json())).unwrap_or(instance);
                 match reply {
                     Some(reply) if sign == '>' => played.push_str(&written(&reply)),
                     Some(reply) if !reply.status.is_success() => {
@@ -105,6 +109,12 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 fn started(output: &serde_json::Value) -> Option<String> {
     let task = output["tasks"].get(0).filter(|task| task["version"] == 1)?;
     Some(task["taskArn"].as_str()?.rsplit('/').next()?.to_owned())
+}
+
+/// Takes the id of the container instance out of RegisterContainerInstance's output.
+fn registered(output: &serde_json::Value) -> Option<String> {
+    let instance = Some(&output["containerInstance"]).filter(|instance| instance["version"] == 1)?;
+    Some(instance["containerInstanceArn"].as_str()?.rsplit('/').next()?.to_owned())
 }
 
 async fn step(kit: &Testkit, head: &str, body: &[String]) -> Result<Option<Reply>, String> {
