@@ -407,4 +407,35 @@ mod tests {
         assert_eq!((rest.cpu_units, rest.memory_mib, rest.gpus.len()), (512, 1500, 0));
         assert_eq!(rest.ports, Ports { tcp: [22, 80].into(), udp: [53].into() });
     }
+
+    #[test]
+    fn concurrent_claims_take_no_more_than_there_is() {
+        let scope = Scope::new(AccountId::DEFAULT, Region::default());
+        let state = crate::State::in_memory();
+        let key = instance(&[]).key;
+        state.ecs.container_instances.insert(&scope, &key, instance(&[]));
+        let wanted = claim(64, 1, &[], &[], 0);
+        let take = &|id: String| {
+            let agrees = |row: &ContainerInstance| row.shortage(&wanted).map_or(Ok(()), Err);
+            state.ecs.claim_instance(&scope, &key, &TaskId::new(id), &wanted, agrees).unwrap().is_ok()
+        };
+        let taken = std::thread::scope(|threads| {
+            let threads =
+                (0..4).map(|thread| threads.spawn(move || (0..20).filter(|n| take(format!("{thread}-{n}"))).count()));
+            threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(taken, 16);
+        assert_eq!(state.ecs.container_instances.get(&scope, &key).unwrap().remaining().cpu_units, 0);
+    }
+
+    #[test]
+    fn a_claim_without_its_task_is_given_back_at_a_start() {
+        let scope = Scope::new(AccountId::DEFAULT, Region::default());
+        let state = crate::State::in_memory();
+        let row = instance(&[claim(64, 1, &[], &[], 0)]);
+        let key = row.key.clone();
+        state.ecs.container_instances.insert(&scope, &key, row);
+        state.ecs.drop_dead_claims();
+        assert!(state.ecs.container_instances.get(&scope, &key).unwrap().claims.is_empty());
+    }
 }
