@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The services whose every operation needs a case of success.
-const COVERED: [&str; 3] = ["ecs", "logs", "sts"];
+const COVERED: [&str; 4] = ["ec2", "ecs", "logs", "sts"];
 
 /// Fails if an operation that is implemented has no case in which it succeeds.
 pub(crate) fn check(cases: &[PathBuf]) -> Result<(), String> {
