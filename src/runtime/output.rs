@@ -134,7 +134,7 @@ mod tests {
             bytes.extend_from_slice(line);
         }
         let file = Output(tempfile::tempdir().unwrap());
-        std::fs::write(&file.path(), &bytes).unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
         (file, bytes.len() as u64)
     }
 
