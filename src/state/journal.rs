@@ -7,6 +7,9 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{MigrationError, Record};
 use crate::table::Key;
+
+const FILE_MODE: u32 = 0o600;
 
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,8 @@ struct Pending {
     rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
     submitted: u64,
     written: u64,
+    /// How many are putting rows in that must go into the file together.
+    holds: u32,
     is_closing: bool,
     failure: Option<String>,
 }
@@ -101,6 +108,7 @@ impl Journal {
     /// Opens the file, making it if it is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
+        keep_private(path).map_err(|error| open(redb::Error::Io(error)))?;
         let database = Arc::new(Database::create(path).map_err(|error| open(error.into()))?);
         let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
         let writer = std::thread::Builder::new()
@@ -145,6 +153,25 @@ impl Journal {
         self.shared.changed.notify_all();
     }
 
+    /// Returns how many changes have been submitted so far.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.shared.lock().submitted
+    }
+
+    /// Returns whether the first `changes` are in the file; also once nothing is written any more, so that nobody waits
+    /// for ever.
+    pub(crate) fn has_written(&self, changes: u64) -> bool {
+        let pending = self.shared.lock();
+        pending.written >= changes || pending.failure.is_some()
+    }
+
+    /// Holds the writer back until the returned guard is dropped: what is submitted meanwhile goes into the file
+    /// together, or not at all.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        self.shared.lock().holds += 1;
+        Hold(&self.shared)
+    }
+
     /// Waits until everything submitted so far is in the file.
     pub(crate) fn flush(&self) -> Result<(), JournalError> {
         let mut pending = self.shared.lock();
@@ -156,6 +183,16 @@ impl Journal {
             Some(message) => Err(JournalError::Write { message: message.clone() }),
             None => Ok(()),
         }
+    }
+}
+
+/// Keeps the writer from writing; see [`Journal::hold`].
+pub(crate) struct Hold<'a>(&'a Shared);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.lock().holds -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -182,6 +219,12 @@ impl Shared {
     }
 }
 
+/// Makes the file if it is missing, and lets nobody but its owner read it: environment variables are in there.
+fn keep_private(path: &Path) -> io::Result<()> {
+    let file = File::options().append(true).create(true).mode(FILE_MODE).open(path)?;
+    file.set_permissions(Permissions::from_mode(FILE_MODE))
+}
+
 fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'static [u8]> {
     TableDefinition::new(table)
 }
@@ -189,7 +232,7 @@ fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'s
 fn write_batches(shared: &Shared, database: &Database) {
     loop {
         let mut pending = shared.lock();
-        while pending.rows.is_empty() && !pending.is_closing {
+        while pending.holds > 0 || (pending.rows.is_empty() && !pending.is_closing) {
             pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
         }
         if pending.rows.is_empty() {
@@ -266,6 +309,29 @@ mod tests {
         let rows = journal.rows::<String, Renamed>("names").unwrap();
         assert_eq!(rows, [(scope, "a".to_owned(), Renamed { name: "second".to_owned() })]);
         assert!(journal.rows::<String, Name>("others").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_has_been_flushed_is_written_and_what_has_not_been_submitted_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(&folder.path().join("state.redb")).unwrap());
+        let scope = Scope::new(AccountId::DEFAULT, base::Region::default());
+        let table = Table::<String, Name>::new("names", Some(&journal));
+        table.insert(&scope, &"a".to_owned(), Name("first".to_owned()));
+        let changes = journal.submitted();
+        journal.flush().unwrap();
+        assert!(journal.has_written(changes));
+        assert!(!journal.has_written(changes + 1));
+    }
+
+    #[test]
+    fn only_its_owner_can_read_the_file_even_if_others_could_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        drop(Journal::open(&path).unwrap());
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(Journal::open(&path).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -29,7 +29,9 @@ impl SandboxIndex {
             if is_known {
                 wakeups.wake(TASKS, index.learn(scope, task));
             } else {
-                index.keys().remove(&task.id);
+                let forgotten = index.keys().remove(&task.id);
+                // It has something to forget, too.
+                forgotten.into_iter().for_each(|key| wakeups.wake(LOGS, key));
             }
         });
     }

@@ -125,12 +125,16 @@ impl Ecs {
 
     /// Takes the next revision number of a family.
     pub fn next_revision(&self, scope: &Scope, family: &Family) -> u32 {
-        let (row, is_new) = self.families.get_or_insert_with(scope, family, || FamilyRevisions { last: 1 });
-        if is_new {
-            return row.last;
+        loop {
+            let (row, is_new) = self.families.get_or_insert_with(scope, family, || FamilyRevisions { last: 1 });
+            if is_new {
+                return row.last;
+            }
+            // A reset in between removes the family: then it is new again.
+            if let Some(row) = self.families.update(scope, family, |row| row.last += 1) {
+                return row.last;
+            }
         }
-        let row = self.families.update(scope, family, |row| row.last += 1);
-        row.expect("families are removed only by a reset, together with everything else").last
     }
 
     /// Returns the cluster, making it if it has never existed: `default` exists from the first call on.
