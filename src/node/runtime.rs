@@ -180,7 +180,7 @@ pub trait Runtime: Send + Sync {
     async fn container(&self, container: &ContainerId) -> Option<ContainerState>;
 
     /// Reads lines of output from the offset `from` on, at most about `bytes_max` bytes and at least one line if any.
-    /// Reading past the end, or of an unknown container, gives an empty page; what has been released may be left out.
+    /// Reading past the end, or of an unknown container, gives an empty page.
     async fn read_output(
         &self,
         container: &ContainerId,

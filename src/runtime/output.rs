@@ -7,7 +7,6 @@ use std::path::Path;
 
 use node::{OutputLine, OutputPage, OutputStream};
 use rustix::fs::FallocateFlags;
-use shim_protocol::layout;
 use shim_protocol::output::{HEADER_BYTES, Header, PIECE_BYTES_MAX, Stream};
 
 /// The most that one page holds, whatever is asked for.
@@ -16,19 +15,7 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 const _: () = assert!(PIECE_BYTES_MAX == OutputLine::BYTES_MAX, "a shim's pieces are the lines of a page");
 
 /// Reads whole lines between `from` and `end`, about `bytes_max` bytes of them, but at least one if there is any.
-///
-/// A server that was killed may have released more than it had noted down: reading goes on at what is left.
 pub(crate) fn read(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
-    match read_there(path, from, end, bytes_max) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            let released = released(path)?;
-            if released > from { read_there(path, released, end, bytes_max) } else { Err(error) }
-        }
-        other => other,
-    }
-}
-
-fn read_there(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
     let mut page = OutputPage { lines: Vec::new(), next: from };
     if from >= end {
         return Ok(page);
@@ -82,15 +69,16 @@ fn parse(header: [u8; HEADER_BYTES], at: u64) -> io::Result<Header> {
     })
 }
 
-/// Gives the space before `up_to` back to the disk. The offsets of what follows stay.
+/// Gives the space before `up_to` back to the disk. The offsets of what follows stay. A file that was removed meanwhile,
+/// with its container, has nothing more to give.
 pub(crate) fn release(path: &Path, up_to: u64) -> io::Result<()> {
     if up_to == 0 {
         return Ok(());
     }
-    let file = File::options().write(true).open(path)?;
-    // It is noted first: whoever misses the lines must be able to tell why.
-    let note = File::options().write(true).create(true).truncate(false).open(path.with_file_name(layout::RELEASED))?;
-    note.write_all_at(&up_to.to_le_bytes(), 0)?;
+    let file = match File::options().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
     match rustix::fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, up_to) {
         // A file system without holes keeps it until the container is removed.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
@@ -98,34 +86,15 @@ pub(crate) fn release(path: &Path, up_to: u64) -> io::Result<()> {
     }
 }
 
-/// Up to where output has been released.
-fn released(path: &Path) -> io::Result<u64> {
-    match std::fs::read(path.with_file_name(layout::RELEASED)) {
-        Ok(note) => Ok(note.first_chunk().map_or(0, |note| u64::from_le_bytes(*note))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
-    use std::path::PathBuf;
 
     use base::Timestamp;
 
     use super::*;
 
-    /// A folder as a container's, with its output.
-    struct Output(tempfile::TempDir);
-
-    impl Output {
-        fn path(&self) -> PathBuf {
-            self.0.path().join(layout::OUTPUT)
-        }
-    }
-
-    fn file_of(lines: &[&[u8]]) -> (Output, u64) {
+    fn file_of(lines: &[&[u8]]) -> (tempfile::NamedTempFile, u64) {
         let mut bytes = Vec::new();
         for line in lines {
             let len = u32::try_from(line.len()).unwrap();
@@ -133,7 +102,7 @@ mod tests {
             bytes.extend_from_slice(&header.to_bytes());
             bytes.extend_from_slice(line);
         }
-        let file = Output(tempfile::tempdir().unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &bytes).unwrap();
         (file, bytes.len() as u64)
     }
@@ -149,7 +118,7 @@ mod tests {
         for bytes_max in 0..100 {
             let (mut from, mut seen) = (0, Vec::new());
             while from < end {
-                let page = read(&file.path(), from, end, bytes_max).unwrap();
+                let page = read(file.path(), from, end, bytes_max).unwrap();
                 assert!(page.next > from, "{bytes_max}");
                 seen.extend(page.lines.into_iter().map(|line| line.bytes));
                 from = page.next;
@@ -161,41 +130,40 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_page_comes_alone() {
         let (file, end) = file_of(&[&[b'x'; 500], b"y"]);
-        assert_eq!(texts(&read(&file.path(), 0, end, 10).unwrap()), [&[b'x'; 500]]);
+        assert_eq!(texts(&read(file.path(), 0, end, 10).unwrap()), [&[b'x'; 500]]);
     }
 
     #[test]
     fn a_frame_that_is_not_whole_yet_waits() {
         let (file, end) = file_of(&[b"one", b"two"]);
-        let page = read(&file.path(), 0, end - 1, 1_000).unwrap();
+        let page = read(file.path(), 0, end - 1, 1_000).unwrap();
         assert_eq!(texts(&page), [b"one"]);
-        let again = read(&file.path(), page.next, end - 1, 1_000).unwrap();
+        let again = read(file.path(), page.next, end - 1, 1_000).unwrap();
         assert_eq!(again, OutputPage { lines: Vec::new(), next: page.next });
     }
 
     #[test]
     fn reading_past_the_end_gives_an_empty_page() {
         let (file, end) = file_of(&[b"one"]);
-        assert_eq!(read(&file.path(), end + 7, end, 10).unwrap(), OutputPage { lines: Vec::new(), next: end + 7 });
+        assert_eq!(read(file.path(), end + 7, end, 10).unwrap(), OutputPage { lines: Vec::new(), next: end + 7 });
     }
 
     #[test]
-    fn released_output_leaves_the_disk_and_reading_goes_on_behind_it() {
+    fn removed_output_is_released() {
+        let (file, end) = file_of(&[b"one"]);
+        let path = file.into_temp_path();
+        std::fs::remove_file(&path).unwrap();
+        release(&path, end).unwrap();
+    }
+
+    #[test]
+    fn released_output_leaves_the_disk_and_cannot_be_read_again() {
         let (file, end) = file_of(&[&vec![b'x'; 100_000], b"last"]);
         let before = file.path().metadata().unwrap().blocks();
-        let next = read(&file.path(), 0, end, 1).unwrap().next;
-        release(&file.path(), next).unwrap();
+        let next = read(file.path(), 0, end, 1).unwrap().next;
+        release(file.path(), next).unwrap();
         assert!(file.path().metadata().unwrap().blocks() < before);
-        assert_eq!(texts(&read(&file.path(), 0, end, 10).unwrap()), [b"last"]);
-        assert_eq!(texts(&read(&file.path(), next, end, 10).unwrap()), [b"last"]);
-        release(&file.path(), end).unwrap();
-        assert_eq!(read(&file.path(), 0, end, 10).unwrap(), OutputPage { lines: Vec::new(), next: end });
-    }
-
-    #[test]
-    fn what_is_no_line_and_was_not_released_is_an_error() {
-        let (file, end) = file_of(&[b"one", b"two"]);
-        release(&file.path(), 3 + HEADER_BYTES as u64).unwrap();
-        assert!(read(&file.path(), end - HEADER_BYTES as u64, end, 100).is_err());
+        assert!(read(file.path(), 0, end, 10).is_err());
+        assert_eq!(texts(&read(file.path(), next, end, 10).unwrap()), [b"last"]);
     }
 }

@@ -6,8 +6,6 @@ pub const SUBCOMMAND: &str = "shim";
 pub const REQUEST: &str = "request.json";
 /// What the container has written, in frames.
 pub const OUTPUT: &str = "output";
-/// Up to where the output has been delivered and its space given back; written by the runtime.
-pub const RELEASED: &str = "released";
 /// How the container ended; appears whole or not at all.
 pub const EXIT: &str = "exit.json";
 /// Where the exit status is written before it gets its name.
