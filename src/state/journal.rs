@@ -10,8 +10,9 @@ use std::fmt;
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use base::Scope;
@@ -72,17 +73,21 @@ pub(crate) struct Journal {
 
 struct Shared {
     pending: Mutex<Pending>,
+    /// Shared by those who submit rows that must go into the file together, exclusive for taking rows out. The writer
+    /// goes before those who come after it: it is never held back for ever.
+    together: RwLock<()>,
     /// Signalled when there is something to write, and when something was written.
     changed: Condvar,
 }
 
+/// Rows by table and key; none stands for one that is gone.
+type Rows = HashMap<(&'static str, String), Option<Arc<dyn Erased>>>;
+
 #[derive(Default)]
 struct Pending {
-    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
+    rows: Rows,
     submitted: u64,
     written: u64,
-    /// How many are putting rows in that must go into the file together.
-    holds: u32,
     is_closing: bool,
     failure: Option<String>,
 }
@@ -110,7 +115,8 @@ impl Journal {
         let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
         keep_private(path).map_err(|error| open(redb::Error::Io(error)))?;
         let database = Arc::new(Database::create(path).map_err(|error| open(error.into()))?);
-        let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { pending: Mutex::default(), together: RwLock::default(), changed: Condvar::new() });
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn({
@@ -166,10 +172,9 @@ impl Journal {
     }
 
     /// Holds the writer back until the returned guard is dropped: what is submitted meanwhile goes into the file
-    /// together, or not at all.
-    pub(crate) fn hold(&self) -> Hold<'_> {
-        self.shared.lock().holds += 1;
-        Hold(&self.shared)
+    /// together, or not at all. Who holds it must neither hold it again nor wait for the writer.
+    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.shared.together.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything submitted so far is in the file.
@@ -183,16 +188,6 @@ impl Journal {
             Some(message) => Err(JournalError::Write { message: message.clone() }),
             None => Ok(()),
         }
-    }
-}
-
-/// Keeps the writer from writing; see [`Journal::hold`].
-pub(crate) struct Hold<'a>(&'a Shared);
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.lock().holds -= 1;
-        self.0.changed.notify_all();
     }
 }
 
@@ -230,32 +225,43 @@ fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'s
 }
 
 fn write_batches(shared: &Shared, database: &Database) {
-    loop {
-        let mut pending = shared.lock();
-        while pending.holds > 0 || (pending.rows.is_empty() && !pending.is_closing) {
-            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
-        }
-        if pending.rows.is_empty() {
-            return;
-        }
-        let (rows, until) = (std::mem::take(&mut pending.rows), pending.submitted);
-        drop(pending);
-        let outcome = write_batch(database, rows);
+    while let Some((rows, until)) = take_batch(shared) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| write_batch(database, rows)));
+        let failure = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            // Whoever waits for the file must hear of it.
+            Err(_) => Some("a bug in the store of the file".to_owned()),
+        };
         let mut pending = shared.lock();
         pending.written = until;
-        if let Err(error) = outcome {
-            tracing::error!(%error, "the state is no longer kept");
-            pending.failure = Some(error.to_string());
+        if let Some(error) = failure {
+            tracing::error!(error, "the state is no longer kept");
+            pending.failure = Some(error);
         }
         drop(pending);
         shared.changed.notify_all();
     }
 }
 
-fn write_batch(
-    database: &Database,
-    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
-) -> Result<(), Box<dyn std::error::Error>> {
+/// Waits for rows and takes them out, with the number of changes that they bring the file to. None if there will be no
+/// more.
+fn take_batch(shared: &Shared) -> Option<(Rows, u64)> {
+    let mut pending = shared.lock();
+    while pending.rows.is_empty() {
+        if pending.is_closing {
+            return None;
+        }
+        pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+    }
+    // Those who hold the writer back submit: they must not find the rows locked.
+    drop(pending);
+    let _alone = shared.together.write().unwrap_or_else(PoisonError::into_inner);
+    let mut pending = shared.lock();
+    Some((std::mem::take(&mut pending.rows), pending.submitted))
+}
+
+fn write_batch(database: &Database, rows: Rows) -> Result<(), Box<dyn std::error::Error>> {
     let transaction = database.begin_write()?;
     for ((table, key), value) in rows {
         let mut table = transaction.open_table(definition(table))?;
@@ -269,10 +275,14 @@ fn write_batch(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use base::AccountId;
 
     use super::*;
     use crate::Table;
+
+    const HOLDS_MAX: usize = 20_000;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Name(String);
@@ -322,6 +332,35 @@ mod tests {
         journal.flush().unwrap();
         assert!(journal.has_written(changes));
         assert!(!journal.has_written(changes + 1));
+    }
+
+    #[test]
+    fn those_who_hold_the_writer_back_one_after_the_other_do_not_hold_it_back_for_ever() {
+        const HOLDERS: usize = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(&folder.path().join("state.redb")).unwrap());
+        let scope = Scope::new(AccountId::DEFAULT, base::Region::default());
+        let table = Table::<String, Name>::new("names", Some(&journal));
+        let (is_flushed, holds) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for holder in 0..HOLDERS {
+                let (journal, table, scope, is_flushed, holds) = (&journal, &table, &scope, &is_flushed, &holds);
+                threads.spawn(move || {
+                    while !is_flushed.load(Ordering::Relaxed) && holds.fetch_add(1, Ordering::Relaxed) < HOLDS_MAX {
+                        let _held = journal.hold();
+                        for n in 0..100 {
+                            table.insert(scope, &format!("{holder} {n}"), Name("again".to_owned()));
+                        }
+                    }
+                });
+            }
+            while table.is_empty() {
+                std::thread::yield_now();
+            }
+            journal.flush().unwrap();
+            is_flushed.store(true, Ordering::Relaxed);
+        });
+        assert!(holds.load(Ordering::Relaxed) < HOLDS_MAX, "the file was written when nobody held it back any more");
     }
 
     #[test]
