@@ -1,15 +1,15 @@
 //! The file behind the tables.
 //!
 //! Tables submit rows; a thread of the journal's own writes them in batches, the newest form of each row once. So no
-//! request waits for the disk, and what waits is bounded by the number of rows. A server that is killed loses at most
-//! the batch that was being gathered; one that ends in order flushes first.
+//! request waits for the disk, and what waits is bounded by the number of rows, among them a page of log events for each
+//! container. A server that is killed loses at most the batch that was being gathered; one that ends in order flushes
+//! first.
+
+mod file;
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, Permissions};
-use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -21,8 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{MigrationError, Record};
 use crate::table::Key;
-
-const FILE_MODE: u32 = 0o600;
+use file::KernelFile;
 
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -113,8 +112,9 @@ impl Journal {
     /// Opens the file, making it if it is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
-        keep_private(path).map_err(|error| open(redb::Error::Io(error)))?;
-        let database = Arc::new(Database::create(path).map_err(|error| open(error.into()))?);
+        let file = KernelFile::open(path).map_err(|error| open(error.into()))?;
+        let database = Database::builder().create_with_backend(file).map_err(|error| open(error.into()))?;
+        let database = Arc::new(database);
         let shared =
             Arc::new(Shared { pending: Mutex::default(), together: RwLock::default(), changed: Condvar::new() });
         let writer = std::thread::Builder::new()
@@ -214,12 +214,6 @@ impl Shared {
     }
 }
 
-/// Makes the file if it is missing, and lets nobody but its owner read it: environment variables are in there.
-fn keep_private(path: &Path) -> io::Result<()> {
-    let file = File::options().append(true).create(true).mode(FILE_MODE).open(path)?;
-    file.set_permissions(Permissions::from_mode(FILE_MODE))
-}
-
 fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'static [u8]> {
     TableDefinition::new(table)
 }
@@ -275,6 +269,8 @@ fn write_batch(database: &Database, rows: Rows) -> Result<(), Box<dyn std::error
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use base::AccountId;
