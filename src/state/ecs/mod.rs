@@ -5,7 +5,7 @@ mod names;
 mod task;
 mod task_definition;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Scope, Timestamp};
 
@@ -38,6 +38,8 @@ pub struct Ecs {
     pub run_tokens: Table<String, RunToken>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
+    /// Held while tasks are started, so that a client token and its tasks appear at once.
+    starting: Mutex<()>,
 }
 
 impl Ecs {
@@ -49,6 +51,7 @@ impl Ecs {
             tasks: Table::new("ecs.tasks", journal),
             run_tokens: Table::new("ecs.run_tokens", journal),
             container_logs: Table::new("ecs.container_logs", journal),
+            starting: Mutex::default(),
         }
     }
 
@@ -68,6 +71,27 @@ impl Ecs {
         self.task_definitions.clear();
         self.families.clear();
         self.clusters.clear();
+    }
+
+    /// Puts tasks in. A client token that has started tasks already gives those instead; as an error, if it was with
+    /// another request.
+    pub fn start_tasks(
+        &self,
+        scope: &Scope,
+        token: Option<&str>,
+        request: u64,
+        tasks: Vec<Task>,
+    ) -> Result<Vec<Arc<Task>>, Vec<Arc<Task>>> {
+        let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = token {
+            let row = || RunToken { request, tasks: tasks.iter().map(|task| task.key.clone()).collect() };
+            let (known, is_new) = self.run_tokens.get_or_insert_with(scope, &token.to_owned(), row);
+            if !is_new {
+                let started = known.tasks.iter().filter_map(|key| self.tasks.get(scope, key)).collect();
+                return if known.request == request { Ok(started) } else { Err(started) };
+            }
+        }
+        Ok(tasks.into_iter().map(|task| self.tasks.insert(scope, &task.key.clone(), task)).collect())
     }
 
     /// Changes a task, and raises its version if the change is one that ECS emits an event for.

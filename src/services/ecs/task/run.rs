@@ -6,8 +6,8 @@ use std::sync::Arc;
 use api::ecs as api;
 use base::Arn;
 use state::ecs::{
-    AttachmentStatus, Cluster, Container, ContainerStatus, Eni, Launch, RunToken, Task, TaskDefinition, TaskKey,
-    TaskNetwork, TaskStatus,
+    AttachmentStatus, Cluster, Container, ContainerStatus, Eni, Launch, Task, TaskDefinition, TaskKey, TaskNetwork,
+    TaskStatus,
 };
 use state::{Cx, Tag};
 
@@ -109,17 +109,8 @@ fn plan(cx: &Cx, cluster: &Cluster, mut input: api::RunTaskRequest, count: usize
 
 /// Puts the tasks in, unless their client token has started some already.
 fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Result<Vec<Arc<Task>>> {
-    let table = &cx.state.ecs.tasks;
-    if let Some(token) = token {
-        let keys = || tasks.iter().map(|task| task.key.clone()).collect();
-        let row = || RunToken { request, tasks: keys() };
-        let (known, is_new) = cx.state.ecs.run_tokens.get_or_insert_with(cx.scope(), &token, row);
-        if !is_new {
-            let started = known.tasks.iter().filter_map(|key| table.get(cx.scope(), key)).collect::<Vec<_>>();
-            return if known.request == request { Ok(started) } else { Err(conflict(&started)) };
-        }
-    }
-    Ok(tasks.into_iter().map(|task| table.insert(cx.scope(), &task.key.clone(), task)).collect())
+    let started = cx.state.together(|| cx.state.ecs.start_tasks(cx.scope(), token.as_deref(), request, tasks));
+    started.map_err(|others| conflict(&others))
 }
 
 fn containers(
