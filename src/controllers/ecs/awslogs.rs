@@ -19,7 +19,7 @@ use crate::World;
 /// How much output is read at a time, so that the containers of a task, and the tasks, take turns.
 const READ_BYTES_MAX: usize = 1024 * 1024;
 /// How long after a delivery it is looked again whether it would survive a kill, so that its space can be given back.
-const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Delivers output. A container whose definition names no log that runs here has its output read and dropped, so that it
 /// never waits for a reader.
@@ -50,11 +50,14 @@ impl Reconciler for LogReconciler {
         };
         let (mut has_more, mut is_released) = (false, true);
         for container in &task.containers {
-            let delivered = self.deliver(&key.scope, &task, &definition, container).await;
-            let released = self.release(container).await;
-            match (delivered, released) {
-                (Ok(more), Ok(released)) => (has_more, is_released) = (has_more || more, is_released && released),
-                (Err(error), _) | (_, Err(error)) => return Step::Failed { why: error.to_string() },
+            match self.release(container).await {
+                // One page at a time is on its way into the journal, so that output cannot crowd out everything else.
+                Ok(false) => is_released = false,
+                Ok(true) => match self.deliver(&key.scope, &task, &definition, container).await {
+                    Ok(more) => has_more |= more,
+                    Err(error) => return Step::Failed { why: error.to_string() },
+                },
+                Err(error) => return Step::Failed { why: error.to_string() },
             }
         }
         if has_more {

@@ -139,20 +139,24 @@ impl OneTask<'_> {
         let Some(network) = &task.network else {
             return self.enter(TaskStatus::Pending);
         };
-        // An interface that an earlier process has made, and not attached, is taken on.
-        let eni = match task.eni.as_ref().filter(|eni| eni.interface.is_some()) {
-            Some(eni) => Ok(eni.clone()),
-            None => network_interface::make(self.world, self.scope, task, network),
-        };
-        let mut eni = match eni {
-            Ok(eni) => eni,
+        // The interface's record and the task's are kept together, so that neither is without the other after a kill.
+        let made = self.world.state.together(|| {
+            // An interface that an earlier process has made, and not attached, is taken on.
+            let eni = match task.eni.as_ref().filter(|eni| eni.interface.is_some()) {
+                Some(eni) => eni.clone(),
+                None => network_interface::make(self.world, self.scope, task, network)?,
+            };
+            let zone = network_interface::zone_of(self.world, self.scope, &eni.subnet);
+            let recorded = self.update(|task| {
+                task.availability_zone.clone_from(&zone);
+                task.eni = Some(eni.clone());
+            });
+            Ok::<_, String>((eni, recorded))
+        });
+        let (mut eni, recorded) = match made {
+            Ok(made) => made,
             Err(why) => return self.fail(&why),
         };
-        let zone = network_interface::zone_of(self.world, self.scope, &eni.subnet);
-        let recorded = self.update(|task| {
-            task.availability_zone.clone_from(&zone);
-            task.eni = Some(eni.clone());
-        });
         let Some(spec) = recorded.ok().and_then(|_| network_interface::spec(self.world, self.scope, &eni)) else {
             network_interface::remove(self.world, self.scope, &eni);
             return Err(Gone);
