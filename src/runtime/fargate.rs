@@ -240,11 +240,15 @@ impl Runtime for FargateRuntime {
     ) -> Result<OutputPage, RuntimeError> {
         let nothing = OutputPage { lines: Vec::new(), next: from };
         let Some(found) = self.find(container) else { return Ok(nothing) };
-        let end = found.status.borrow().output_end;
+        let (end, has_ended) = {
+            let status = found.status.borrow();
+            (status.output_end, matches!(status.phase, Phase::Exited { .. }))
+        };
         if from >= end {
             return Ok(nothing);
         }
-        blocking(move || crate::output::read(&found.output(), from, end, bytes_max)).await.map_err(failed(
+        let read = if has_ended { crate::output::read_ended } else { crate::output::read };
+        blocking(move || read(&found.output(), from, end, bytes_max)).await.map_err(failed(
             RuntimeErrorKind::Internal,
             "read the output",
             container,

@@ -14,6 +14,16 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(PIECE_BYTES_MAX == OutputLine::BYTES_MAX, "a shim's pieces are the lines of a page");
 
+/// Reads as [`read`] does from an output that grows no more. What is not whole then never will be: a shim that was killed
+/// in the middle of a write left it, and the page goes past it, so that whoever waits for the end comes to it.
+pub(crate) fn read_ended(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
+    let mut page = read(path, from, end, bytes_max)?;
+    if page.lines.is_empty() {
+        page.next = page.next.max(end);
+    }
+    Ok(page)
+}
+
 /// Reads whole lines between `from` and `end`, about `bytes_max` bytes of them, but at least one if there is any.
 pub(crate) fn read(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
     let mut page = OutputPage { lines: Vec::new(), next: from };
@@ -140,6 +150,19 @@ mod tests {
         assert_eq!(texts(&page), [b"one"]);
         let again = read(file.path(), page.next, end - 1, 1_000).unwrap();
         assert_eq!(again, OutputPage { lines: Vec::new(), next: page.next });
+    }
+
+    #[test]
+    fn a_frame_that_was_torn_by_the_end_is_passed_over() {
+        let (file, end) = file_of(&[b"one", b"two"]);
+        let second = read(file.path(), 0, end, HEADER_BYTES).unwrap().next;
+        for torn in second + 1..end {
+            let page = read_ended(file.path(), 0, torn, 1_000).unwrap();
+            assert_eq!((texts(&page), page.next), (vec![b"one".as_slice()], second), "{torn}");
+            let rest = read_ended(file.path(), page.next, torn, 1_000).unwrap();
+            assert_eq!(rest, OutputPage { lines: Vec::new(), next: torn }, "{torn}");
+        }
+        assert_eq!(read_ended(file.path(), end + 7, end, 10).unwrap().next, end + 7);
     }
 
     #[test]
