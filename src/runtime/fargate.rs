@@ -174,7 +174,8 @@ impl Runtime for FargateRuntime {
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<(), RuntimeError> {
         let sandbox = Arc::clone(self.known().sandboxes.entry(spec.id.clone()).or_default());
         let mut record = sandbox.record.write().await;
-        if record.is_some() {
+        // A reboot leaves the folder and takes the cgroups: then all is made again.
+        if record.is_some() && self.cgroups.has_sandbox(&spec.id) {
             return Ok(());
         }
         let (cgroups, folder, wanted) = (Arc::clone(&self.cgroups), self.folder(&spec.id), spec.clone());

@@ -12,6 +12,7 @@ crate::tests![
     a_running_container_is_adopted_by_the_next_server,
     an_exit_during_the_servers_absence_is_known_afterwards,
     a_sandbox_of_an_earlier_server_takes_new_containers,
+    a_sandbox_whose_cgroups_a_reboot_took_gets_them_again,
     an_output_that_a_killed_shim_left_torn_is_read_to_its_end,
     a_killed_shim_takes_its_container_with_it,
     a_shim_killed_during_the_servers_absence_is_found_dead,
@@ -55,6 +56,25 @@ async fn a_sandbox_of_an_earlier_server_takes_new_containers() {
     bed.runtime.start_container(&spec).await.unwrap();
     bed.exit(&spec.id).await;
     assert_eq!(bed.texts(&spec.id).await, ["ip-172-31-0-7"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_sandbox_whose_cgroups_a_reboot_took_gets_them_again() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    bed.stop();
+    let cgroups = ["cpu", "memory", "pids", "devices", "blkio"].map(|controller| bed.cgroup(controller, &sandbox.id));
+    for cgroup in cgroups.iter().filter(|cgroup| cgroup.is_dir()) {
+        std::fs::remove_dir(cgroup).unwrap();
+    }
+    bed.start();
+    bed.runtime.create_sandbox(&sandbox).await.unwrap();
+    let limits = ["memory.limit_in_bytes", "memory.max"].map(|file| bed.cgroup("memory", &sandbox.id).join(file));
+    let limit = limits.iter().find_map(|file| std::fs::read_to_string(file).ok()).expect("the cgroup is there again");
+    assert_eq!(limit.trim(), (512 * 1024 * 1024).to_string());
+    let spec = bed.container(&sandbox.id, &["true"]);
+    bed.runtime.start_container(&spec).await.unwrap();
+    assert_eq!(bed.exit(&spec.id).await.code, 0);
     bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
 }
 
