@@ -61,7 +61,7 @@ ECS_ERRORS = [
     ("run_task", {"taskDefinition": "missing", "launchType": "FARGATE"}, *DEFINITION_NOT_FOUND),
     ("run_task", {"taskDefinition": "errors-run", "cluster": "missing"}, *CLUSTER_NOT_FOUND),
     ("run_task", {"taskDefinition": "errors-inactive:1", "launchType": "FARGATE"}, "ClientException", "TaskDefinition is inactive"),
-    ("run_task", {"taskDefinition": "errors-run"}, "InvalidParameterException", "No Container Instances were found in your cluster."),
+    ("run_task", {"taskDefinition": "errors-bridge"}, "InvalidParameterException", "No Container Instances were found in your cluster."),
     (
         "run_task",
         {"taskDefinition": "errors-run", "launchType": "FARGATE"},
@@ -151,6 +151,8 @@ def prepared(client):
     ecs.create_cluster()
     ecs.register_task_definition(**fargate(family="errors-run"))
     ecs.register_task_definition(**fargate(family="errors-inactive"))
+    on_instances = {"requiresCompatibilities": None, "networkMode": "bridge"}
+    ecs.register_task_definition(**fargate(family="errors-bridge", **on_instances))
     ecs.deregister_task_definition(taskDefinition="errors-inactive:1")
     return ecs
 

@@ -53,6 +53,8 @@ pub(crate) fn definition(family: &str, command: &[&str]) -> Value {
         "containerDefinitions": [{
             "name": "main",
             "image": "busybox:latest",
+            // moto cannot run a container without it, nor a task without a list of security groups.
+            "memory": 512,
             "command": command,
             "logConfiguration": {
                 "logDriver": "awslogs",
@@ -74,7 +76,7 @@ pub(crate) fn run_task(family: &str, subnet: &str, count: usize) -> Vec<u8> {
         "taskDefinition": family,
         "launchType": "FARGATE",
         "count": count,
-        "networkConfiguration": { "awsvpcConfiguration": { "subnets": [subnet] } },
+        "networkConfiguration": { "awsvpcConfiguration": { "subnets": [subnet], "securityGroups": [] } },
     });
     ecs("RunTask", &body)
 }

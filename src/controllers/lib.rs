@@ -8,7 +8,7 @@ mod ecs;
 
 use std::sync::Arc;
 
-use base::{Clock, Ids};
+use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
 use reconcile::{Driver, DriverHandle, Timer, Wakeups};
 use state::State;
@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
     pub(crate) wakeups: Wakeups,
+    /// When these controllers began.
+    pub(crate) started_at: Timestamp,
 }
 
 /// The controllers before they run: made first, because the node needs somewhere to send its events.
@@ -66,7 +68,8 @@ impl Controllers {
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
-        let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone() };
+        let started_at = clock.now();
+        let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone(), started_at };
         let driver = Driver::new(wakeups, timer, clock)
             .add(Arc::new(ecs::TaskReconciler::new(world.clone())))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))

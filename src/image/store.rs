@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base::Clock;
 use node::{Image, ImageError, ImageSummary, Images};
 use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use crate::archive::{self, Content, Documents, Found, LayerSource};
 use crate::blobs::Blobs;
@@ -31,6 +33,10 @@ use crate::{pack, unpack};
 
 /// How many layers of one archive are unpacked at once, where there are as many processors.
 const LAYERS_AT_ONCE_MAX: usize = 4;
+/// How often it is tried to lock the folder.
+const LOCK_ATTEMPTS_MAX: u32 = 20;
+/// How long to wait before trying again.
+const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Images in a folder of this machine.
 ///
@@ -359,11 +365,19 @@ impl Inner {
 /// What a pipe holds on Linux.
 const PIPE_BYTES: usize = 64 * 1024;
 
+/// Takes the lock, or fails if another process has it for longer than a moment: a child that a killed server was just
+/// starting holds it until it has executed its program.
 fn lock(path: &Path) -> Result<File> {
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(disk("open", path))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
-        .map_err(|error| disk("lock", path)(error.into()))?;
-    Ok(file)
+    let mut attempt = 1;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if attempt < LOCK_ATTEMPTS_MAX => thread::park_timeout(LOCK_AGAIN_AFTER),
+            Err(error) => return Err(disk("lock", path)(error.into())),
+        }
+        attempt += 1;
+    }
 }
 
 /// Reads what is left of the layer as it is stored and checks digest and size.

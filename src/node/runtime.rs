@@ -134,7 +134,8 @@ impl OutputLine {
 pub struct OutputPage {
     /// Whole lines, in the order of writing.
     pub lines: Vec<OutputLine>,
-    /// The offset to read on from; the one that was asked for if there is nothing more yet.
+    /// The offset to read on from; the one that was asked for if there is nothing more yet. Once a container has exited
+    /// it comes to the end of the output, even if what is last there is no whole line.
     pub next: u64,
 }
 

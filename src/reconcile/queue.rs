@@ -16,12 +16,15 @@ pub const RESYNC_EVERY: Duration = Duration::from_secs(300);
 /// Names a timer; timers of one time fire in the order in which they were set.
 type TimerId = (Timestamp, u64);
 
+/// Whose timer it is.
+type Owner = (&'static str, Key);
+
 /// All keys of all reconcilers.
 #[derive(Default)]
 pub(crate) struct Queue {
     phase: Phase,
     lanes: HashMap<&'static str, Lane>,
-    timers: BTreeMap<TimerId, (&'static str, Key)>,
+    timers: BTreeMap<TimerId, Owner>,
     timers_set: u64,
     next_resync: Option<Timestamp>,
 }
@@ -69,6 +72,8 @@ impl Default for Lane {
 struct Entry {
     place: Place,
     failures_in_a_row: u32,
+    /// When a wake may bring the next step at the earliest; none unless the last step failed.
+    not_before: Option<Timestamp>,
 }
 
 /// Where a key is.
@@ -88,22 +93,27 @@ impl Queue {
             return false;
         }
         let lane = self.lanes.entry(reconciler).or_default();
-        match lane.entries.get_mut(&key) {
-            None => {
-                lane.entries.insert(key.clone(), Entry { place: Place::Ready, failures_in_a_row: 0 });
-            }
-            Some(Entry { place: Place::Ready, .. }) => return false,
-            Some(Entry { place: Place::Running { is_woken }, .. }) => {
+        let Some(entry) = lane.entries.get_mut(&key) else {
+            lane.entries.insert(key.clone(), Entry { place: Place::Ready, failures_in_a_row: 0, not_before: None });
+            lane.ready.push_back(key);
+            return true;
+        };
+        match (&mut entry.place, entry.not_before) {
+            (Place::Ready, _) => return false,
+            (Place::Running { is_woken }, _) => {
                 *is_woken = true;
                 return false;
             }
-            Some(entry) => {
-                if let Place::Waiting(timer) = entry.place {
-                    self.timers.remove(&timer);
-                }
-                entry.place = Place::Ready;
+            // Without a pause, frequent wakes would make a hot loop of a failure that stays.
+            (Place::Waiting(timer), Some(at)) if timer.0 <= at => return false,
+            (Place::Waiting(timer), Some(at)) => {
+                self.timers.remove(timer);
+                *timer = set_timer(&mut self.timers, &mut self.timers_set, at, (reconciler, key));
+                return true;
             }
+            (Place::Waiting(timer), None) => _ = self.timers.remove(timer),
         }
+        entry.place = Place::Ready;
         lane.ready.push_back(key);
         true
     }
@@ -193,6 +203,7 @@ impl Queue {
             Step::Failed { .. } => entry.failures_in_a_row.saturating_add(1),
             Step::Settled | Step::Again | Step::At(_) => 0,
         };
+        entry.not_before = (entry.failures_in_a_row > 0).then(|| now.plus(BACKOFF_FIRST));
         let next = match step {
             Step::Failed { why } => {
                 lane.failures += 1;
@@ -214,10 +225,8 @@ impl Queue {
                 lane.ready.push_back(key.clone());
             }
             Some(at) => {
-                let timer = (at, self.timers_set);
-                self.timers_set += 1;
-                entry.place = Place::Waiting(timer);
-                self.timers.insert(timer, (reconciler, key.clone()));
+                let owner = (reconciler, key.clone());
+                entry.place = Place::Waiting(set_timer(&mut self.timers, &mut self.timers_set, at, owner));
             }
         }
     }
@@ -246,6 +255,13 @@ impl Queue {
         statuses.sort_by_key(|status| status.reconciler);
         statuses
     }
+}
+
+fn set_timer(timers: &mut BTreeMap<TimerId, Owner>, timers_set: &mut u64, at: Timestamp, owner: Owner) -> TimerId {
+    let timer = (at, *timers_set);
+    *timers_set += 1;
+    timers.insert(timer, owner);
+    timer
 }
 
 impl Lane {
@@ -417,12 +433,38 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_after_a_failed_step_cuts_the_wait_short() {
+    fn a_wake_after_a_failed_step_cuts_the_wait_short_but_not_below_the_first_one() {
         let mut queue = open(8);
         queue.wake(LANE, key("a"));
-        queue.start(LANE);
-        queue.finish(LANE, &key("a"), failed(), at(0));
+        let mut now = at(0);
+        for _ in 0..3 {
+            now = queue.next_due().filter(|_| !queue.timers.is_empty()).unwrap_or(now);
+            queue.fire(now);
+            queue.start(LANE).unwrap();
+            queue.finish(LANE, &key("a"), failed(), now);
+        }
+        assert_eq!(queue.next_due().unwrap().since(now).as_millis(), 400);
+        assert!(queue.wake(LANE, key("a")), "the driver has to wait less");
+        assert_eq!(queue.start(LANE), None);
+        assert_eq!(queue.next_due(), Some(now.plus(BACKOFF_FIRST)));
+        assert!(!queue.wake(LANE, key("a")), "further wakes change nothing");
+        assert_eq!((queue.start(LANE), queue.timers.len()), (None, 1));
+        queue.fire(now.plus(BACKOFF_FIRST));
+        assert_eq!(queue.start(LANE), Some(key("a")));
+    }
+
+    #[test]
+    fn a_wake_long_after_a_failed_step_takes_effect_at_once() {
+        let mut queue = open(8);
+        queue.wake(LANE, key("a"));
+        for now in [at(0), at(100)] {
+            queue.fire(now);
+            queue.start(LANE).unwrap();
+            queue.finish(LANE, &key("a"), failed(), now);
+        }
+        queue.fire(at(250));
         assert!(queue.wake(LANE, key("a")));
+        queue.fire(at(250));
         assert_eq!(queue.start(LANE), Some(key("a")));
     }
 

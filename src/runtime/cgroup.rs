@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use base::Clock;
+use base::{Clock, TaskId};
 use node::{ContainerLimits, SandboxSpec};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -68,6 +68,11 @@ impl Cgroups {
             limit_sandbox(hierarchy, &path, spec)?;
         }
         Ok(())
+    }
+
+    /// Returns whether a sandbox has all its cgroups.
+    pub(crate) fn has_sandbox(&self, id: &TaskId) -> bool {
+        self.hierarchies.iter().all(|hierarchy| hierarchy.mount.join(&self.root).join(id.as_str()).is_dir())
     }
 
     fn make(&self, hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {

@@ -174,7 +174,8 @@ impl Runtime for FargateRuntime {
     async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<(), RuntimeError> {
         let sandbox = Arc::clone(self.known().sandboxes.entry(spec.id.clone()).or_default());
         let mut record = sandbox.record.write().await;
-        if record.is_some() {
+        // A reboot leaves the folder and takes the cgroups: then all is made again.
+        if record.is_some() && self.cgroups.has_sandbox(&spec.id) {
             return Ok(());
         }
         let (cgroups, folder, wanted) = (Arc::clone(&self.cgroups), self.folder(&spec.id), spec.clone());
@@ -240,11 +241,15 @@ impl Runtime for FargateRuntime {
     ) -> Result<OutputPage, RuntimeError> {
         let nothing = OutputPage { lines: Vec::new(), next: from };
         let Some(found) = self.find(container) else { return Ok(nothing) };
-        let end = found.status.borrow().output_end;
+        let (end, has_ended) = {
+            let status = found.status.borrow();
+            (status.output_end, matches!(status.phase, Phase::Exited { .. }))
+        };
         if from >= end {
             return Ok(nothing);
         }
-        blocking(move || crate::output::read(&found.output(), from, end, bytes_max)).await.map_err(failed(
+        let read = if has_ended { crate::output::read_ended } else { crate::output::read };
+        blocking(move || read(&found.output(), from, end, bytes_max)).await.map_err(failed(
             RuntimeErrorKind::Internal,
             "read the output",
             container,

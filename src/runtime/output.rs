@@ -14,6 +14,16 @@ const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(PIECE_BYTES_MAX == OutputLine::BYTES_MAX, "a shim's pieces are the lines of a page");
 
+/// Reads as [`read`] does from an output that grows no more. What is not whole then never will be: a shim that was killed
+/// in the middle of a write left it, and the page goes past it, so that whoever waits for the end comes to it.
+pub(crate) fn read_ended(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
+    let mut page = read(path, from, end, bytes_max)?;
+    if page.lines.is_empty() {
+        page.next = page.next.max(end);
+    }
+    Ok(page)
+}
+
 /// Reads whole lines between `from` and `end`, about `bytes_max` bytes of them, but at least one if there is any.
 pub(crate) fn read(path: &Path, from: u64, end: u64, bytes_max: usize) -> io::Result<OutputPage> {
     let mut page = OutputPage { lines: Vec::new(), next: from };
@@ -69,12 +79,16 @@ fn parse(header: [u8; HEADER_BYTES], at: u64) -> io::Result<Header> {
     })
 }
 
-/// Gives the space before `up_to` back to the disk. The offsets of what follows stay.
+/// Gives the space before `up_to` back to the disk. The offsets of what follows stay. A file that was removed meanwhile,
+/// with its container, has nothing more to give.
 pub(crate) fn release(path: &Path, up_to: u64) -> io::Result<()> {
     if up_to == 0 {
         return Ok(());
     }
-    let file = File::options().write(true).open(path)?;
+    let file = match File::options().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
     match rustix::fs::fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 0, up_to) {
         // A file system without holes keeps it until the container is removed.
         Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
@@ -139,9 +153,30 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_was_torn_by_the_end_is_passed_over() {
+        let (file, end) = file_of(&[b"one", b"two"]);
+        let second = read(file.path(), 0, end, HEADER_BYTES).unwrap().next;
+        for torn in second + 1..end {
+            let page = read_ended(file.path(), 0, torn, 1_000).unwrap();
+            assert_eq!((texts(&page), page.next), (vec![b"one".as_slice()], second), "{torn}");
+            let rest = read_ended(file.path(), page.next, torn, 1_000).unwrap();
+            assert_eq!(rest, OutputPage { lines: Vec::new(), next: torn }, "{torn}");
+        }
+        assert_eq!(read_ended(file.path(), end + 7, end, 10).unwrap().next, end + 7);
+    }
+
+    #[test]
     fn reading_past_the_end_gives_an_empty_page() {
         let (file, end) = file_of(&[b"one"]);
         assert_eq!(read(file.path(), end + 7, end, 10).unwrap(), OutputPage { lines: Vec::new(), next: end + 7 });
+    }
+
+    #[test]
+    fn removed_output_is_released() {
+        let (file, end) = file_of(&[b"one"]);
+        let path = file.into_temp_path();
+        std::fs::remove_file(&path).unwrap();
+        release(&path, end).unwrap();
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Puts an emulator together as the configuration says.
 
-use std::path::Path;
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Clock, Ids, SystemClock};
 use controllers::Controllers;
 use image::ImageStore;
 use network::FargateNetwork;
+use nix::sys::stat::{Mode, umask};
 use node::simulated::SimulatedNode;
 use node::{EventSink, ImageError, Node};
 use reconcile::{SystemTimer, Timer};
@@ -15,6 +18,11 @@ use state::State;
 
 use crate::{Config, Emulator, NodeKind, Parts, StartError};
 
+/// Only the server's user may look into its folders: below them are the environment of tasks, and files that the root of
+/// a container has made setuid.
+const FOLDER_MODE: u32 = 0o700;
+/// The mask for files of containers, whatever the user's own is: a container's `/` must be open to every user in it.
+const CONTAINER_UMASK: u32 = 0o022;
 /// The file in the data directory that holds the state.
 const STATE_FILE: &str = "state.redb";
 /// The program that runs as a shim: this very one, even if its file has been replaced meanwhile.
@@ -55,7 +63,10 @@ fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result
     if !nix::unistd::geteuid().is_root() {
         return Err(StartError::NotRoot);
     }
+    umask(Mode::from_bits_truncate(CONTAINER_UMASK));
     let data_dir = make_folder(data_dir)?;
+    let run_dir = make_folder(&data_dir.join("tasks"))?;
+    keep_private(&run_dir)?;
     let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock)).map_err(|error| match error {
         // The store holds the lock for the whole data directory.
         ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
@@ -63,11 +74,8 @@ fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result
     })?;
     let instance = instance(&data_dir);
     let network = FargateNetwork::new(network::Config { instance: instance.clone() })?;
-    let config = runtime::Config {
-        run_dir: data_dir.join("tasks"),
-        cgroup_root: format!("neargate-{instance}"),
-        shim_program: SHIM_PROGRAM.into(),
-    };
+    let config =
+        runtime::Config { run_dir, cgroup_root: format!("neargate-{instance}"), shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(config, Arc::clone(clock), events)?;
     Ok(Node { runtime, network, images })
 }
@@ -79,10 +87,16 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
     node
 }
 
-fn make_folder(path: &Path) -> Result<std::path::PathBuf, StartError> {
+/// Makes a folder that nobody else can look into; one that is there keeps its mode.
+fn make_folder(path: &Path) -> Result<PathBuf, StartError> {
     let failed = |source| StartError::DataDir { path: path.to_owned(), source };
-    std::fs::create_dir_all(path).map_err(failed)?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path).map_err(failed)?;
     path.canonicalize().map_err(failed)
+}
+
+fn keep_private(folder: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::DataDir { path: folder.to_owned(), source };
+    std::fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE)).map_err(failed)
 }
 
 /// Names what a server makes in the kernel, so that servers with different data directories do not meet, and one finds
@@ -91,4 +105,25 @@ fn instance(data_dir: &Path) -> String {
     let bytes = data_dir.as_os_str().as_encoded_bytes();
     let hash = bytes.iter().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     format!("{:06x}", hash & 0x00ff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn folders_that_are_made_are_private_and_others_keep_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let made = make_folder(&folder.path().join("a/b")).unwrap();
+        assert_eq!((mode(folder.path()), mode(&made)), (0o755, 0o700));
+        make_folder(folder.path()).unwrap();
+        assert_eq!(mode(folder.path()), 0o755);
+        keep_private(folder.path()).unwrap();
+        assert_eq!(mode(folder.path()), 0o700);
+    }
 }

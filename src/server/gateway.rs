@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -18,6 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::{Config, Emulator, Limits, admin, guard};
+
+/// How long to wait before accepting again after it failed: without a pause that would take a whole processor.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +114,7 @@ async fn accept(
         Err(error) => {
             // Out of file descriptors, most likely: it passes when connections end.
             tracing::warn!(%error, "cannot accept a connection");
-            tokio::task::yield_now().await;
+            tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             None
         }
     }

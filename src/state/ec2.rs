@@ -227,22 +227,16 @@ impl Ec2 {
 
     /// Takes a free address of a subnet for an interface; none if the subnet is full or does not exist.
     pub fn claim_address(&self, scope: &Scope, subnet: &SubnetId, interface: &EniId) -> Option<Ipv4Addr> {
-        let cidr = self.subnets.get(scope, subnet)?.cidr;
-        let usable = cidr.size().checked_sub(RESERVED_ADDRESSES + 1)?;
-        for _ in 0..usable {
-            let mut offset = 0;
-            self.subnets.update(scope, subnet, |row| {
-                offset = row.next_offset % usable;
-                row.next_offset = (offset + 1) % usable;
-            })?;
-            let address = cidr.nth(RESERVED_ADDRESSES + offset);
+        let row = self.subnets.get(scope, subnet)?;
+        let usable = row.cidr.size().checked_sub(RESERVED_ADDRESSES + 1)?;
+        // Others may search at the same time: who puts the row in has the address.
+        let offset = (0..usable).map(|step| (row.next_offset + step) % usable).find(|offset| {
+            let key = (subnet.clone(), row.cidr.nth(RESERVED_ADDRESSES + offset));
             let claim = || AddressUse { interface: interface.clone() };
-            let (_, is_ours) = self.addresses.get_or_insert_with(scope, &(subnet.clone(), address), claim);
-            if is_ours {
-                return Some(address);
-            }
-        }
-        None
+            self.addresses.get_or_insert_with(scope, &key, claim).1
+        })?;
+        self.subnets.update(scope, subnet, |row| row.next_offset = (offset + 1) % usable);
+        Some(row.cidr.nth(RESERVED_ADDRESSES + offset))
     }
 
     /// Gives an address back.

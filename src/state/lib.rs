@@ -35,6 +35,10 @@ pub struct State {
     journal: Option<Arc<Journal>>,
 }
 
+/// A moment in the history of the state; see [`State::moment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
 impl State {
     /// Makes an empty state that lives in memory alone.
     pub fn in_memory() -> Arc<Self> {
@@ -65,6 +69,23 @@ impl State {
         self.ecs.clear();
         self.ec2.clear();
         self.logs.clear();
+    }
+
+    /// Makes changes that the journal keeps together or not at all: `change` must be short, and must not wait.
+    pub fn together<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _held = self.journal.as_ref().map(|journal| journal.hold());
+        change()
+    }
+
+    /// Returns the present moment, to be asked about with [`State::is_kept`].
+    pub fn moment(&self) -> Moment {
+        Moment(self.journal.as_ref().map_or(0, |journal| journal.submitted()))
+    }
+
+    /// Returns whether the changes before a moment would survive the process, as far as they ever will: without a journal
+    /// nothing survives it, and there is nothing to wait for.
+    pub fn is_kept(&self, moment: Moment) -> bool {
+        self.journal.as_ref().is_none_or(|journal| journal.has_written(moment.0))
     }
 
     /// Waits until everything changed so far is in the journal's file. Without a journal there is nothing to wait for.

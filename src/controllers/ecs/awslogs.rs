@@ -1,9 +1,14 @@
 //! The `awslogs` log driver: from the output of containers to CloudWatch Logs.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use async_trait::async_trait;
 use base::{ContainerId, Region, Scope};
 use node::{OutputLine, OutputPage};
 use reconcile::{Key, Reconciler, Step};
+use state::Moment;
 use state::ecs::{AwsLogs, Container, ContainerLog, Task, TaskDefinition, TaskStatus};
 use state::logs::StreamName;
 
@@ -13,11 +18,15 @@ use crate::World;
 
 /// How much output is read at a time, so that the containers of a task, and the tasks, take turns.
 const READ_BYTES_MAX: usize = 1024 * 1024;
+/// How long after a delivery it is looked again whether it would survive a kill, so that its space can be given back.
+const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// Delivers output. A container whose definition names no log that runs here has its output read and dropped, so that it
 /// never waits for a reader.
 pub(crate) struct LogReconciler {
     world: World,
+    /// What was delivered and takes up space still: of running containers only.
+    unreleased: Mutex<HashMap<ContainerId, (Moment, u64)>>,
 }
 
 #[async_trait]
@@ -32,7 +41,10 @@ impl Reconciler for LogReconciler {
 
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = task_of(key) else { return Step::Settled };
-        let Some(task) = self.world.state.ecs.tasks.get(&key.scope, &name) else { return Step::Settled };
+        let Some(task) = self.world.state.ecs.tasks.get(&key.scope, &name) else {
+            self.unreleased().retain(|container, _| !container.as_str().starts_with(name.id.as_str()));
+            return Step::Settled;
+        };
         if task.launch.container_instance().is_some() {
             // The agent of its instance delivers its output.
             return Step::Settled;
@@ -40,10 +52,15 @@ impl Reconciler for LogReconciler {
         let Some(definition) = self.world.state.ecs.task_definitions.get(&key.scope, &task.definition) else {
             return Step::Settled;
         };
-        let mut has_more = false;
+        let (mut has_more, mut is_released) = (false, true);
         for container in &task.containers {
-            match self.deliver(&key.scope, &task, &definition, container).await {
-                Ok(more) => has_more |= more,
+            match self.release(container).await {
+                // One page at a time is on its way into the journal, so that output cannot crowd out everything else.
+                Ok(false) => is_released = false,
+                Ok(true) => match self.deliver(&key.scope, &task, &definition, container).await {
+                    Ok(more) => has_more |= more,
+                    Err(error) => return Step::Failed { why: error.to_string() },
+                },
                 Err(error) => return Step::Failed { why: error.to_string() },
             }
         }
@@ -55,13 +72,13 @@ impl Reconciler for LogReconciler {
         if task.is_some_and(|task| task.last_status == TaskStatus::Stopping) {
             self.world.wakeups.wake(TASKS, key.clone());
         }
-        Step::Settled
+        if is_released { Step::Settled } else { Step::At(self.world.clock.now().plus(RELEASE_AGAIN_AFTER)) }
     }
 }
 
 impl LogReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, unreleased: Mutex::default() }
     }
 
     /// Delivers one page of a container's output. True means that there was some, so there may be more.
@@ -78,12 +95,31 @@ impl LogReconciler {
         if next == from {
             return Ok(false);
         }
-        if let Some(log) = log_of(definition, container) {
-            self.append(scope, log, &stream_name(log, task, container), &lines);
-        }
-        self.world.state.ecs.container_logs.insert(scope, &container.id, ContainerLog { delivered: next });
-        runtime.release_output(&container.id, next).await?;
+        // The lines and how far they go are kept together: a killed server neither loses lines nor repeats them.
+        self.world.state.together(|| {
+            if let Some(log) = log_of(definition, container) {
+                self.append(scope, log, &stream_name(log, task, container), &lines);
+            }
+            self.world.state.ecs.container_logs.insert(scope, &container.id, ContainerLog { delivered: next });
+        });
+        self.unreleased().insert(container.id.clone(), (self.world.state.moment(), next));
         Ok(true)
+    }
+
+    /// Gives the space of delivered output back once the delivery would survive a kill. False means that it would not
+    /// yet.
+    async fn release(&self, container: &Container) -> Result<bool, node::RuntimeError> {
+        let Some((moment, up_to)) = self.unreleased().get(&container.id).copied() else { return Ok(true) };
+        if !self.world.state.is_kept(moment) {
+            return Ok(false);
+        }
+        self.unreleased().remove(&container.id);
+        self.world.node.runtime.release_output(&container.id, up_to).await?;
+        Ok(true)
+    }
+
+    fn unreleased(&self) -> MutexGuard<'_, HashMap<ContainerId, (Moment, u64)>> {
+        self.unreleased.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append(&self, scope: &Scope, log: &AwsLogs, name: &StreamName, lines: &[OutputLine]) {

@@ -33,10 +33,18 @@ pub(crate) enum Action {
     WaitUntil(Timestamp),
 }
 
-/// Says what to do next for a task, the ends of its containers already written into its record.
-///
-/// `is_output_delivered` tells whether all output of its containers is in its logs: a task is not taken away before.
-pub(crate) fn next(task: &Task, is_output_delivered: bool, now: Timestamp) -> Action {
+/// How far the output of a task's containers has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// All of it is in the task's logs.
+    Delivered,
+    /// There is some left, and it is waited for until then.
+    AwaitedUntil(Timestamp),
+}
+
+/// Says what to do next for a task, the ends of its containers already written into its record. A task whose containers
+/// have ended is not taken away before its output has come where it can.
+pub(crate) fn next(task: &Task, output: Output, now: Timestamp) -> Action {
     let is_stopping = task.stop.is_some();
     // The rest of its life is its agent's.
     if task.launch.container_instance().is_some() && task.last_status != TaskStatus::Stopped {
@@ -53,7 +61,7 @@ pub(crate) fn next(task: &Task, is_output_delivered: bool, now: Timestamp) -> Ac
         TaskStatus::Running if is_stopping => Action::Enter(TaskStatus::Deactivating),
         TaskStatus::Running => Action::Wait,
         TaskStatus::Deactivating => Action::Enter(TaskStatus::Stopping),
-        TaskStatus::Stopping => stop_containers(task, is_output_delivered, now),
+        TaskStatus::Stopping => stop_containers(task, output, now),
         TaskStatus::Deprovisioning => Action::TearDown,
         TaskStatus::Stopped => {
             let kept_until = task.stopped_at.unwrap_or(now).plus(STOPPED_TASK_KEPT);
@@ -67,7 +75,7 @@ pub(crate) fn kill_at(container: &Container) -> Option<Timestamp> {
     Some(container.stop_signalled_at?.plus(Duration::from_secs(u64::from(container.stop_timeout_s))))
 }
 
-fn stop_containers(task: &Task, is_output_delivered: bool, now: Timestamp) -> Action {
+fn stop_containers(task: &Task, output: Output, now: Timestamp) -> Action {
     let running = || task.containers.iter().filter(|container| container.status == ContainerStatus::Running);
     if running().any(|container| container.stop_signalled_at.is_none()) {
         return Action::Terminate;
@@ -75,8 +83,10 @@ fn stop_containers(task: &Task, is_output_delivered: bool, now: Timestamp) -> Ac
     match running().filter_map(kill_at).min() {
         Some(kill_at) if now >= kill_at => Action::Kill,
         Some(kill_at) => Action::WaitUntil(kill_at),
-        None if is_output_delivered => Action::Enter(TaskStatus::Deprovisioning),
-        None => Action::Wait,
+        None => match output {
+            Output::AwaitedUntil(end) if now < end => Action::WaitUntil(end),
+            Output::AwaitedUntil(_) | Output::Delivered => Action::Enter(TaskStatus::Deprovisioning),
+        },
     }
 }
 
@@ -179,7 +189,7 @@ mod tests {
                 Launch::External { container_instance: container_instance.clone() },
             ] {
                 let task = Task { launch, ..task(status, stop, "r") };
-                assert_eq!(next(&task, true, hour), expected, "{status:?}");
+                assert_eq!(next(&task, Output::Delivered, hour), expected, "{status:?}");
             }
         }
     }
@@ -189,7 +199,8 @@ mod tests {
         use Action::{Enter, Forget, Kill, Launch, Provision, TearDown, Terminate, Wait, WaitUntil};
         use TaskStatus::{Activating, Deactivating, Deprovisioning, Pending, Provisioning, Running, Stopped, Stopping};
         let second = |s: i64| Timestamp::from_millis(s * 1000);
-        // status, whether a stop was asked for, containers, whether all output is delivered, second → action
+        // status, whether a stop was asked for, containers, whether all output is delivered (it is awaited until second
+        // 80), second → action
         let rows = [
             (Provisioning, false, "pp", false, 0, Provision),
             (Provisioning, true, "pp", false, 0, Enter(Deprovisioning)),
@@ -212,7 +223,9 @@ mod tests {
             (Stopping, true, "ts", true, 39, WaitUntil(second(40))),
             (Stopping, true, "tt", false, 40, Kill),
             (Stopping, true, "ts", true, 99, Kill),
-            (Stopping, true, "ss", false, 99, Wait),
+            (Stopping, true, "ss", false, 79, WaitUntil(second(80))),
+            (Stopping, true, "sp", false, 79, WaitUntil(second(80))),
+            (Stopping, true, "ss", false, 80, Enter(Deprovisioning)),
             (Stopping, true, "ss", true, 11, Enter(Deprovisioning)),
             (Stopping, true, "sp", true, 11, Enter(Deprovisioning)),
             (Deprovisioning, true, "ss", true, 0, TearDown),
@@ -221,7 +234,8 @@ mod tests {
             (Stopped, true, "ss", false, 3600, Forget),
         ];
         for (status, stop, containers, is_delivered, at, expected) in rows {
-            let actual = next(&task(status, stop, containers), is_delivered, second(at));
+            let output = if is_delivered { Output::Delivered } else { Output::AwaitedUntil(second(80)) };
+            let actual = next(&task(status, stop, containers), output, second(at));
             assert_eq!(actual, expected, "{status:?}, stop {stop}, {containers}, delivered {is_delivered}, {at} s");
         }
     }

@@ -27,7 +27,9 @@ impl SandboxIndex {
         state.ecs.tasks.watch(move |scope, task| {
             let known = tasks.upgrade().and_then(|state| state.ecs.tasks.get(scope, task));
             let Some(known) = known else {
-                index.keys().remove(&task.id);
+                let forgotten = index.keys().remove(&task.id);
+                // It has something to forget, too.
+                forgotten.into_iter().for_each(|key| wakeups.wake(LOGS, key));
                 return;
             };
             wakeups.wake(TASKS, index.learn(scope, task));

@@ -1,6 +1,7 @@
 //! The reconciler of tasks: carries out what [`plan::next`] says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base::{Scope, Timestamp};
@@ -11,12 +12,16 @@ use state::ecs::{
     TaskKey, TaskStatus,
 };
 
-use super::plan::{self, Action, KILL_AGAIN_AFTER};
+use super::plan::{self, Action, KILL_AGAIN_AFTER, Output};
 use super::{ORPHANS, TASKS, awslogs, key_of, launch, network_interface, reason, service, task_of};
 use crate::World;
 
 /// How many actions one step carries out before others get their turn. A task's whole life has fewer than twenty.
 const ACTIONS_PER_STEP_MAX: usize = 32;
+
+/// How long the output of containers that have ended is waited for before the task is taken away without it: output that
+/// cannot be read must not keep a task for ever.
+const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Walks each task from PROVISIONING to STOPPED.
 pub(crate) struct TaskReconciler {
@@ -70,8 +75,8 @@ impl OneTask<'_> {
     async fn act(&self) -> Result<Option<Step>, Gone> {
         let Some(known) = self.world.state.ecs.tasks.get(self.scope, &self.key) else { return Err(Gone) };
         let task = self.observe(known).await?;
-        let is_delivered = self.is_output_delivered(&task).await;
-        match plan::next(&task, is_delivered, self.now()) {
+        let output = self.output(&task).await;
+        match plan::next(&task, output, self.now()) {
             Action::Provision => self.provision(&task).await?,
             Action::Launch => self.launch(&task).await?,
             Action::Enter(status) => self.enter(status)?,
@@ -137,20 +142,24 @@ impl OneTask<'_> {
         let Some(network) = &task.network else {
             return self.enter(TaskStatus::Pending);
         };
-        // An interface that an earlier process has made, and not attached, is taken on.
-        let eni = match task.eni.as_ref().filter(|eni| eni.interface.is_some()) {
-            Some(eni) => Ok(eni.clone()),
-            None => network_interface::make(self.world, self.scope, task, network),
-        };
-        let mut eni = match eni {
-            Ok(eni) => eni,
+        // The interface's record and the task's are kept together, so that neither is without the other after a kill.
+        let made = self.world.state.together(|| {
+            // An interface that an earlier process has made, and not attached, is taken on.
+            let eni = match task.eni.as_ref().filter(|eni| eni.interface.is_some()) {
+                Some(eni) => eni.clone(),
+                None => network_interface::make(self.world, self.scope, task, network)?,
+            };
+            let zone = network_interface::zone_of(self.world, self.scope, &eni.subnet);
+            let recorded = self.update(|task| {
+                task.availability_zone.clone_from(&zone);
+                task.eni = Some(eni.clone());
+            });
+            Ok::<_, String>((eni, recorded))
+        });
+        let (mut eni, recorded) = match made {
+            Ok(made) => made,
             Err(why) => return self.fail(&why),
         };
-        let zone = network_interface::zone_of(self.world, self.scope, &eni.subnet);
-        let recorded = self.update(|task| {
-            task.availability_zone.clone_from(&zone);
-            task.eni = Some(eni.clone());
-        });
         let Some(spec) = recorded.ok().and_then(|_| network_interface::spec(self.world, self.scope, &eni)) else {
             network_interface::remove(self.world, self.scope, &eni);
             return Err(Gone);
@@ -364,17 +373,22 @@ impl OneTask<'_> {
         }
     }
 
-    async fn is_output_delivered(&self, task: &Task) -> bool {
+    /// Finds out whether the output of containers that have ended is in its logs.
+    async fn output(&self, task: &Task) -> Output {
+        let ended = task.containers.iter().filter_map(|container| container.finished_at).max();
+        // Nothing was delivered while no server ran: the wait begins anew with this one.
+        let since = ended.map_or(self.world.started_at, |at| at.max(self.world.started_at));
+        let awaited = Output::AwaitedUntil(since.plus(OUTPUT_WAIT_MAX));
         if task.last_status != TaskStatus::Stopping {
-            return false;
+            return awaited;
         }
         for container in task.containers.iter().filter(|container| container.started_at.is_some()) {
             let Some(state) = self.world.node.runtime.container(&container.id).await else { continue };
             if awslogs::delivered(self.world, self.scope, &container.id) < state.output_end {
-                return false;
+                return awaited;
             }
         }
-        true
+        Output::Delivered
     }
 
     fn is_to_stop(&self) -> Result<bool, Gone> {

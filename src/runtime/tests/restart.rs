@@ -12,6 +12,8 @@ crate::tests![
     a_running_container_is_adopted_by_the_next_server,
     an_exit_during_the_servers_absence_is_known_afterwards,
     a_sandbox_of_an_earlier_server_takes_new_containers,
+    a_sandbox_whose_cgroups_a_reboot_took_gets_them_again,
+    an_output_that_a_killed_shim_left_torn_is_read_to_its_end,
     a_killed_shim_takes_its_container_with_it,
     a_shim_killed_during_the_servers_absence_is_found_dead,
 ];
@@ -54,6 +56,45 @@ async fn a_sandbox_of_an_earlier_server_takes_new_containers() {
     bed.runtime.start_container(&spec).await.unwrap();
     bed.exit(&spec.id).await;
     assert_eq!(bed.texts(&spec.id).await, ["ip-172-31-0-7"]);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_sandbox_whose_cgroups_a_reboot_took_gets_them_again() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    bed.stop();
+    let cgroups = ["cpu", "memory", "pids", "devices", "blkio"].map(|controller| bed.cgroup(controller, &sandbox.id));
+    for cgroup in cgroups.iter().filter(|cgroup| cgroup.is_dir()) {
+        std::fs::remove_dir(cgroup).unwrap();
+    }
+    bed.start();
+    bed.runtime.create_sandbox(&sandbox).await.unwrap();
+    let limits = ["memory.limit_in_bytes", "memory.max"].map(|file| bed.cgroup("memory", &sandbox.id).join(file));
+    let limit = limits.iter().find_map(|file| std::fs::read_to_string(file).ok()).expect("the cgroup is there again");
+    assert_eq!(limit.trim(), (512 * 1024 * 1024).to_string());
+    let spec = bed.container(&sandbox.id, &["true"]);
+    bed.runtime.start_container(&spec).await.unwrap();
+    assert_eq!(bed.exit(&spec.id).await.code, 0);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn an_output_that_a_killed_shim_left_torn_is_read_to_its_end() {
+    let mut bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let spec = bed.script(&sandbox.id, "echo ready; sleep 600");
+    bed.runtime.start_container(&spec).await.unwrap();
+    bed.wait_for_line(&spec.id, "ready").await;
+    bed.stop();
+    kill_shim(spec.id.as_str());
+    let output = bed.run_dir().join(sandbox.id.as_str()).join("containers").join(spec.id.as_str()).join("output");
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(output).unwrap(), b"half").unwrap();
+    bed.start();
+    bed.exit(&spec.id).await;
+    assert_eq!(bed.texts(&spec.id).await, ["ready"]);
+    let end = bed.runtime.container(&spec.id).await.unwrap().output_end;
+    let first = bed.runtime.read_output(&spec.id, 0, 1_000).await.unwrap();
+    assert!(first.next < end);
+    assert_eq!(bed.runtime.read_output(&spec.id, first.next, 1_000).await.unwrap().next, end);
     bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
 }
 

@@ -1,6 +1,7 @@
 //! Amazon CloudWatch Logs: its operations.
 //!
-//! Groups and streams are records; events live in memory, sorted, behind one lock a stream. The `awslogs` driver writes
+//! Groups and streams are records; events are in memory, sorted, behind one lock a stream, and
+//! the journal keeps them in the batches in which they came. The `awslogs` driver writes
 //! them past this crate: see `controllers`. Where AWS's wording of an error was not seen, the file says so.
 
 mod event_page;

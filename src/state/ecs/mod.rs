@@ -15,7 +15,7 @@ mod task_definition;
 mod task_set;
 mod task_start;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Scope, TaskId, Timestamp};
 
@@ -54,6 +54,17 @@ pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 
 use crate::journal::{Journal, JournalError};
 use crate::{Table, Tag};
+
+/// What has become of a request to start tasks.
+#[derive(Debug)]
+pub enum Started {
+    /// They were put in.
+    Now(Vec<Arc<Task>>),
+    /// The same request has started these before.
+    Before(Vec<Arc<Task>>),
+    /// Another request with the same client token has started these before.
+    Otherwise(Vec<Arc<Task>>),
+}
 
 /// The tables of Amazon ECS.
 #[derive(Debug)]
@@ -98,6 +109,8 @@ pub struct Ecs {
     pub express_gateway_services: Table<ServiceKey, ExpressGatewayService>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
+    /// Held while tasks are started, so that a client token and its tasks appear at once.
+    starting: Mutex<()>,
 }
 
 impl Ecs {
@@ -123,6 +136,7 @@ impl Ecs {
             daemon_families: Table::new("ecs.daemon_families", journal),
             express_gateway_services: Table::new("ecs.express_gateway_services", journal),
             container_logs: Table::new("ecs.container_logs", journal),
+            starting: Mutex::default(),
         }
     }
 
@@ -172,6 +186,20 @@ impl Ecs {
         self.clusters.clear();
         self.capacity_providers.clear();
         self.account_settings.clear();
+    }
+
+    /// Puts tasks in, unless their client token has started some already.
+    pub fn start_tasks(&self, scope: &Scope, token: Option<&str>, request: u64, tasks: Vec<Task>) -> Started {
+        let _alone = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = token {
+            let row = || RunToken { request, tasks: tasks.iter().map(|task| task.key.clone()).collect() };
+            let (known, is_new) = self.run_tokens.get_or_insert_with(scope, &token.to_owned(), row);
+            if !is_new {
+                let started = known.tasks.iter().filter_map(|key| self.tasks.get(scope, key)).collect();
+                return if known.request == request { Started::Before(started) } else { Started::Otherwise(started) };
+            }
+        }
+        Started::Now(tasks.into_iter().map(|task| self.tasks.insert(scope, &task.key.clone(), task)).collect())
     }
 
     /// Changes a task, and raises its version if the change is one that ECS emits an event for. One that has stopped
@@ -308,12 +336,16 @@ impl Ecs {
 
     /// Takes the next revision number of a family.
     pub fn next_revision(&self, scope: &Scope, family: &Family) -> u32 {
-        let (row, is_new) = self.families.get_or_insert_with(scope, family, || FamilyRevisions { last: 1 });
-        if is_new {
-            return row.last;
+        loop {
+            let (row, is_new) = self.families.get_or_insert_with(scope, family, || FamilyRevisions { last: 1 });
+            if is_new {
+                return row.last;
+            }
+            // A reset in between removes the family: then it is new again.
+            if let Some(row) = self.families.update(scope, family, |row| row.last += 1) {
+                return row.last;
+            }
         }
-        let row = self.families.update(scope, family, |row| row.last += 1);
-        row.expect("families are removed only by a reset, together with everything else").last
     }
 
     /// Returns the cluster, making it if it has never existed: `default` exists from the first call on.

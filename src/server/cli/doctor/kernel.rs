@@ -112,7 +112,7 @@ mod tests {
         let finding = judge_namespaces(&[("mount", Ok(())), ("pid", refused()), ("uts", refused())]);
         assert_eq!(finding.severity, Severity::Missing);
         let line = finding.line(false);
-        assert!(line.contains("cannot be made: pid (EPERM: "), "{line}");
+        assert!(line.contains("cannot be made: pid (Operation not permitted"), "{line}");
         assert!(line.contains("), uts (") && !line.contains("mount"), "{line}");
         assert_eq!(judge_namespaces(&[("mount", Ok(()))]), Finding::ok("namespaces", "mount"));
     }

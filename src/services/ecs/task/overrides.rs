@@ -34,6 +34,18 @@ pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride
     }
     let cpu_units = input.cpu.as_deref().map(parse_cpu).transpose()?.or(definition.cpu_units);
     let memory_mib = input.memory.as_deref().map(parse_memory).transpose()?.or(definition.memory_mib);
+    if input.cpu.is_some() || input.memory.is_some() {
+        // The task still has to be of a size that Fargate has.
+        crate::task_definition::check_fargate_size(cpu_units, memory_mib)?;
+    }
+    let is_positive = |number: Option<i32>| number.is_none_or(|number| number > 0);
+    for entry in &given {
+        // Text as in RegisterTaskDefinition; unverified for overrides.
+        if !(is_positive(entry.memory) && is_positive(entry.memory_reservation)) {
+            let name = entry.name.as_deref().unwrap_or_default();
+            return Err(invalid(format!("Invalid 'memory' setting for container '{name}'.")));
+        }
+    }
     let storage = input.ephemeral_storage.as_ref().and_then(|storage| storage.size_in_gi_b);
     let storage = storage.and_then(|gib| u32::try_from(gib).ok()).or(definition.ephemeral_storage_gib);
     let containers = given.iter().map(container).collect();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Cluster, InstanceKind, RunToken, Task, TaskDefinition};
+use state::ecs::{Cluster, InstanceKind, RunToken, Started, Task, TaskDefinition};
 
 use super::capacity::{self, Capacity};
 use super::order::{self, Asked, Order};
@@ -98,16 +98,22 @@ fn place(
 
 /// Puts the tasks in, unless their client token has started some meanwhile.
 fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Result<Vec<Arc<Task>>> {
-    if let Some(token) = token.filter(|_| !tasks.is_empty()) {
-        let keys = || tasks.iter().map(|task| task.key.clone()).collect();
-        let row = || RunToken { request, tasks: keys() };
-        let (known, is_new) = cx.state.ecs.run_tokens.get_or_insert_with(cx.scope(), &token, row);
-        if !is_new {
-            tasks.iter().for_each(|task| cx.state.ecs.release_claim(cx.scope(), task));
-            return started(cx, &known, request);
+    let token = token.filter(|_| !tasks.is_empty());
+    let claimed = tasks.clone();
+    let release = || claimed.iter().for_each(|task| cx.state.ecs.release_claim(cx.scope(), task));
+    match cx.state.together(|| cx.state.ecs.start_tasks(cx.scope(), token.as_deref(), request, tasks)) {
+        Started::Now(tasks) => {
+            Ok(tasks.into_iter().map(|task| container_instance::settle(cx, &task).unwrap_or(task)).collect())
+        }
+        Started::Before(tasks) => {
+            release();
+            Ok(tasks)
+        }
+        Started::Otherwise(tasks) => {
+            release();
+            Err(conflict(&tasks))
         }
     }
-    Ok(tasks.into_iter().map(|task| insert(cx, task)).collect())
 }
 
 /// Puts a task in.

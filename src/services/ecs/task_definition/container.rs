@@ -37,8 +37,8 @@ impl Task<'_> {
 
     /// Checks what concerns all containers at once.
     pub(super) fn check_together(&self, containers: &[api::ContainerDefinition]) -> Result<()> {
-        let units = containers.iter().filter_map(|container| u32::try_from(container.cpu.unwrap_or(0)).ok());
-        if self.cpu_units.is_some_and(|task| units.sum::<u32>() > task) {
+        let units = containers.iter().filter_map(|container| u64::try_from(container.cpu.unwrap_or(0)).ok());
+        if self.cpu_units.is_some_and(|task| units.sum::<u64>() > u64::from(task)) {
             return Err(client(
                 "The sum of all container 'cpu' values cannot be greater than the value of the task 'cpu'.",
             ));

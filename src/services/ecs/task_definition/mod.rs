@@ -128,6 +128,11 @@ pub(crate) async fn list_task_definition_families(
     Ok(api::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token: page.next })
 }
 
+/// Checks that Fargate has a task of that size; for tasks whose size was overridden.
+pub(crate) fn check_fargate_size(cpu_units: Option<u32>, memory_mib: Option<u32>) -> Result<()> {
+    size::fargate(cpu_units, memory_mib, None).map(|_| ())
+}
+
 /// Shapes a definition for a response.
 pub(crate) fn view(definition: &TaskDefinition) -> api::TaskDefinition {
     let status = match definition.status {

@@ -1,9 +1,8 @@
 //! The network interface of a task, as ECS and EC2 tell of it.
 
-use base::EniId;
 use serde_json::{Value, json};
 
-use crate::bench::{BOTH, Bench, container, server, text};
+use crate::bench::{BOTH, Bench, container, element, server, text};
 
 crate::scenarios! {
     BOTH => [
@@ -21,40 +20,46 @@ fn detail(task: &Value, name: &str) -> String {
     text(&found.unwrap_or_else(|| panic!("there is no {name} in {details:?}"))["value"])
 }
 
+/// Describes an interface as EC2 does; the XML.
+async fn interface(bench: &Bench, id: &str) -> String {
+    let parameters = format!("NetworkInterfaceId.1={id}");
+    bench.kit.call_form("ec2", "DescribeNetworkInterfaces", &parameters).await.text()
+}
+
 async fn a_running_task_has_the_interface_that_ec2_knows(bench: &Bench) {
     let arn = bench.start(&[server("app")]).await;
     let task = bench.until(&arn, "RUNNING").await;
     let attachment = &task["attachments"][0];
     assert_eq!((&attachment["type"], &attachment["status"]), (&json!("ElasticNetworkInterface"), &json!("ATTACHED")));
-    let id = EniId::new(detail(&task, "networkInterfaceId"));
-    let known = bench.kit.emulator().state().ec2.network_interfaces.get(bench.kit.scope(), &id).unwrap();
-    assert_eq!(detail(&task, "subnetId"), known.subnet.to_string());
-    assert_eq!(detail(&task, "privateIPv4Address"), known.address.to_string());
-    assert_eq!(detail(&task, "macAddress"), known.mac);
-    assert_eq!(detail(&task, "privateDnsName"), known.private_dns_name);
-    assert_eq!(task["availabilityZone"], known.availability_zone);
-    let interface = &task["containers"][0]["networkInterfaces"][0];
-    assert_eq!(interface["privateIpv4Address"], known.address.to_string());
-    assert_eq!(interface["attachmentId"], attachment["id"]);
+    let known = interface(bench, &detail(&task, "networkInterfaceId")).await;
+    assert!(known.contains("<status>in-use</status>"), "{known}");
+    let known = |name: &str| element(&known, name).unwrap_or_else(|| panic!("there is no {name}: {known}"));
+    assert_eq!(detail(&task, "subnetId"), known("subnetId"));
+    assert_eq!(detail(&task, "privateIPv4Address"), known("privateIpAddress"));
+    assert_eq!(detail(&task, "macAddress"), known("macAddress"));
+    assert_eq!(detail(&task, "privateDnsName"), known("privateDnsName"));
+    assert_eq!(task["availabilityZone"], known("availabilityZone"));
+    let shown = &task["containers"][0]["networkInterfaces"][0];
+    assert_eq!(shown["privateIpv4Address"], known("privateIpAddress"));
+    assert_eq!(shown["attachmentId"], attachment["id"]);
 }
 
 async fn a_stopped_task_has_given_its_interface_and_address_back(bench: &Bench) {
-    let (state, scope) = (bench.kit.emulator().state(), bench.kit.scope());
-    let free = || {
-        let subnets = state.ec2.subnets.walk(scope, None);
-        subnets.map(|(_, subnet)| state.ec2.count_free_addresses(scope, &subnet)).sum::<u32>()
+    let free = async || {
+        let filter = "Filter.1.Name=availability-zone&Filter.1.Value.1=us-east-1a";
+        let reply = bench.kit.call_form("ec2", "DescribeSubnets", filter).await.text();
+        element(&reply, "availableIpAddressCount").unwrap().parse::<u32>().unwrap()
     };
-    bench.subnet();
-    let before = free();
+    let before = free().await;
     let arn = bench.start(&[server("app")]).await;
     bench.until(&arn, "RUNNING").await;
-    assert_eq!(free(), before - 1);
+    assert_eq!(free().await, before - 1);
     bench.stop(&arn).await;
     let task = bench.until_stopped(&arn).await;
     assert_eq!(task["attachments"][0]["status"], "DELETED");
-    assert_eq!(free(), before);
-    let id = EniId::new(detail(&task, "networkInterfaceId"));
-    assert!(state.ec2.network_interfaces.get(scope, &id).is_none());
+    assert_eq!(free().await, before);
+    let gone = interface(bench, &detail(&task, "networkInterfaceId")).await;
+    assert_eq!(element(&gone, "Code").as_deref(), Some("InvalidNetworkInterfaceID.NotFound"));
     bench.assert_node_is_empty().await;
 }
 

@@ -26,7 +26,7 @@ crate::scenarios! {
 
 async fn run_task_answers_before_anything_is_done(bench: &Bench) {
     bench.register(&[server("app")]).await;
-    let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "startedBy": "tester" }))).await;
+    let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "startedBy": "tester" })).await).await;
     let task = &output["tasks"][0];
     assert_eq!(task["lastStatus"], "PROVISIONING");
     assert_eq!(task["desiredStatus"], "RUNNING");
@@ -132,7 +132,7 @@ async fn fifty_tasks_at_once_all_end_and_leave_nothing(bench: &Bench) {
     bench.register(&[container("app", "echo done", "output done; exit 0")]).await;
     let mut arns = Vec::new();
     for _ in 0..5 {
-        let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 }))).await;
+        let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 })).await).await;
         let tasks = output["tasks"].as_array().unwrap();
         arns.extend(tasks.iter().map(|task| text(&task["taskArn"])));
     }
@@ -147,7 +147,7 @@ async fn fifty_tasks_at_once_all_end_and_leave_nothing(bench: &Bench) {
 
 async fn a_reset_takes_everything_away(bench: &Bench) {
     bench.register(&[server("app")]).await;
-    let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 3 }))).await;
+    let output = bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 3 })).await).await;
     let first = text(&output["tasks"][0]["taskArn"]);
     bench.until(&first, "RUNNING").await;
     bench.kit.emulator().reset().await.unwrap();
@@ -162,7 +162,7 @@ async fn a_reset_takes_everything_away(bench: &Bench) {
 async fn a_reset_while_tasks_start_leaves_nothing(bench: &Bench) {
     for _ in 0..3 {
         bench.register(&[server("app"), container_with("side", "sleep 600", "", &json!({ "essential": false }))]).await;
-        bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 }))).await;
+        bench.kit.ecs("RunTask", &bench.run_task_input(&json!({ "count": 10 })).await).await;
         // Once the first runs, others are anywhere on their way.
         let look = async || {
             let clusters = bench.kit.ecs("DescribeClusters", &json!({})).await;

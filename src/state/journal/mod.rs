@@ -1,14 +1,18 @@
 //! The file behind the tables.
 //!
 //! Tables submit rows; a thread of the journal's own writes them in batches, the newest form of each row once. So no
-//! request waits for the disk, and what waits is bounded by the number of rows. A server that is killed loses at most
-//! the batch that was being gathered; one that ends in order flushes first.
+//! request waits for the disk, and what waits is bounded by the number of rows, among them a page of log events for each
+//! container. A server that is killed loses at most the batch that was being gathered; one that ends in order flushes
+//! first.
+
+mod file;
 
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 
 use base::Scope;
@@ -17,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::{MigrationError, Record};
 use crate::table::Key;
+use file::KernelFile;
 
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -67,13 +72,19 @@ pub(crate) struct Journal {
 
 struct Shared {
     pending: Mutex<Pending>,
+    /// Shared by those who submit rows that must go into the file together, exclusive for taking rows out. The writer
+    /// goes before those who come after it: it is never held back for ever.
+    together: RwLock<()>,
     /// Signalled when there is something to write, and when something was written.
     changed: Condvar,
 }
 
+/// Rows by table and key; none stands for one that is gone.
+type Rows = HashMap<(&'static str, String), Option<Arc<dyn Erased>>>;
+
 #[derive(Default)]
 struct Pending {
-    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
+    rows: Rows,
     submitted: u64,
     written: u64,
     is_closing: bool,
@@ -101,8 +112,11 @@ impl Journal {
     /// Opens the file, making it if it is missing.
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
-        let database = Arc::new(Database::create(path).map_err(|error| open(error.into()))?);
-        let shared = Arc::new(Shared { pending: Mutex::default(), changed: Condvar::new() });
+        let file = KernelFile::open(path).map_err(|error| open(error.into()))?;
+        let database = Database::builder().create_with_backend(file).map_err(|error| open(error.into()))?;
+        let database = Arc::new(database);
+        let shared =
+            Arc::new(Shared { pending: Mutex::default(), together: RwLock::default(), changed: Condvar::new() });
         let writer = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn({
@@ -143,6 +157,24 @@ impl Journal {
         pending.submitted += 1;
         drop(pending);
         self.shared.changed.notify_all();
+    }
+
+    /// Returns how many changes have been submitted so far.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.shared.lock().submitted
+    }
+
+    /// Returns whether the first `changes` are in the file; also once nothing is written any more, so that nobody waits
+    /// for ever.
+    pub(crate) fn has_written(&self, changes: u64) -> bool {
+        let pending = self.shared.lock();
+        pending.written >= changes || pending.failure.is_some()
+    }
+
+    /// Holds the writer back until the returned guard is dropped: what is submitted meanwhile goes into the file
+    /// together, or not at all. Who holds it must neither hold it again nor wait for the writer.
+    pub(crate) fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.shared.together.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything submitted so far is in the file.
@@ -187,32 +219,43 @@ fn definition(table: &'static str) -> TableDefinition<'static, &'static str, &'s
 }
 
 fn write_batches(shared: &Shared, database: &Database) {
-    loop {
-        let mut pending = shared.lock();
-        while pending.rows.is_empty() && !pending.is_closing {
-            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
-        }
-        if pending.rows.is_empty() {
-            return;
-        }
-        let (rows, until) = (std::mem::take(&mut pending.rows), pending.submitted);
-        drop(pending);
-        let outcome = write_batch(database, rows);
+    while let Some((rows, until)) = take_batch(shared) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| write_batch(database, rows)));
+        let failure = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            // Whoever waits for the file must hear of it.
+            Err(_) => Some("a bug in the store of the file".to_owned()),
+        };
         let mut pending = shared.lock();
         pending.written = until;
-        if let Err(error) = outcome {
-            tracing::error!(%error, "the state is no longer kept");
-            pending.failure = Some(error.to_string());
+        if let Some(error) = failure {
+            tracing::error!(error, "the state is no longer kept");
+            pending.failure = Some(error);
         }
         drop(pending);
         shared.changed.notify_all();
     }
 }
 
-fn write_batch(
-    database: &Database,
-    rows: HashMap<(&'static str, String), Option<Arc<dyn Erased>>>,
-) -> Result<(), Box<dyn std::error::Error>> {
+/// Waits for rows and takes them out, with the number of changes that they bring the file to. None if there will be no
+/// more.
+fn take_batch(shared: &Shared) -> Option<(Rows, u64)> {
+    let mut pending = shared.lock();
+    while pending.rows.is_empty() {
+        if pending.is_closing {
+            return None;
+        }
+        pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
+    }
+    // Those who hold the writer back submit: they must not find the rows locked.
+    drop(pending);
+    let _alone = shared.together.write().unwrap_or_else(PoisonError::into_inner);
+    let mut pending = shared.lock();
+    Some((std::mem::take(&mut pending.rows), pending.submitted))
+}
+
+fn write_batch(database: &Database, rows: Rows) -> Result<(), Box<dyn std::error::Error>> {
     let transaction = database.begin_write()?;
     for ((table, key), value) in rows {
         let mut table = transaction.open_table(definition(table))?;
@@ -226,10 +269,16 @@ fn write_batch(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use base::AccountId;
 
     use super::*;
     use crate::Table;
+
+    const HOLDS_MAX: usize = 20_000;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     struct Name(String);
@@ -266,6 +315,58 @@ mod tests {
         let rows = journal.rows::<String, Renamed>("names").unwrap();
         assert_eq!(rows, [(scope, "a".to_owned(), Renamed { name: "second".to_owned() })]);
         assert!(journal.rows::<String, Name>("others").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_has_been_flushed_is_written_and_what_has_not_been_submitted_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(&folder.path().join("state.redb")).unwrap());
+        let scope = Scope::new(AccountId::DEFAULT, base::Region::default());
+        let table = Table::<String, Name>::new("names", Some(&journal));
+        table.insert(&scope, &"a".to_owned(), Name("first".to_owned()));
+        let changes = journal.submitted();
+        journal.flush().unwrap();
+        assert!(journal.has_written(changes));
+        assert!(!journal.has_written(changes + 1));
+    }
+
+    #[test]
+    fn those_who_hold_the_writer_back_one_after_the_other_do_not_hold_it_back_for_ever() {
+        const HOLDERS: usize = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::open(&folder.path().join("state.redb")).unwrap());
+        let scope = Scope::new(AccountId::DEFAULT, base::Region::default());
+        let table = Table::<String, Name>::new("names", Some(&journal));
+        let (is_flushed, holds) = (AtomicBool::new(false), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for holder in 0..HOLDERS {
+                let (journal, table, scope, is_flushed, holds) = (&journal, &table, &scope, &is_flushed, &holds);
+                threads.spawn(move || {
+                    while !is_flushed.load(Ordering::Relaxed) && holds.fetch_add(1, Ordering::Relaxed) < HOLDS_MAX {
+                        let _held = journal.hold();
+                        for n in 0..100 {
+                            table.insert(scope, &format!("{holder} {n}"), Name("again".to_owned()));
+                        }
+                    }
+                });
+            }
+            while table.is_empty() {
+                std::thread::yield_now();
+            }
+            journal.flush().unwrap();
+            is_flushed.store(true, Ordering::Relaxed);
+        });
+        assert!(holds.load(Ordering::Relaxed) < HOLDS_MAX, "the file was written when nobody held it back any more");
+    }
+
+    #[test]
+    fn only_its_owner_can_read_the_file_even_if_others_could_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        drop(Journal::open(&path).unwrap());
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        drop(Journal::open(&path).unwrap());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

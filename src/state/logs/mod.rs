@@ -1,19 +1,21 @@
 //! The records of CloudWatch Logs: groups, streams, and the events in them.
 
+mod events;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::{Arn, Scope, Timestamp};
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
+pub use events::{EVENT_OVERHEAD_BYTES, Events, LogEvent, STREAM_BYTES_MAX};
+
 use crate::journal::{Journal, JournalError};
 use crate::{Record, Table, Tag};
+use events::{Batch, BatchName};
 
-/// How many bytes of messages a stream keeps; beyond them the oldest events go. CloudWatch Logs has no such limit, but
-/// a machine has.
-pub const STREAM_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// What each event costs beyond its message in the accounting of CloudWatch Logs, in bytes.
-pub const EVENT_OVERHEAD_BYTES: usize = 26;
+/// The journal's name for batches of events.
+const BATCHES: &str = "logs.events";
 
 /// The tables of CloudWatch Logs.
 #[derive(Debug)]
@@ -22,8 +24,9 @@ pub struct Logs {
     pub groups: Table<String, LogGroup>,
     /// Log streams by group and name.
     pub streams: Table<StreamName, LogStream>,
-    /// The events of each stream. In memory only: the journal does not keep them.
+    /// The events of each stream. The journal keeps them in the batches in which they came.
     events: DashMap<(Scope, StreamName), Arc<Mutex<Events>>>,
+    journal: Option<Arc<Journal>>,
 }
 
 /// A stream's name in its group.
@@ -68,93 +71,8 @@ pub struct LogStream {
     pub created_at: Timestamp,
 }
 
-/// One event of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogEvent {
-    /// Its place among all events of the stream, in the order of arrival. Never given twice.
-    pub sequence: u64,
-    /// When it happened, in the sender's words.
-    pub at: Timestamp,
-    /// When it arrived.
-    pub ingested_at: Timestamp,
-    /// What it says.
-    pub message: Arc<str>,
-}
-
-/// The events of a stream, sorted by time and then by arrival.
-#[derive(Debug, Default)]
-pub struct Events {
-    sorted: std::collections::VecDeque<LogEvent>,
-    next_sequence: u64,
-    bytes: usize,
-    last_ingestion: Option<Timestamp>,
-}
-
 impl Record for LogGroup {}
 impl Record for LogStream {}
-
-impl Events {
-    /// Puts an event in its place. Events mostly come in order, so this is mostly a push.
-    pub fn append(&mut self, at: Timestamp, ingested_at: Timestamp, message: Arc<str>) {
-        let event = LogEvent { sequence: self.next_sequence, at, ingested_at, message };
-        self.next_sequence += 1;
-        self.bytes += event.message.len() + EVENT_OVERHEAD_BYTES;
-        self.last_ingestion = Some(ingested_at);
-        let place = match self.sorted.back() {
-            Some(last) if last.at > at => self.sorted.partition_point(|other| other.at <= at),
-            _ => self.sorted.len(),
-        };
-        self.sorted.insert(place, event);
-        self.drop_excess();
-    }
-
-    /// Puts in a batch that is itself sorted by time. Its cost is that of the batch and of the events that are later
-    /// than the batch's first.
-    pub fn append_sorted(&mut self, ingested_at: Timestamp, batch: impl IntoIterator<Item = (Timestamp, Arc<str>)>) {
-        let mut batch = batch.into_iter().peekable();
-        let Some((first, _)) = batch.peek() else { return };
-        let place = self.sorted.partition_point(|known| known.at <= *first);
-        let mut later = self.sorted.split_off(place).into_iter().peekable();
-        self.last_ingestion = Some(ingested_at);
-        for (at, message) in batch {
-            while let Some(known) = later.next_if(|known| known.at <= at) {
-                self.sorted.push_back(known);
-            }
-            self.bytes += message.len() + EVENT_OVERHEAD_BYTES;
-            self.sorted.push_back(LogEvent { sequence: self.next_sequence, at, ingested_at, message });
-            self.next_sequence += 1;
-        }
-        self.sorted.extend(later);
-        self.drop_excess();
-    }
-
-    /// Returns the sequence number that the next event will have.
-    pub fn next_sequence(&self) -> u64 {
-        self.next_sequence
-    }
-
-    fn drop_excess(&mut self) {
-        while self.bytes > STREAM_BYTES_MAX {
-            let Some(oldest) = self.sorted.pop_front() else { break };
-            self.bytes -= oldest.message.len() + EVENT_OVERHEAD_BYTES;
-        }
-    }
-
-    /// Returns the events in the order of their times.
-    pub fn sorted(&self) -> &std::collections::VecDeque<LogEvent> {
-        &self.sorted
-    }
-
-    /// Returns the size of the stream as CloudWatch Logs counts it: UTF-8 bytes and 26 for each event.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Returns when the last event arrived.
-    pub fn last_ingestion(&self) -> Option<Timestamp> {
-        self.last_ingestion
-    }
-}
 
 impl Logs {
     pub(crate) fn new(journal: Option<&Arc<Journal>>) -> Self {
@@ -162,17 +80,28 @@ impl Logs {
             groups: Table::new("logs.groups", journal),
             streams: Table::new("logs.streams", journal),
             events: DashMap::new(),
+            journal: journal.cloned(),
         }
     }
 
     pub(crate) fn load(&self, journal: &Journal) -> Result<(), JournalError> {
         self.groups.load(journal)?;
-        self.streams.load(journal)
+        self.streams.load(journal)?;
+        let mut batches = journal.rows::<BatchName, Batch>(BATCHES)?;
+        // Batches go in as they came; the file sorts its keys as text.
+        batches.sort_by_key(|(_, name, _)| name.first_sequence);
+        for (scope, name, batch) in batches {
+            let events = Arc::clone(&self.events.entry((scope, name.stream.clone())).or_default());
+            lock(&events).restore(name.first_sequence, batch);
+        }
+        Ok(())
     }
 
     pub(crate) fn clear(&self) {
         self.groups.clear();
-        self.streams.clear();
+        for (scope, stream) in self.streams.keys() {
+            self.remove_stream(&scope, &stream);
+        }
         self.events.clear();
     }
 
@@ -211,8 +140,9 @@ impl Logs {
 
     /// Removes a stream with its events.
     pub fn remove_stream(&self, scope: &Scope, name: &StreamName) -> Option<Arc<LogStream>> {
-        self.events.remove(&(scope.clone(), name.clone()));
-        self.streams.remove(scope, name)
+        let stream = self.streams.remove(scope, name);
+        self.remove_events(scope, name);
+        stream
     }
 
     /// Walks the streams of a group in the order of their names.
@@ -233,7 +163,7 @@ impl Logs {
         self.streams.get(scope, name)?;
         let result = self.with_events(scope, name, use_events);
         if self.streams.get(scope, name).is_none() {
-            self.events.remove(&(scope.clone(), name.clone()));
+            self.remove_events(scope, name);
         }
         Some(result)
     }
@@ -252,7 +182,29 @@ impl Logs {
     /// Lends the events of a stream to `use_events`, which must be short.
     pub fn with_events<T>(&self, scope: &Scope, name: &StreamName, use_events: impl FnOnce(&mut Events) -> T) -> T {
         let events = Arc::clone(&self.events.entry((scope.clone(), name.clone())).or_default());
-        use_events(&mut lock(&events))
+        let mut events = lock(&events);
+        let result = use_events(&mut events);
+        let (first_sequence, batch) = events.take_batch();
+        if let Some(journal) = self.journal.as_ref().filter(|_| !batch.is_empty()) {
+            let forgotten = events.note_batch(first_sequence, batch.bytes());
+            let row = |first_sequence| BatchName { stream: name.clone(), first_sequence };
+            journal.submit(BATCHES, scope, &row(first_sequence), Some(Arc::new(batch)));
+            for first_sequence in forgotten {
+                journal.submit::<_, Batch>(BATCHES, scope, &row(first_sequence), None);
+            }
+        }
+        result
+    }
+
+    fn remove_events(&self, scope: &Scope, name: &StreamName) {
+        let Some((_, events)) = self.events.remove(&(scope.clone(), name.clone())) else { return };
+        let forgotten = lock(&events).forget_batches();
+        if let Some(journal) = &self.journal {
+            for first_sequence in forgotten {
+                let row = BatchName { stream: name.clone(), first_sequence };
+                journal.submit::<_, Batch>(BATCHES, scope, &row, None);
+            }
+        }
     }
 }
 
@@ -263,35 +215,6 @@ fn lock(events: &Mutex<Events>) -> MutexGuard<'_, Events> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn events_are_sorted_by_time_and_then_by_arrival() {
-        let mut events = Events::default();
-        for (at, message) in [(5, "b"), (5, "c"), (1, "a"), (9, "e"), (5, "d")] {
-            events.append(Timestamp::from_millis(at), Timestamp::from_millis(100), message.into());
-        }
-        let messages = events.sorted().iter().map(|event| &*event.message).collect::<Vec<_>>();
-        assert_eq!(messages, ["a", "b", "c", "d", "e"]);
-        assert_eq!(events.bytes(), 5 * (1 + EVENT_OVERHEAD_BYTES));
-    }
-
-    #[test]
-    fn a_sorted_batch_lies_where_its_events_would_lie_one_by_one() {
-        let cases: [&[&[i64]]; 5] =
-            [&[&[1, 2], &[3, 4]], &[&[3, 4], &[1, 2]], &[&[1, 5, 9], &[0, 5, 5, 10]], &[&[], &[1]], &[&[2], &[]]];
-        for batches in cases {
-            let (mut one_by_one, mut at_once) = (Events::default(), Events::default());
-            for batch in batches {
-                let now = Timestamp::from_millis(100);
-                let events = batch.iter().map(|at| (Timestamp::from_millis(*at), Arc::from(at.to_string())));
-                events.clone().for_each(|(at, message)| one_by_one.append(at, now, message));
-                at_once.append_sorted(now, events);
-            }
-            assert_eq!(one_by_one.sorted(), at_once.sorted(), "{batches:?}");
-            assert_eq!(one_by_one.bytes(), at_once.bytes());
-            assert_eq!(one_by_one.next_sequence(), at_once.next_sequence());
-        }
-    }
 
     #[test]
     fn a_stream_without_a_record_holds_no_events() {
@@ -324,5 +247,38 @@ mod tests {
         assert_eq!(logs.streams_of(&scope, "g").count(), 0);
         assert_eq!(logs.streams_of(&scope, "g2").count(), 1);
         assert_eq!(logs.with_events(&scope, &name, |events| events.sorted().len()), 0);
+    }
+
+    #[test]
+    fn events_come_back_after_a_restart_and_removed_ones_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        let scope = Scope::new(base::AccountId::DEFAULT, base::Region::default());
+        let name = |stream: &str| StreamName { group: "g".to_owned(), stream: stream.to_owned() };
+        let at = Timestamp::from_millis;
+        {
+            let state = crate::State::open(&path).unwrap();
+            for stream in ["kept", "removed"] {
+                state.logs.make_stream(&scope, &name(stream), at(0));
+                // More batches than ten, so that their order as text is not their order as numbers.
+                for n in 0..12 {
+                    state.logs.with_events_of(&scope, &name(stream), |events| {
+                        events.append(at(n), at(n), format!("{stream} {n}").into());
+                        events.append(at(n), at(n), "again".into());
+                    });
+                }
+            }
+            state.logs.remove_stream(&scope, &name("removed"));
+            state.flush().unwrap();
+        }
+        let state = crate::State::open(&path).unwrap();
+        let kept = state.logs.with_events_of(&scope, &name("kept"), |events| {
+            let messages = events.sorted().iter().map(|event| event.message.to_string()).collect::<Vec<_>>();
+            (messages, events.next_sequence(), events.last_ingestion())
+        });
+        let messages = (0..12).flat_map(|n| [format!("kept {n}"), "again".to_owned()]).collect::<Vec<_>>();
+        assert_eq!(kept, Some((messages, 24, Some(at(11)))));
+        state.logs.make_stream(&scope, &name("removed"), at(0));
+        assert_eq!(state.logs.with_events_of(&scope, &name("removed"), |events| events.sorted().len()), Some(0));
     }
 }
