@@ -52,7 +52,8 @@ pub(crate) async fn play(text: &str) -> Result<String, String> {
             Part::Step { sign, head, body } => {
                 played.push_str(&format!("{sign} {head}\n"));
                 body.iter().for_each(|line| played.push_str(&format!("{line}\n")));
-                let body = body.iter().map(|line| line.replace(TASK, &task).replace(INSTANCE, &instance)).collect::<Vec<_>>();
+                let body =
+                    body.iter().map(|line| line.replace(TASK, &task).replace(INSTANCE, &instance)).collect::<Vec<_>>();
                 let reply = step(&kit, head, &body).await?;
                 let started = reply.as_ref().and_then(|reply| started(&reply.json()));
                 task = started.unwrap_or(task);
