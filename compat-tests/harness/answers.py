@@ -49,6 +49,14 @@ def _check(operation_model, response_dict, **_) -> None:
         raise ModelViolation("; ".join(found))
 
 
+def violations(shape: Shape | None, value: object, path: str) -> Iterator[str]:
+    """Yields what of an output in JSON its model does not allow. An output without a shape is an empty object."""
+    if shape is not None:
+        yield from _json(shape, value, path)
+    elif value != {}:
+        yield f"{path} should be empty: {value!r}"
+
+
 def _json(shape: Shape, value: object, path: str) -> Iterator[str]:
     if isinstance(shape, StructureShape):
         if not isinstance(value, dict):

@@ -25,10 +25,11 @@ START_S, STOP_S = 10, 60
 class Neargate:
     """A server with a data directory of its own. It can be killed and started again on the same directory."""
 
-    def __init__(self, data_dir: Path, log: Path, keeps_state: bool = True) -> None:
+    def __init__(self, data_dir: Path, log: Path, keeps_state: bool = True, node: str | None = None) -> None:
         self.data_dir = data_dir.resolve()
         self.log = log
         self.keeps_state = keeps_state
+        self.node = node
         self.process: subprocess.Popen | None = None
         self.endpoint = ""
 
@@ -37,6 +38,8 @@ class Neargate:
         command = [str(BINARY), "serve", "--listen", "127.0.0.1:0"]
         if self.keeps_state:
             command += ["--data-dir", str(self.data_dir)]
+        if self.node:
+            command += ["--node", self.node]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NEARGATE_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=inherited)

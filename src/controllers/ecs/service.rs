@@ -7,15 +7,15 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    Cluster, Launch, Overrides, RolloutState, Service, ServiceCapacity, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName, ServiceStatus, ServiceTask, ServiceTaskKey,
-    StopCode, StopRequest, TagSource, Task, TaskDefinition, TaskKey, TaskSet, TaskSetKey, TaskSize, TaskStart,
-    Workload, deployment_id, next_provider,
+    Cluster, HookAction, HookOutcome, Launch, Overrides, PauseHook, PauseStage, RolloutState, Service, ServiceCapacity,
+    ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
+    ServiceStatus, ServiceTask, ServiceTaskKey, StopCode, StopRequest, TagSource, Task, TaskDefinition, TaskKey,
+    TaskSet, TaskSetKey, TaskSize, TaskStart, Workload, deployment_id, next_provider,
 };
 use state::{Tag, ecs::ClusterName};
 
 use super::SERVICES;
-use super::service_plan::{self, Action, Member, Obstacle};
+use super::service_plan::{self, Action, Gate, Member, Obstacle};
 use crate::World;
 
 /// The platform version that `LATEST` means.
@@ -54,10 +54,12 @@ impl ServiceReconciler {
     }
 }
 
-/// Follows the tables of services and task sets: each change wakes the service's reconciler.
+/// Follows the tables of services, their deployments and task sets: each change wakes the service's reconciler.
 pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
     let waker = wakeups.clone();
     state.ecs.services.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, key)));
+    let waker = wakeups.clone();
+    state.ecs.service_deployments.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
     let waker = wakeups.clone();
     state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
 }
@@ -103,14 +105,25 @@ impl OneService<'_> {
         self.track(&service);
         let members = self.members();
         let task_sets = ecs.task_sets_of(self.scope, &self.key).collect::<Vec<_>>();
-        let mut next = Step::Settled;
-        for action in service_plan::plan(&service, &members, &task_sets, self.now()) {
+        let pause = self.pause(&service);
+        let mut next = match pause.as_ref().and_then(PauseHook::expires_at) {
+            Some(at) if at <= self.now() => return self.time_out(&service),
+            Some(at) => Step::At(at),
+            None => Step::Settled,
+        };
+        let gate = pause.as_ref().map(gate_of);
+        for action in service_plan::plan(&service, &members, &task_sets, gate, self.now()) {
             match action {
                 Action::Start { revision, count } => {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::Complete => self.complete(&service),
+                Action::Pause => {
+                    if let Some(at) = self.begin_pause(&service) {
+                        next = sooner(next, at);
+                    }
+                }
                 Action::Steady => self.report_once("has reached a steady state."),
                 Action::Report(obstacle) => self.report_once(words(obstacle)),
                 Action::DropDeployment { revision } => self.drop_deployment(&revision),
@@ -123,6 +136,52 @@ impl OneService<'_> {
             }
         }
         next
+    }
+
+    /// Returns where the primary deployment pauses next, or has paused.
+    fn pause(&self, service: &Service) -> Option<PauseHook> {
+        let row = self.world.state.ecs.service_deployments.get(self.scope, &self.current(service)?)?;
+        // On its way back a deployment pauses nowhere.
+        row.next_pause().filter(|_| row.rollback.is_none()).cloned()
+    }
+
+    fn current(&self, service: &Service) -> Option<ServiceDeploymentKey> {
+        let id = service.primary()?.service_deployment.clone();
+        Some(ServiceDeploymentKey { service: self.key.clone(), id })
+    }
+
+    /// Says that the primary deployment has come to where it pauses, and returns until when it does.
+    fn begin_pause(&self, service: &Service) -> Option<Timestamp> {
+        let (key, now) = (self.current(service)?, self.now());
+        let pause = |row: &mut ServiceDeployment| {
+            let next = row.pauses.iter_mut().find(|pause| pause.outcome.is_none()).ok_or(())?;
+            if next.paused_at.is_some() {
+                return Err(());
+            }
+            next.paused_at = Some(now);
+            row.updated_at = now;
+            Ok(())
+        };
+        let table = &self.world.state.ecs.service_deployments;
+        let begun = table.try_update(self.scope, &key, pause)?;
+        begun.ok().or_else(|| table.get(self.scope, &key))?.next_pause()?.expires_at()
+    }
+
+    /// Goes on as a hook says that nobody has answered in time.
+    fn time_out(&self, service: &Service) -> Step {
+        let Some((key, pause)) = self.current(service).zip(self.pause(service)) else { return Step::Again };
+        let ecs = &self.world.state.ecs;
+        ecs.service_deployments.update(self.scope, &key, |row| {
+            row.resume(&pause.id, HookOutcome::TimedOut);
+        });
+        if pause.on_timeout == HookAction::RollBack {
+            // Text unverified.
+            let reason = "Service deployment rolled back because a PAUSE lifecycle hook timed out.";
+            if let Some(Err(status)) = ecs.stop_service_deployment(self.scope, &key, true, reason, self.now()) {
+                tracing::warn!(service = %self.key.name, status = status.as_str(), "cannot roll back");
+            }
+        }
+        Step::Again
     }
 
     /// Finds the service's tasks. A membership whose task is gone, or never came to be, is forgotten.
@@ -150,14 +209,14 @@ impl OneService<'_> {
                 || service.primary().is_some_and(|first| first.service_deployment == deployment.service_deployment);
             let key = ServiceDeploymentKey { service: self.key.clone(), id: deployment.service_deployment.clone() };
             let table = &self.world.state.ecs.service_deployments;
-            let Some(row) = table.get(self.scope, &key) else { continue };
             let rollout = service.primary().map_or(&deployment.rollout, |primary| &primary.rollout);
             let fate = match (service.status, is_current) {
                 (ServiceStatus::Draining | ServiceStatus::Inactive, _) => Fate::Deleted,
                 (ServiceStatus::Active, false) => Fate::Replaced,
                 (ServiceStatus::Active, true) => Fate::Rollout(rollout),
             };
-            if let Some((status, reason)) = next_status(&row, fate) {
+            // It may have gone on by more than one status since the last look; each leads nearer to a final one.
+            while let Some((status, reason)) = table.get(self.scope, &key).and_then(|row| next_status(&row, &fate)) {
                 self.set_status(&key, status, reason);
             }
         }
@@ -307,7 +366,7 @@ enum Fate<'a> {
 }
 
 /// Says how a service deployment goes on.
-fn next_status(row: &ServiceDeployment, fate: Fate<'_>) -> Option<(ServiceDeploymentStatus, Option<&'static str>)> {
+fn next_status(row: &ServiceDeployment, fate: &Fate<'_>) -> Option<(ServiceDeploymentStatus, Option<&'static str>)> {
     use ServiceDeploymentStatus::{
         InProgress, Pending, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested, Stopped,
         Successful,
@@ -328,6 +387,19 @@ fn next_status(row: &ServiceDeployment, fate: Fate<'_>) -> Option<(ServiceDeploy
         (RollbackRequested, _) => Some((RollbackInProgress, None)),
         (RollbackInProgress, RolloutState::Completed) => Some((RollbackSuccessful, None)),
         _ => None,
+    }
+}
+
+/// Says what waits until a deployment has paused and gone on.
+fn gate_of(pause: &PauseHook) -> Gate {
+    match pause.stage {
+        PauseStage::ReconcileService | PauseStage::PreScaleUp => Gate::ScaleUp,
+        PauseStage::PostScaleUp
+        | PauseStage::TestTrafficShift
+        | PauseStage::PostTestTrafficShift
+        | PauseStage::PreProductionTrafficShift
+        | PauseStage::ProductionTrafficShift
+        | PauseStage::PostProductionTrafficShift => Gate::Replace,
     }
 }
 

@@ -162,6 +162,7 @@ fn shown(actions: &[Action]) -> String {
             format!("stop {tasks} of {revision}")
         }
         Action::Complete => "complete".to_owned(),
+        Action::Pause => "pause".to_owned(),
         Action::Steady => "steady".to_owned(),
         Action::Report(obstacle) => format!("{obstacle:?}"),
         Action::DropDeployment { revision } => format!("drop {revision}"),
@@ -192,7 +193,7 @@ fn tasks_are_started_and_stopped_until_there_are_as_many_as_desired() {
     for (desired, tasks, expected) in rows {
         let mut service = service(desired, 100, 200);
         service.deployments.truncate(1);
-        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], None, second(NOW_S))), expected, "{desired}: {tasks}");
     }
 }
 
@@ -217,8 +218,23 @@ fn a_rollout_keeps_within_its_percentages() {
         (2, 100, 200, "nh nh", "drop o, complete, steady"),
     ];
     for (desired, minimum, maximum, tasks, expected) in rows {
-        let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], second(NOW_S));
+        let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], None, second(NOW_S));
         assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum}: {tasks}");
+    }
+}
+
+#[test]
+fn a_gate_holds_a_rollout_up() {
+    let rows = [
+        (Gate::ScaleUp, "oh", "pause"),
+        (Gate::Replace, "oh", "start 1 of n"),
+        (Gate::Replace, "oh nr", "look in 30"),
+        (Gate::Replace, "oh nh", "pause"),
+        (Gate::Replace, "nh", "drop o, pause"),
+    ];
+    for (gate, tasks, expected) in rows {
+        let plan = plan(&service(1, 100, 200), &members(tasks), &[], Some(gate), second(NOW_S));
+        assert_eq!(shown(&plan), expected, "{gate:?} {tasks}");
     }
 }
 
@@ -237,7 +253,7 @@ fn tasks_that_fail_are_replaced_after_a_growing_wait() {
     for (desired, tasks, expected) in rows {
         let mut service = service(desired, 100, 200);
         service.deployments.truncate(1);
-        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], None, second(NOW_S))), expected, "{desired}: {tasks}");
     }
 }
 
@@ -245,10 +261,10 @@ fn tasks_that_fail_are_replaced_after_a_growing_wait() {
 fn a_deleted_service_is_inactive_when_its_tasks_are_stopping() {
     let draining = Service { status: ServiceStatus::Draining, ..service(0, 100, 200) };
     for (tasks, expected) in [("nh oh", "stop 1 of n, stop 2 of o"), ("ns nf", "inactivate"), ("", "inactivate")] {
-        assert_eq!(shown(&plan(&draining, &members(tasks), &[], second(NOW_S))), expected, "{tasks}");
+        assert_eq!(shown(&plan(&draining, &members(tasks), &[], None, second(NOW_S))), expected, "{tasks}");
     }
     let inactive = Service { status: ServiceStatus::Inactive, ..draining };
-    assert_eq!(plan(&inactive, &[], &[], second(NOW_S)), []);
+    assert_eq!(plan(&inactive, &[], &[], None, second(NOW_S)), []);
 }
 
 #[test]
@@ -256,12 +272,12 @@ fn what_cannot_run_here_is_said_and_what_was_given_up_is_left() {
     let mut on_ec2 = service(1, 100, 200);
     on_ec2.deployments.truncate(1);
     on_ec2.deployments[0].workload = workload(LaunchType::Ec2);
-    assert_eq!(shown(&plan(&on_ec2, &[], &[], second(NOW_S))), "NoInstances");
+    assert_eq!(shown(&plan(&on_ec2, &[], &[], None, second(NOW_S))), "NoInstances");
     let daemon = Service { scheduling: SchedulingStrategy::Daemon, ..on_ec2 };
-    assert_eq!(shown(&plan(&daemon, &[], &[], second(NOW_S))), "complete, steady");
+    assert_eq!(shown(&plan(&daemon, &[], &[], None, second(NOW_S))), "complete, steady");
     let mut given_up = service(1, 100, 200);
     given_up.deployments[0].rollout = RolloutState::Failed { reason: String::new() };
-    assert_eq!(plan(&given_up, &[], &[], second(NOW_S)), []);
+    assert_eq!(plan(&given_up, &[], &[], None, second(NOW_S)), []);
 }
 
 #[test]
@@ -294,7 +310,7 @@ fn a_task_set_has_its_part_of_the_tasks() {
     ];
     let external = Service { controller: DeploymentController::External, ..service(3, 100, 200) };
     for (status, scale, is_steady, tasks, expected) in rows {
-        let plan = plan(&external, &members(tasks), &[task_set(status, scale, is_steady)], second(NOW_S));
+        let plan = plan(&external, &members(tasks), &[task_set(status, scale, is_steady)], None, second(NOW_S));
         assert_eq!(shown(&plan), expected, "{status:?} {scale} {tasks}");
     }
 }

@@ -7,8 +7,8 @@ use api::ecs as api;
 use base::{Arn, Page, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use state::Cx;
 use state::ecs::{
-    ClusterName, Deployment, Rollback, RolloutState, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus,
-    ServiceKey, ServiceName, ServiceRevisionKey,
+    ClusterName, HookAction, HookOutcome, PauseHook, PauseStage, ServiceDeployment, ServiceDeploymentKey,
+    ServiceDeploymentStatus, ServiceKey, ServiceName,
 };
 
 use crate::service::{self, Counts};
@@ -77,79 +77,41 @@ pub(crate) async fn stop_service_deployment(
 ) -> Result<api::StopServiceDeploymentResponse> {
     let arn = required(input.service_deployment_arn, "serviceDeploymentArn")?;
     let key = parse(cx, &arn)?.ok_or_else(not_found)?;
-    let row = cx.state.ecs.service_deployments.get(cx.scope(), &key).ok_or_else(not_found)?;
-    let is_abort = input.stop_type == Some(api::StopServiceDeploymentStopType::Abort);
-    let source = if is_abort { None } else { source(cx, &row) };
-    stop(cx, &key, source)?;
+    let rolls_back = input.stop_type != Some(api::StopServiceDeploymentStopType::Abort);
+    stop(cx, &key, rolls_back)?;
     Ok(api::StopServiceDeploymentResponse { service_deployment_arn: Some(arn) })
 }
 
-/// Answers a hook at which a deployment has paused. None pauses yet: the strategies that have hooks roll out as ROLLING
-/// does so far, and a hook that is not there cannot be answered.
+/// Tells a deployment that has paused how to go on: by default to the next stage.
 pub(crate) async fn continue_service_deployment(
     cx: &Cx,
     input: api::ContinueServiceDeploymentRequest,
 ) -> Result<api::ContinueServiceDeploymentResponse> {
-    let key = parse(cx, &required(input.service_deployment_arn, "serviceDeploymentArn")?)?.ok_or_else(not_found)?;
-    cx.state.ecs.service_deployments.get(cx.scope(), &key).ok_or_else(not_found)?;
+    let arn = required(input.service_deployment_arn, "serviceDeploymentArn")?;
+    let key = parse(cx, &arn)?.ok_or_else(not_found)?;
     let hook = required(input.hook_id, "hookId")?;
-    // Text unverified.
-    Err(invalid(format!("The lifecycle hook {hook} was not found in the service deployment.")))
-}
-
-/// Writes that a deployment is to stop, and points the service to where it is to go back to.
-fn stop(cx: &Cx, key: &ServiceDeploymentKey, source: Option<Deployment>) -> Result<()> {
-    // Text unverified, as the next one.
-    let reason = "Service deployment was stopped by a user request.";
-    let now = cx.now();
-    let ask = |row: &mut ServiceDeployment| {
-        match row.status {
-            ServiceDeploymentStatus::Pending | ServiceDeploymentStatus::InProgress => {}
-            status => return Err(conflict(row, status)),
+    let action = match input.action {
+        Some(api::DeploymentLifecycleHookAction::Rollback) => HookAction::RollBack,
+        // The model's check has refused others.
+        None | Some(api::DeploymentLifecycleHookAction::Continue | api::DeploymentLifecycleHookAction::Other(_)) => {
+            HookAction::Continue
         }
-        row.status = match &source {
-            Some(_) => ServiceDeploymentStatus::RollbackRequested,
-            None => ServiceDeploymentStatus::StopRequested,
-        };
-        row.status_reason = Some(reason.to_owned());
-        row.updated_at = now;
-        row.rollback = source.as_ref().map(|source| Rollback {
-            reason: reason.to_owned(),
-            started_at: now,
-            revision: source.revision.clone(),
-        });
-        Ok(())
     };
-    cx.state.ecs.service_deployments.try_update(cx.scope(), key, ask).ok_or_else(not_found)??;
-    cx.state.ecs.services.update(cx.scope(), &key.service, |service| {
-        let is_current = service.primary().is_some_and(|primary| primary.service_deployment == key.id);
-        if !is_current {
-            return;
-        }
-        if let Some(primary) = service.deployments.first_mut() {
-            primary.rollout = RolloutState::Failed { reason: reason.to_owned() };
-            primary.updated_at = now;
-        }
-        if let Some(source) = source {
-            service.deploy(source);
-        }
-    });
-    Ok(())
+    let resume = |row: &mut ServiceDeployment| row.resume(&hook, HookOutcome::Told(action)).ok_or(());
+    let resumed = cx.state.ecs.service_deployments.try_update(cx.scope(), &key, resume).ok_or_else(not_found)?;
+    // Text unverified.
+    resumed.map_err(|()| invalid(format!("The service deployment is not paused at the lifecycle hook {hook}.")))?;
+    if action == HookAction::RollBack {
+        stop(cx, &key, true)?;
+    }
+    Ok(api::ContinueServiceDeploymentResponse { service_deployment_arn: Some(arn) })
 }
 
-/// Returns the deployment to go back to: that of the newest revision which had tasks when this one began.
-fn source(cx: &Cx, row: &ServiceDeployment) -> Option<Deployment> {
-    let id = row.sources.first()?;
-    let key = ServiceRevisionKey { service: row.key.service.clone(), id: id.clone() };
-    let revision = cx.state.ecs.service_revisions.get(cx.scope(), &key)?;
-    Some(Deployment {
-        revision: id.clone(),
-        service_deployment: row.key.id.clone(),
-        workload: revision.workload.clone(),
-        created_at: revision.created_at,
-        updated_at: cx.now(),
-        rollout: RolloutState::InProgress,
-    })
+fn stop(cx: &Cx, key: &ServiceDeploymentKey, rolls_back: bool) -> Result<()> {
+    // Text unverified.
+    let reason = "Service deployment was stopped by a user request.";
+    let stopped = cx.state.ecs.stop_service_deployment(cx.scope(), key, rolls_back, reason, cx.now());
+    stopped.ok_or_else(not_found)?.map_err(|status| conflict(cx, key, status))
 }
 
 /// Reads the ARN of a deployment. None means that none of this account and region can be meant.
@@ -198,9 +160,10 @@ fn not_found() -> Error {
     Error::ServiceDeploymentNotFound("The service deployment was not found.".to_owned())
 }
 
-fn conflict(row: &ServiceDeployment, status: ServiceDeploymentStatus) -> Error {
+fn conflict(cx: &Cx, key: &ServiceDeploymentKey, status: ServiceDeploymentStatus) -> Error {
+    let row = cx.state.ecs.service_deployments.get(cx.scope(), key);
     Error::Conflict(api::ConflictException {
-        resource_ids: Some(vec![row.arn.to_string()]),
+        resource_ids: row.map(|row| vec![row.arn.to_string()]),
         // Text unverified.
         message: Some(format!("The service deployment cannot be stopped because its status is {}.", status.as_str())),
     })
@@ -256,8 +219,8 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
         target_service_revision: Some(summary(&row.target)),
         status: brief.status,
         status_reason: brief.status_reason,
-        lifecycle_stage: None,
-        lifecycle_hook_details: Some(Vec::new()),
+        lifecycle_stage: lifecycle_stage(row),
+        lifecycle_hook_details: Some(row.pauses.iter().filter_map(hook).collect()),
         deployment_configuration: Some(document::read(&row.deployment_configuration)),
         rollback: row.rollback.as_ref().map(|rollback| api::Rollback {
             reason: Some(rollback.reason.clone()),
@@ -298,6 +261,45 @@ fn circuit_breaker(row: &ServiceDeployment, desired: u32) -> api::ServiceDeploym
         failure_count: Some(0),
         threshold: i32::try_from(threshold).ok(),
     }
+}
+
+/// Says at which stage the deployment has paused; that of one which goes on is not shown.
+fn lifecycle_stage(row: &ServiceDeployment) -> Option<api::ServiceDeploymentLifecycleStage> {
+    let pause = row.next_pause().filter(|pause| pause.paused_at.is_some())?;
+    Some(match pause.stage {
+        PauseStage::ReconcileService => api::ServiceDeploymentLifecycleStage::ReconcileService,
+        PauseStage::PreScaleUp => api::ServiceDeploymentLifecycleStage::PreScaleUp,
+        PauseStage::PostScaleUp => api::ServiceDeploymentLifecycleStage::PostScaleUp,
+        PauseStage::TestTrafficShift => api::ServiceDeploymentLifecycleStage::TestTrafficShift,
+        PauseStage::PostTestTrafficShift => api::ServiceDeploymentLifecycleStage::PostTestTrafficShift,
+        // Hooks alone know this stage; deployments show the one that it comes before.
+        PauseStage::PreProductionTrafficShift | PauseStage::ProductionTrafficShift => {
+            api::ServiceDeploymentLifecycleStage::ProductionTrafficShift
+        }
+        PauseStage::PostProductionTrafficShift => api::ServiceDeploymentLifecycleStage::PostProductionTrafficShift,
+    })
+}
+
+/// Shapes a pause; one that the deployment has not come to is not shown.
+fn hook(pause: &PauseHook) -> Option<api::DeploymentLifecycleHookDetail> {
+    let expires_at = pause.expires_at()?;
+    let status = match pause.outcome {
+        None => api::DeploymentLifecycleHookStatus::AwaitingAction,
+        Some(HookOutcome::Told(HookAction::Continue)) => api::DeploymentLifecycleHookStatus::Succeeded,
+        Some(HookOutcome::Told(HookAction::RollBack)) => api::DeploymentLifecycleHookStatus::Failed,
+        Some(HookOutcome::TimedOut) => api::DeploymentLifecycleHookStatus::TimedOut,
+    };
+    Some(api::DeploymentLifecycleHookDetail {
+        hook_id: Some(pause.id.clone()),
+        target_type: Some(api::DeploymentLifecycleHookTargetType::Pause),
+        target_arn: None,
+        status: Some(status),
+        expires_at: Some(expires_at.into()),
+        timeout_action: Some(match pause.on_timeout {
+            HookAction::Continue => api::DeploymentLifecycleHookAction::Continue,
+            HookAction::RollBack => api::DeploymentLifecycleHookAction::Rollback,
+        }),
+    })
 }
 
 fn alarms(row: &ServiceDeployment) -> Option<api::ServiceDeploymentAlarms> {

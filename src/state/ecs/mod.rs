@@ -39,7 +39,8 @@ pub use service::{
     ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
-    Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    HookAction, HookOutcome, PauseHook, PauseStage, Rollback, ServiceDeployment, ServiceDeploymentKey,
+    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
@@ -280,6 +281,47 @@ impl Ecs {
             .walk_from(scope, first)
             .take_while(move |(key, _)| key.service == service)
             .map(|(_, deployment)| deployment)
+    }
+
+    /// Asks for a service deployment to stop: it is given up where it is, or with `rolls_back` the service goes back to
+    /// the newest revision that had tasks when it began, if there was one. On the error, it had come to an end before.
+    /// None if there is no such deployment.
+    pub fn stop_service_deployment(
+        &self,
+        scope: &Scope,
+        key: &ServiceDeploymentKey,
+        rolls_back: bool,
+        reason: &str,
+        now: Timestamp,
+    ) -> Option<Result<(), ServiceDeploymentStatus>> {
+        let row = self.service_deployments.get(scope, key)?;
+        let source = row.sources.first().filter(|_| rolls_back).and_then(|id| {
+            let revision = ServiceRevisionKey { service: key.service.clone(), id: id.clone() };
+            let revision = self.service_revisions.get(scope, &revision)?;
+            Some(Deployment {
+                revision: id.clone(),
+                service_deployment: key.id.clone(),
+                workload: revision.workload.clone(),
+                created_at: revision.created_at,
+                updated_at: now,
+                rollout: RolloutState::InProgress,
+            })
+        });
+        let asked = self.service_deployments.try_update(scope, key, |row| {
+            let back_to = source.as_ref().map(|source| source.revision.clone());
+            row.ask_to_stop(back_to, reason, now)
+        })?;
+        if let Err(status) = asked {
+            return Some(Err(status));
+        }
+        self.services.update(scope, &key.service, |service| {
+            service.give_up(&key.id, reason, now);
+            let is_current = service.primary().is_some_and(|primary| primary.service_deployment == key.id);
+            if let Some(source) = source.filter(|_| is_current) {
+                service.deploy(source);
+            }
+        });
+        Some(Ok(()))
     }
 
     /// Walks the task sets of a service in the order of their ids.

@@ -348,6 +348,15 @@ impl Service {
         self.deployments.insert(0, deployment);
     }
 
+    /// Gives the primary deployment up, if it belongs to that service deployment.
+    pub(super) fn give_up(&mut self, id: &ServiceDeploymentId, reason: &str, now: Timestamp) {
+        let primary = self.deployments.first_mut();
+        if let Some(primary) = primary.filter(|primary| primary.service_deployment == *id) {
+            primary.rollout = RolloutState::Failed { reason: reason.to_owned() };
+            primary.updated_at = now;
+        }
+    }
+
     /// Adds an event; the oldest one makes room for it.
     pub fn add_event(&mut self, event: ServiceEvent) {
         self.events.insert(0, event);

@@ -38,11 +38,8 @@ pub(crate) async fn create_service(
     }
     let mut service = new_service(cx, &cluster, key, creation.clone(), input)?;
     let workload = service.workload.clone();
-    match (service.controller, workload) {
-        (DeploymentController::Ecs, Some(workload)) => deploy::deploy(cx, &mut service, workload),
-        (DeploymentController::CodeDeploy, Some(workload)) => task_set::make_first(cx, &service, workload),
-        _ => {}
-    }
+    let is_deployed_here = service.controller == DeploymentController::Ecs;
+    let history = workload.filter(|_| is_deployed_here).map(|workload| deploy::deploy(cx, &mut service, workload));
     let services = &cx.state.ecs.services;
     let key = service.key.clone();
     let (mut known, mut is_new) = services.get_or_insert_with(cx.scope(), &key, || service.clone());
@@ -55,7 +52,15 @@ pub(crate) async fn create_service(
             (known, is_new) = (revived, true);
         }
     }
-    if is_new { Ok(response(cx, &known)) } else { repeat(cx, &known, &creation) }
+    if !is_new {
+        return repeat(cx, &known, &creation);
+    }
+    if let Some(history) = history {
+        deploy::remember(cx, &known, history);
+    } else if known.controller == DeploymentController::CodeDeploy {
+        task_set::make_first(cx, &known);
+    }
+    Ok(response(cx, &known))
 }
 
 /// Checks a client token's form. (Text unverified.)

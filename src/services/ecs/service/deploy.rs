@@ -1,47 +1,58 @@
 //! A new deployment of a service: its revision, and the rows of its history.
 
+use api::ecs as api;
 use base::Arn;
 use state::Cx;
 use state::ecs::{
-    Deployment, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus,
-    ServiceRevision, ServiceRevisionKey, Workload,
+    Deployment, HookAction, PauseHook, PauseStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey,
+    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, Workload,
 };
+
+use crate::document;
 
 /// How many deployments of a service are remembered: a bound for the table, which AWS has as a time of 90 days.
 const DEPLOYMENTS_KEPT_MAX: usize = 100;
+/// How long a deployment pauses at most unless its hook says, in minutes.
+const PAUSE_DEFAULT_MIN: u32 = 1440;
 
-/// Makes a revision of `workload` and a deployment of it the primary one of the service, and remembers both.
-pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) {
+/// The rows of history that a new deployment makes.
+pub(super) struct History {
+    revision: ServiceRevision,
+    deployment: ServiceDeployment,
+}
+
+/// Makes a deployment of `workload` the primary one of the service. Its history is remembered when the service has been
+/// written.
+pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> History {
     let now = cx.now();
     let revision = cx.ids.service_revision();
     let key = ServiceDeploymentKey { service: service.key.clone(), id: cx.ids.service_deployment() };
     let path = format!("{}/{}", service.key.cluster, service.key.name);
-    let row = ServiceDeployment {
-        arn: Arn::new("ecs", cx.scope(), &format!("service-deployment/{path}/{}", key.id)),
-        sources: service.deployments.iter().map(|deployment| deployment.revision.clone()).collect(),
-        target: revision.clone(),
-        deployment_configuration: service.rollout.document.clone(),
-        has_circuit_breaker: service.rollout.circuit_breaker.is_some(),
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        stopped_at: None,
-        updated_at: now,
-        status: ServiceDeploymentStatus::Pending,
-        status_reason: None,
-        rollback: None,
-        key: key.clone(),
+    let history = History {
+        deployment: ServiceDeployment {
+            arn: Arn::new("ecs", cx.scope(), &format!("service-deployment/{path}/{}", key.id)),
+            sources: service.deployments.iter().map(|deployment| deployment.revision.clone()).collect(),
+            target: revision.clone(),
+            deployment_configuration: service.rollout.document.clone(),
+            has_circuit_breaker: service.rollout.circuit_breaker.is_some(),
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            stopped_at: None,
+            updated_at: now,
+            status: ServiceDeploymentStatus::Pending,
+            status_reason: None,
+            rollback: None,
+            pauses: pauses(cx, service),
+            key: key.clone(),
+        },
+        revision: ServiceRevision {
+            arn: Arn::new("ecs", cx.scope(), &format!("service-revision/{path}/{revision}")),
+            created_at: now,
+            workload: workload.clone(),
+            key: ServiceRevisionKey { service: service.key.clone(), id: revision.clone() },
+        },
     };
-    let revision_key = ServiceRevisionKey { service: service.key.clone(), id: revision.clone() };
-    let revision_row = ServiceRevision {
-        arn: Arn::new("ecs", cx.scope(), &format!("service-revision/{path}/{revision}")),
-        created_at: now,
-        workload: workload.clone(),
-        key: revision_key.clone(),
-    };
-    forget_oldest(cx, service);
-    cx.state.ecs.service_revisions.insert(cx.scope(), &revision_key, revision_row);
-    cx.state.ecs.service_deployments.insert(cx.scope(), &key, row);
     service.deploy(Deployment {
         revision,
         service_deployment: key.id,
@@ -50,6 +61,61 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) {
         updated_at: now,
         rollout: RolloutState::InProgress,
     });
+    history
+}
+
+/// Lists where a deployment pauses. Hooks that call functions are not called yet; their stages pass by.
+fn pauses(cx: &Cx, service: &Service) -> Vec<PauseHook> {
+    let configuration: api::DeploymentConfiguration = document::read(&service.rollout.document);
+    let mut pauses = Vec::new();
+    for hook in configuration.lifecycle_hooks.iter().flatten() {
+        if hook.target_type != Some(api::DeploymentLifecycleHookTargetType::Pause) {
+            continue;
+        }
+        let timeout = hook.timeout_configuration.as_ref();
+        let minutes = timeout.and_then(|timeout| u32::try_from(timeout.timeout_in_minutes?).ok());
+        let continues =
+            timeout.and_then(|timeout| timeout.action.as_ref()) == Some(&api::DeploymentLifecycleHookAction::Continue);
+        for stage in hook.lifecycle_stages.iter().flatten().filter_map(stage) {
+            // With one revision there is nothing to reconcile.
+            if stage == PauseStage::ReconcileService && service.deployments.is_empty() {
+                continue;
+            }
+            pauses.push(PauseHook {
+                id: cx.ids.uuid(),
+                stage,
+                timeout_min: minutes.unwrap_or(PAUSE_DEFAULT_MIN),
+                on_timeout: if continues { HookAction::Continue } else { HookAction::RollBack },
+                paused_at: None,
+                outcome: None,
+            });
+        }
+    }
+    pauses.sort_by_key(|pause| pause.stage);
+    pauses
+}
+
+fn stage(stage: &api::DeploymentLifecycleHookStage) -> Option<PauseStage> {
+    Some(match stage {
+        api::DeploymentLifecycleHookStage::ReconcileService => PauseStage::ReconcileService,
+        api::DeploymentLifecycleHookStage::PreScaleUp => PauseStage::PreScaleUp,
+        api::DeploymentLifecycleHookStage::PostScaleUp => PauseStage::PostScaleUp,
+        api::DeploymentLifecycleHookStage::TestTrafficShift => PauseStage::TestTrafficShift,
+        api::DeploymentLifecycleHookStage::PostTestTrafficShift => PauseStage::PostTestTrafficShift,
+        api::DeploymentLifecycleHookStage::PreProductionTrafficShift => PauseStage::PreProductionTrafficShift,
+        api::DeploymentLifecycleHookStage::ProductionTrafficShift => PauseStage::ProductionTrafficShift,
+        api::DeploymentLifecycleHookStage::PostProductionTrafficShift => PauseStage::PostProductionTrafficShift,
+        // The model's check has refused others.
+        api::DeploymentLifecycleHookStage::Other(_) => return None,
+    })
+}
+
+/// Remembers a deployment and its revision.
+pub(super) fn remember(cx: &Cx, service: &Service, history: History) {
+    forget_oldest(cx, service);
+    let History { revision, deployment } = history;
+    cx.state.ecs.service_revisions.insert(cx.scope(), &revision.key.clone(), revision);
+    cx.state.ecs.service_deployments.insert(cx.scope(), &deployment.key.clone(), deployment);
 }
 
 /// Makes room for one more row of history.

@@ -2,8 +2,9 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Cluster, DeploymentController, RolloutState, SchedulingStrategy, Service, Workload};
+use state::ecs::{Cluster, DeploymentController, SchedulingStrategy, Service, Workload};
 
+use super::deploy::History;
 use super::workload::{Parts, Purpose};
 use super::{create, deploy, placement, reference, rollout, view, workload};
 use crate::{Result, cluster, document, invalid, required};
@@ -13,15 +14,26 @@ pub(crate) async fn update_service(cx: &Cx, input: api::UpdateServiceRequest) ->
     let cluster = cluster::find(cx, input.cluster.as_deref())?;
     let known = reference::find(cx, &cluster, &required(input.service.clone(), "service")?)?;
     // The row is held meanwhile: of two updates at once, the second sees what the first has done.
-    let updated = cx.state.ecs.services.try_update(cx.scope(), &known.key, |row| {
+    let mut history = None;
+    let updated = cx.state.ecs.services.try_update(cx.scope(), &known.key, |row| -> Result<()> {
         reference::check_active(row)?;
-        apply(cx, &cluster, row, input)
+        history = apply(cx, &cluster, row, input)?;
+        Ok(())
     });
     let updated = updated.ok_or_else(reference::not_found)??;
+    if let Some(history) = history {
+        deploy::remember(cx, &updated, history);
+    }
     Ok(api::UpdateServiceResponse { service: Some(view::service(cx, &updated, true)) })
 }
 
-fn apply(cx: &Cx, cluster: &Cluster, service: &mut Service, input: api::UpdateServiceRequest) -> Result<()> {
+/// Changes the record, and returns the history of the deployment that the change makes, if it makes one.
+fn apply(
+    cx: &Cx,
+    cluster: &Cluster,
+    service: &mut Service,
+    input: api::UpdateServiceRequest,
+) -> Result<Option<History>> {
     if let Some(asked) = &input.deployment_controller {
         service.controller = create::controller(Some(asked));
     }
@@ -45,14 +57,15 @@ fn apply(cx: &Cx, cluster: &Cluster, service: &mut Service, input: api::UpdateSe
     let zones = input.availability_zone_rebalancing.clone();
     let parts = parts(input);
     check_controller(controller, &parts, is_forced)?;
-    match controller {
+    let history = match controller {
         DeploymentController::Ecs => redeploy(cx, cluster, service, parts, is_forced)?,
         // Load balancers are all of this that such a service can change by itself: they are CodeDeploy's to shift.
         DeploymentController::CodeDeploy if !parts.is_empty() => {
             service.workload = Some(workload_with(cx, cluster, service, parts)?);
+            None
         }
-        DeploymentController::CodeDeploy | DeploymentController::External => {}
-    }
+        DeploymentController::CodeDeploy | DeploymentController::External => None,
+    };
     let launch_type = service.workload.as_ref().map(|workload| workload.capacity.launch_type());
     let constraints = service.placement_constraints.as_ref().map(document::read_list).unwrap_or_default();
     let strategies = service.placement_strategy.as_ref().map(document::read_list).unwrap_or_default();
@@ -64,7 +77,7 @@ fn apply(cx: &Cx, cluster: &Cluster, service: &mut Service, input: api::UpdateSe
         None => {}
     }
     service.role_arn = service.role_arn.take().or_else(|| view::service_linked_role(cx.scope(), service));
-    Ok(())
+    Ok(history)
 }
 
 /// Takes over placement constraints and strategies; empty lists remove those that were there.
@@ -126,25 +139,28 @@ fn check_controller(controller: DeploymentController, parts: &Parts, is_forced: 
 }
 
 /// Makes a new deployment if what the tasks are has changed, or if it is forced.
-fn redeploy(cx: &Cx, cluster: &Cluster, service: &mut Service, parts: Parts, is_forced: bool) -> Result<()> {
+fn redeploy(
+    cx: &Cx,
+    cluster: &Cluster,
+    service: &mut Service,
+    parts: Parts,
+    is_forced: bool,
+) -> Result<Option<History>> {
     let workload = workload_with(cx, cluster, service, parts)?;
-    let Some(primary) = service.primary().filter(|_| !is_forced) else {
-        deploy::deploy(cx, service, workload);
-        return Ok(());
-    };
-    // A change of capacity alone is none of the tasks: the model says that it starts no deployment.
-    let as_before = Workload { capacity: primary.workload.capacity.clone(), ..workload.clone() };
-    let is_new_platform = primary.workload.capacity.launch_type() != workload.capacity.launch_type();
-    let has_failed = matches!(primary.rollout, RolloutState::Failed { .. });
-    if as_before != primary.workload || is_new_platform || (has_failed && workload != primary.workload) {
-        deploy::deploy(cx, service, workload);
-        return Ok(());
+    let is_new = service.primary().is_none_or(|primary| {
+        // A change of capacity alone is none of the tasks: the model says that it starts no deployment.
+        let as_before = Workload { capacity: primary.workload.capacity.clone(), ..workload.clone() };
+        let is_elsewhere = primary.workload.capacity.launch_type() != workload.capacity.launch_type();
+        as_before != primary.workload || is_elsewhere
+    });
+    if is_new || is_forced {
+        return Ok(Some(deploy::deploy(cx, service, workload)));
     }
     if let Some(primary) = service.deployments.first_mut() {
         primary.workload = workload.clone();
     }
     service.workload = Some(workload);
-    Ok(())
+    Ok(None)
 }
 
 /// Reads the workload that results if `parts` are changed.

@@ -52,7 +52,8 @@ pub(crate) async fn create_task_set(
 }
 
 /// Makes the task set that a service which CodeDeploy deploys begins with.
-pub(crate) fn make_first(cx: &Cx, service: &Service, workload: Workload) {
+pub(crate) fn make_first(cx: &Cx, service: &Service) {
+    let Some(workload) = service.workload.clone() else { return };
     let creation = Creation { client_token: None, request: 0 };
     let task_set = TaskSet {
         status: TaskSetStatus::Primary,
