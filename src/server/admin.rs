@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use node::{ImageError, ImageSummary};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -97,6 +97,13 @@ async fn remove_image(emulator: &Emulator, request: &Parts) -> Answer {
 
 /// Writes the body into a temporary file, which goes when it is dropped.
 async fn receive(mut body: Incoming, limits: &Limits) -> Result<tempfile::NamedTempFile, Answer> {
+    let too_large = || {
+        let message = format!("the archive is larger than {} bytes", limits.archive_bytes);
+        (StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": message }))
+    };
+    if body.size_hint().lower() > limits.archive_bytes {
+        return Err(too_large());
+    }
     let failed = |error: std::io::Error| {
         let message = format!("cannot keep the archive in {}: {error}", std::env::temp_dir().display());
         (StatusCode::INSUFFICIENT_STORAGE, json!({ "message": message }))
@@ -107,8 +114,7 @@ async fn receive(mut body: Incoming, limits: &Limits) -> Result<tempfile::NamedT
     while let Some(frame) = next_frame(&mut body, limits.body_timeout).await? {
         received += frame.len() as u64;
         if received > limits.archive_bytes {
-            let message = format!("the archive is larger than {} bytes", limits.archive_bytes);
-            return Err((StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": message })));
+            return Err(too_large());
         }
         file.write_all(&frame).await.map_err(failed)?;
     }

@@ -48,12 +48,17 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Bytes of an API request's body. The largest of AWS's own limits here is PutLogEvents' 1 MiB.
     pub body_bytes: usize,
+    /// Bytes of the bodies of all API requests that are being received or answered. Beyond it requests are to be tried
+    /// again.
+    pub bodies_bytes: usize,
     /// Bytes of an image archive.
     pub archive_bytes: u64,
     /// How long a head may take to arrive; also how long a connection may be idle.
     pub head_timeout: Duration,
     /// How long an API request's body may take to arrive, and how long an image archive may pause.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of what it is sent before its connection is cut off.
+    pub write_timeout: Duration,
     /// How long requests may take to end once the server is asked to stop.
     pub drain_timeout: Duration,
 }
@@ -65,9 +70,11 @@ impl Default for Limits {
             headers: 100,
             head_bytes: 64 * 1024,
             body_bytes: 16 * 1024 * 1024,
+            bodies_bytes: 256 * 1024 * 1024,
             archive_bytes: 32 * 1024 * 1024 * 1024,
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
         }
     }

@@ -1,7 +1,7 @@
 //! The emulator: state, node, controllers and services put together. HTTP is optional: tests call it directly.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{Clock, Ids, Scope, Timestamp};
 use bytes::Bytes;
@@ -90,27 +90,31 @@ impl Emulator {
         Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, started_at })
     }
 
-    /// Answers one request. Never panics: a bug in a handler is an `InternalFailure`.
+    /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
         let request_id = self.ids.uuid();
+        let routed = OnceLock::new();
+        unpanicked(self.answer(request, &request_id, &routed), &request_id, &routed).await
+    }
+
+    /// Answers one request, and says as soon as it is known where it goes.
+    async fn answer(
+        &self,
+        request: Request<Bytes>,
+        request_id: &str,
+        routed: &OnceLock<wire::Routed>,
+    ) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
         let routed = match wire::route(&parts, &body) {
-            Ok(routed) => routed,
-            Err(error) => return error.response(&request_id),
+            Ok(found) => routed.get_or_init(|| found),
+            Err(error) => return error.response(request_id),
         };
         let credential = wire::credential(&parts.headers, &parts.uri);
-        let caller = wire::caller(credential, &self.scope, request_id.clone());
+        let caller = wire::caller(credential, &self.scope, request_id.to_owned());
         let cx = Cx { state: Arc::clone(&self.state), clock: Arc::clone(&self.clock), ids: self.ids.clone(), caller };
         let request = Request::from_parts(parts, body);
         let span = tracing::debug_span!("request", operation = %routed.operation, %request_id);
-        let answer = wire::handle(services::ALL, &routed, &request, &cx, &request_id).instrument(span);
-        match AssertUnwindSafe(answer).catch_unwind().await {
-            Ok(response) => response,
-            Err(_) => {
-                tracing::error!(operation = %routed.operation, %request_id, "a handler panicked");
-                wire::render_error(routed.protocol, &wire::ApiError::internal(), &request_id)
-            }
-        }
+        wire::handle(services::ALL, routed, &request, &cx, request_id).instrument(span).await
     }
 
     /// Stops every task and empties all state; images stay. Returns when nothing is left of either.
@@ -157,5 +161,48 @@ impl Emulator {
     /// Returns for how long it has been running.
     pub fn uptime(&self) -> std::time::Duration {
         self.clock.now().since(self.started_at)
+    }
+}
+
+/// Awaits an answer; a panic in it becomes one in the protocol that the request turned out to speak.
+async fn unpanicked(
+    answer: impl Future<Output = Response<Bytes>>,
+    request_id: &str,
+    routed: &OnceLock<wire::Routed>,
+) -> Response<Bytes> {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            let operation = routed.get().map(|routed| routed.operation.as_str());
+            tracing::error!(operation, %request_id, "the answer to a request panicked");
+            // Before the protocol is known: every client reads the status, and JSON ones the rest.
+            let protocol = routed.get().map_or(wire::Protocol::Json11, |routed| routed.protocol);
+            wire::render_error(protocol, &wire::ApiError::internal(), request_id)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query_request() -> wire::Routed {
+        let uri = "/?X-Amz-Credential=test/20260101/us-east-1/sts/aws4_request&Action=GetCallerIdentity";
+        let (parts, ()) = Request::get(uri).body(()).unwrap().into_parts();
+        wire::route(&parts, b"").unwrap_or_else(|_| panic!("it has a service"))
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_internal_failure_in_the_protocol_that_is_known_by_then() {
+        for (routed, content_type) in [
+            (OnceLock::new(), "application/x-amz-json-1.1"),
+            (OnceLock::from(query_request()), "text/xml;charset=UTF-8"),
+        ] {
+            let response = unpanicked(async { panic!("a bug") }, "r-1", &routed).await;
+            assert_eq!(response.status(), 500);
+            assert_eq!(response.headers()[http::header::CONTENT_TYPE], content_type);
+            let body = String::from_utf8_lossy(response.body()).into_owned();
+            assert!(body.contains("InternalFailure"), "{body}");
+        }
     }
 }

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
+use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::body::Room;
 use crate::{Config, Emulator, Limits, admin, guard};
 
 /// How long to wait before accepting again after it failed: without a pause that would take a whole processor.
@@ -45,6 +47,7 @@ struct Site {
     emulator: Arc<Emulator>,
     allowed_hosts: Vec<String>,
     limits: Limits,
+    room: Room,
 }
 
 impl Gateway {
@@ -63,14 +66,19 @@ impl Gateway {
     /// Answers requests until `stop` resolves; then lets those that are under way end, up to the drain timeout.
     pub async fn serve(self, emulator: &Arc<Emulator>, stop: impl Future<Output = ()>) {
         let Self { listener, allowed_hosts, limits } = self;
-        let site = Arc::new(Site { emulator: Arc::clone(emulator), allowed_hosts, limits });
+        let site = Arc::new(Site {
+            emulator: Arc::clone(emulator),
+            allowed_hosts,
+            limits,
+            room: Room::new(limits.bodies_bytes),
+        });
         let places = Arc::new(Semaphore::new(site.limits.connections));
         let graceful = GracefulShutdown::new();
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept(&listener, &places, site.limits.write_timeout) => accepted,
             };
             let Some((stream, place)) = accepted else { continue };
             let site = Arc::clone(&site);
@@ -101,6 +109,7 @@ impl Gateway {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    write_timeout: Duration,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
@@ -108,6 +117,11 @@ async fn accept(
             // Answers are small and must not wait for more to send.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection stays with Nagle's algorithm");
+            }
+            // The kernel's own watch over what has been sent: hyper has none over writes.
+            let write_timeout_ms = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
+            if let Err(error) = setsockopt(&stream, TcpUserTimeout, &write_timeout_ms) {
+                tracing::debug!(%error, "a connection may stay although its client reads nothing");
             }
             Some((stream, place))
         }
@@ -130,23 +144,17 @@ impl Site {
         if admin::is_for(&parts) {
             return admin::answer(&self.emulator, &self.limits, &parts, body).await.map(Full::new);
         }
-        let body = Limited::new(body, self.limits.body_bytes);
-        match timeout(self.limits.body_timeout, body.collect()).await {
-            Ok(Ok(body)) => {
-                let request = Request::from_parts(parts, body.to_bytes());
+        match self.room.receive(body, &self.limits).await {
+            Ok(body) => {
+                // `body` keeps its room until the answer is there.
+                let request = Request::from_parts(parts, body.bytes.clone());
                 self.emulator.call(request).await.map(Full::new)
             }
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let message = format!("The request body is larger than {} bytes.", self.limits.body_bytes);
-                refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a request's body ended early");
-                refuse(StatusCode::BAD_REQUEST, "IncompleteBody", "The request body ended early.")
-            }
-            Err(_) => {
-                let message = "The request body did not arrive in time.";
-                refuse(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                tracing::debug!(%error, cause, "a request's body was not received");
+                let (status, code) = error.code();
+                refuse(status, code, &error.to_string())
             }
         }
     }

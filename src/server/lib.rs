@@ -5,6 +5,7 @@
 
 mod admin;
 mod assemble;
+mod body;
 pub mod cli;
 mod config;
 mod emulator;

@@ -1,6 +1,6 @@
 //! `neargate serve`.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,13 +8,17 @@ use anyhow::Context;
 use base::{AccountId, Region, Scope};
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use crate::{Config, Gateway, Limits, NodeKind, assemble};
 
 /// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
 const BLOCKING_THREADS_MAX: usize = 64;
+
+/// What a shell adds to the number of a signal that ended a program.
+const EXIT_BY_SIGNAL: i32 = 128;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -87,26 +91,70 @@ fn raise_open_files() {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     // Signals are caught from before the first line is printed: whoever reads it may send one.
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let signals = Signals::listen()?;
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(signals.heed(stop));
     let gateway = Gateway::bind(config).await?;
     let address = gateway.address().context("cannot tell the address")?;
     let emulator = assemble(config)?;
-    greet(config, address);
+    greet(&greeting(config, address), address);
     let stop = async {
-        tokio::select! {
-            _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
-            _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        }
+        // The sender goes only with the process.
+        _ = stopped.await;
     };
     gateway.serve(&emulator, stop).await;
     emulator.shutdown(config.data_dir.is_some()).await;
     Ok(())
 }
 
+/// The signals that stop the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?,
+            terminate: signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?,
+        })
+    }
+
+    /// Stops the server in order at the first signal, and ends it as it is at the second.
+    async fn heed(mut self, stop: oneshot::Sender<()>) {
+        let (name, _) = self.next().await;
+        tracing::info!("{name}: stopping; another one ends the server at once");
+        // It may have ended meanwhile.
+        let _ = stop.send(());
+        let (name, kind) = self.next().await;
+        tracing::warn!("{name} again: ended at once; the next start takes care of what is left");
+        exit_at_once(EXIT_BY_SIGNAL + kind.as_raw_value());
+    }
+
+    async fn next(&mut self) -> (&'static str, SignalKind) {
+        tokio::select! {
+            _ = self.interrupt.recv() => ("SIGINT", SignalKind::interrupt()),
+            _ = self.terminate.recv() => ("SIGTERM", SignalKind::terminate()),
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "destructors may be what does not end")]
+fn exit_at_once(code: i32) -> ! {
+    std::process::exit(code)
+}
+
+/// Prints what the user waits for. A standard output that nobody reads any more is no reason not to serve.
+fn greet(greeting: &str, address: SocketAddr) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_all(greeting.as_bytes()).and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, %address, "ready, but cannot say so on the standard output");
+    }
+}
+
 /// Says where the server is and what to export.
-#[allow(clippy::print_stdout, reason = "it is what the user waits for")]
-fn greet(config: &Config, address: SocketAddr) {
+fn greeting(config: &Config, address: SocketAddr) -> String {
     let state = match &config.data_dir {
         Some(folder) => format!("kept in {}", folder.display()),
         None => "in memory (--data-dir DIR keeps it)".to_owned(),
@@ -119,15 +167,20 @@ fn greet(config: &Config, address: SocketAddr) {
         AccountId::DEFAULT => "test".to_owned(),
         account => account.to_string(),
     };
-    println!("neargate {} is ready", env!("CARGO_PKG_VERSION"));
-    println!("  endpoint  http://{address}");
-    println!("  node      {node}");
-    println!("  state     {state}");
-    println!();
-    println!("  export AWS_ENDPOINT_URL=http://{address}");
-    // SDKs read the one name or the other.
-    println!("  export AWS_REGION={0} AWS_DEFAULT_REGION={0}", config.scope.region);
-    println!("  export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=test");
-    println!();
-    println!("  aws ecs list-clusters");
+    let version = env!("CARGO_PKG_VERSION");
+    let region = config.scope.region.as_str();
+    // SDKs read the one name of the region or the other.
+    format!(
+        "neargate {version} is ready
+  endpoint  http://{address}
+  node      {node}
+  state     {state}
+
+  export AWS_ENDPOINT_URL=http://{address}
+  export AWS_REGION={region} AWS_DEFAULT_REGION={region}
+  export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=test
+
+  aws ecs list-clusters
+"
+    )
 }

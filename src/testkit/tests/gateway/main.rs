@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use server::Limits;
 
-use crate::site::{Connection, Site, post};
+use crate::site::{Connection, Site, WAIT_MAX, post};
 
 /// A bound that is reached at once.
 const SHORT: Duration = Duration::from_millis(100);
@@ -100,6 +100,54 @@ async fn a_body_that_is_too_large_is_refused() {
     let chunked = "Transfer-Encoding: chunked\r\n\r\n6\r\n{     \r\n6\r\n     }\r\n0\r\n\r\n";
     let request = format!("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{LIST_CLUSTERS}{chunked}");
     assert_eq!(site.ask(&request).await.status, 413);
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    let site = Site::start(limits(|limits| (limits.body_bytes, limits.archive_bytes) = (10, 10))).await;
+    for (uri, headers) in [("/", LIST_CLUSTERS), ("/_neargate/images?name=app", "")] {
+        let head = format!("POST {uri} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: 11\r\n\r\n");
+        assert_eq!(site.ask(&head).await.status, 413, "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_have_a_limit_in_common_and_give_their_room_back() {
+    let site = Site::start(limits(|limits| (limits.body_bytes, limits.bodies_bytes) = (10, 10))).await;
+    let head = format!("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{LIST_CLUSTERS}Expect: 100-continue\r\n");
+    let mut first = site.connect().await;
+    first.send(&format!("{head}Content-Length: 10\r\n\r\n")).await;
+    assert_eq!(first.reply().await.status, 100);
+    first.send("{        ").await;
+    let crowded = async {
+        loop {
+            // The server may yet have to read what the first has sent.
+            let reply = site.ask(&post("/", LIST_CLUSTERS, "{}")).await;
+            if reply.status != 200 {
+                return reply;
+            }
+        }
+    };
+    let reply = tokio::time::timeout(WAIT_MAX, crowded).await.expect("the first takes its room in time");
+    assert_eq!((reply.status, &reply.json()["__type"]), (503, &json!("ServiceUnavailable")));
+    first.send("}").await;
+    assert_eq!(first.reply().await.status, 200);
+    assert_eq!(site.ask(&post("/", LIST_CLUSTERS, "{        }")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_received_whole() {
+    let site = Site::start(Limits::default()).await;
+    let pieces = "Transfer-Encoding: chunked\r\n\r\n9\r\n{\"cluster\r\n5\r\nName\"\r\n8\r\n:\"made\"}\r\n0\r\n\r\n";
+    let request = format!("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{CREATE_CLUSTER}{pieces}");
+    assert_eq!(site.ask(&request).await.json()["cluster"]["clusterName"], "made");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_its_answers_is_cut_off() {
+    let site = Site::start(limits(|limits| limits.write_timeout = SHORT)).await;
+    let mut connection = site.connect().await;
+    connection.send_until_closed(&post("/", LIST_CLUSTERS, "{}").repeat(1_000)).await;
 }
 
 #[tokio::test]

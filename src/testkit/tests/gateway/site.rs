@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// How long anything may take.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A server that listens.
 pub(crate) struct Site {
@@ -100,6 +100,12 @@ impl Site {
 impl Connection {
     pub(crate) async fn send(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// Sends the same again and again, and reads nothing, until the server closes the connection.
+    pub(crate) async fn send_until_closed(&mut self, text: &str) {
+        let sending = async { while self.stream.write_all(text.as_bytes()).await.is_ok() {} };
+        timeout(WAIT_MAX, sending).await.expect("the connection closes in time");
     }
 
     /// Reads one response. May be given up and tried again: what has come is kept.
