@@ -46,7 +46,11 @@ pub(crate) async fn create_service(
     if !is_new {
         // The name of a deleted service is free again.
         let revive = |row: &mut Service| {
-            if is_there(row) { Err(()) } else { Ok(*row = service) }
+            if is_there(row) {
+                return Err(());
+            }
+            *row = service;
+            Ok(())
         };
         if let Some(Ok(revived)) = services.try_update(cx.scope(), &key, revive) {
             (known, is_new) = (revived, true);

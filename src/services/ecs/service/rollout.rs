@@ -27,7 +27,7 @@ pub(super) fn parse(
         shown.strategy.get_or_insert(api::DeploymentStrategy::Rolling);
         shown
             .deployment_circuit_breaker
-            .get_or_insert_with(|| api::DeploymentCircuitBreaker { enable: Some(false), rollback: Some(false) });
+            .get_or_insert(api::DeploymentCircuitBreaker { enable: Some(false), rollback: Some(false) });
         check_strategy(&shown)?;
         complete_shift(&mut shown);
         shown.bake_time_in_minutes.get_or_insert(0);

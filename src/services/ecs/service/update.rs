@@ -180,7 +180,7 @@ fn workload_with(cx: &Cx, cluster: &Cluster, service: &Service, parts: Parts) ->
         task_definition: parts.task_definition.or(before.task_definition),
         launch_type,
         strategy,
-        platform_version: parts.platform_version.or(before.platform_version.filter(|_| is_same_platform)),
+        platform_version: parts.platform_version.or_else(|| before.platform_version.filter(|_| is_same_platform)),
         network_configuration: parts.network_configuration.or(before.network_configuration),
         load_balancers: parts.load_balancers.or(before.load_balancers),
         service_registries: parts.service_registries.or(before.service_registries),

@@ -235,7 +235,7 @@ pub(crate) fn revision_arn(cx: &Cx, service: &ServiceKey, id: &ServiceRevisionId
 /// A service with load balancers always shows the time in which health does not count.
 fn grace_period(service: &Service) -> Option<i32> {
     let has_load_balancers = service.workload.as_ref().is_some_and(|workload| workload.load_balancers.is_some());
-    let seconds = service.health_check_grace_period_s.or(has_load_balancers.then_some(0))?;
+    let seconds = service.health_check_grace_period_s.or_else(|| has_load_balancers.then_some(0))?;
     i32::try_from(seconds).ok()
 }
 
