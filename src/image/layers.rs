@@ -1,9 +1,10 @@
 //! Unpacked layers by the digest of their tar (the *diff id*), shared by all images that have them.
 //!
 //! A layer is unpacked in the staging folder and renamed into place when its digest is found right: what is in place is
-//! whole. Whoever holds an `Arc<Layer>` keeps the folder; [`Layers::sweep`] removes those that nobody holds.
+//! whole. Whoever holds an `Arc<Layer>` keeps the folder, and so do the containers of an earlier server, which hold
+//! nothing in this one; [`Layers::sweep`] removes the others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,29 +47,41 @@ impl Layer {
     }
 }
 
+/// Tells which layers' folders are used by containers, whether or not this server has started them.
+pub type LayersInUse = Arc<dyn Fn() -> io::Result<HashSet<PathBuf>> + Send + Sync>;
+
 /// All layers of a store.
 pub(crate) struct Layers {
     dir: PathBuf,
+    in_use: LayersInUse,
     known: Mutex<HashMap<Digest, Arc<Layer>>>,
 }
 
 impl Layers {
-    /// Opens the folder `dir` and removes from it all but the `known` layers.
-    pub(crate) fn open(dir: PathBuf, known: &HashMap<Digest, LayerFacts>, staging: &Staging) -> Result<Self> {
+    /// Opens the folder `dir` and removes from it all but the `known` layers and those in use.
+    pub(crate) fn open(
+        dir: PathBuf,
+        known: &HashMap<Digest, LayerFacts>,
+        in_use: LayersInUse,
+        staging: &Staging,
+    ) -> Result<Self> {
         // Only the owner may look inside: layers hold set-user-id programs.
         make_private_folder(&dir)?;
+        let used = in_use().map_err(disk("find the containers that use", &dir))?;
         let mut found = HashMap::new();
         for entry in fs::read_dir(&dir).map_err(disk("list", &dir))? {
             let path = entry.map_err(disk("list", &dir))?.path();
             let diff_id = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
-            match diff_id.and_then(|diff_id| Some((diff_id, known.get(&diff_id)?))) {
-                Some((diff_id, facts)) => {
-                    found.insert(diff_id, Arc::new(Layer { diff_id, path, facts: Mutex::new(Some(*facts)) }));
+            match diff_id.filter(|diff_id| known.contains_key(diff_id) || used.contains(&path)) {
+                Some(diff_id) => {
+                    // Nothing is known of one that is only in use, until an image brings it again.
+                    let facts = Mutex::new(known.get(&diff_id).copied());
+                    found.insert(diff_id, Arc::new(Layer { diff_id, path, facts }));
                 }
                 None => staging.discard(&path)?,
             }
         }
-        Ok(Self { dir, known: Mutex::new(found) })
+        Ok(Self { dir, in_use, known: Mutex::new(found) })
     }
 
     /// Returns the layer if it is in place.
@@ -89,19 +102,24 @@ impl Layers {
         let was_there = facts.is_some();
         if !was_there {
             let (staged, unpacked) = unpack()?;
-            staged.rename_to(&layer.path)?;
+            // The folder of a layer in use is there, and was whole when it was put in place; it is left to its user.
+            if !layer.path.exists() {
+                staged.rename_to(&layer.path)?;
+            }
             *facts = Some(unpacked);
         }
         drop(facts);
         Ok((layer, was_there))
     }
 
-    /// Removes the layers that nobody holds.
+    /// Removes the layers that nobody holds and no container uses.
     pub(crate) fn sweep(&self, staging: &Staging) -> Result<()> {
+        // Containers that start from now on come with an image, and hold their layers by it.
+        let used = (self.in_use)().map_err(disk("find the containers that use", &self.dir))?;
         let mut doomed = Vec::new();
         let mut known = self.lock();
         // A claim is made under the same lock: who is alone here stays alone.
-        for (_, layer) in known.extract_if(|_, layer| Arc::strong_count(layer) == 1) {
+        for (_, layer) in known.extract_if(|_, layer| Arc::strong_count(layer) == 1 && !used.contains(&layer.path)) {
             doomed.push(staging.move_in(&layer.path)?);
         }
         drop(known);

@@ -22,6 +22,7 @@ mod store;
 mod unpack;
 
 pub use digest::Digest;
+pub use layers::LayersInUse;
 pub use limits::Limits;
 pub use reference::{InvalidReference, Reference};
 pub use store::ImageStore;

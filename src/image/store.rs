@@ -25,7 +25,7 @@ use crate::compression::Decoder;
 use crate::config::{self, Platform};
 use crate::digest::Digest;
 use crate::error::{Result, disk, invalid, unreadable, within};
-use crate::layers::{Layer, LayerFacts, Layers, Staged, Staging};
+use crate::layers::{Layer, LayerFacts, Layers, LayersInUse, Staged, Staging};
 use crate::limits::Limits;
 use crate::metered::Metered;
 use crate::reference::Reference;
@@ -42,7 +42,7 @@ const LOCK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 ///
 /// The folder has `index.json` (which reference means which image), `blobs/sha256/` (manifests and configurations),
 /// `layers/` (unpacked, by diff id), `staging/` (what is being made) and `lock`. What `index.json` does not reach is
-/// removed when the store is opened. `pull` reads memory only.
+/// removed when the store is opened, except layers in use. `pull` reads memory only.
 pub struct ImageStore {
     inner: Arc<Inner>,
 }
@@ -64,13 +64,18 @@ struct Inner {
 
 impl ImageStore {
     /// Opens the store in the folder `dir`, which is made if need be, and removes what an earlier server left half
-    /// done. Fails if another store has the folder open.
-    pub fn open(dir: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, ImageError> {
-        Self::open_with(dir, clock, Limits::default())
+    /// done. Layers in use stay, also those of images that were removed. Fails if another store has the folder open.
+    pub fn open(dir: &Path, clock: Arc<dyn Clock>, in_use: LayersInUse) -> Result<Arc<Self>, ImageError> {
+        Self::open_with(dir, clock, in_use, Limits::default())
     }
 
     /// Opens the store with other bounds than the default ones.
-    pub fn open_with(dir: &Path, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, ImageError> {
+    pub fn open_with(
+        dir: &Path,
+        clock: Arc<dyn Clock>,
+        in_use: LayersInUse,
+        limits: Limits,
+    ) -> Result<Arc<Self>, ImageError> {
         fs::create_dir_all(dir).map_err(disk("make", dir))?;
         let dir = fs::canonicalize(dir).map_err(disk("open", dir))?;
         let lock = lock(&dir.join("lock"))?;
@@ -78,7 +83,7 @@ impl ImageStore {
         let blobs = Blobs::open(dir.join("blobs").join("sha256"))?;
         let index_path = dir.join("index.json");
         let mut index = Index::read(&index_path)?;
-        let layers = Layers::open(dir.join("layers"), &index.layers, &staging)?;
+        let layers = Layers::open(dir.join("layers"), &index.layers, in_use, &staging)?;
         let catalogue = restore(&mut index.references, &blobs, &layers)?;
         let inner = Inner {
             index_path,

@@ -1,15 +1,15 @@
 //! Finding the sandboxes and containers of an earlier server: live shims are connected to, dead ones' ends are read.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, ContainerId, TaskId};
 use node::EventSink;
-use shim_protocol::{FromShim, MESSAGE_BYTES_MAX, layout};
+use shim_protocol::{FromShim, MESSAGE_BYTES_MAX, Request, layout};
 
 use crate::cgroup::Cgroups;
 use crate::container::{self, Container, Listener, Phase};
@@ -84,6 +84,31 @@ impl Adopter {
     }
 }
 
+/// Returns the layers of every container in a run folder, also of those that an earlier server has started: their
+/// folders must stay for as long as the sandbox does.
+///
+/// # Errors
+///
+/// If the folder cannot be read. One that does not exist has no containers.
+pub fn layers_in_use(run_dir: &Path) -> io::Result<HashSet<PathBuf>> {
+    let mut layers = HashSet::new();
+    for sandbox in folders(run_dir)? {
+        let containers = sandbox::containers(&run_dir.join(sandbox));
+        for container in folders(&containers)? {
+            let request = match std::fs::read(containers.join(container).join(layout::REQUEST)) {
+                Ok(request) => request,
+                // It is being made, with an image that is held, or is being removed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            // One that was never finished has had no shim.
+            let request = serde_json::from_slice::<Request>(&request);
+            layers.extend(request.into_iter().flat_map(|request| request.layers));
+        }
+    }
+    Ok(layers)
+}
+
 /// Connects to a shim and waits for what it says first.
 fn greeting(folder: &Path) -> io::Result<(tokio::net::UnixStream, base::Timestamp)> {
     let stream = crate::spawn::connect(folder)?;
@@ -119,4 +144,31 @@ pub(crate) fn folders(path: &Path) -> io::Result<Vec<String>> {
         }
     }
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write_request(run_dir: &Path, container: &str, content: &[u8]) {
+        let folder = sandbox::containers(&run_dir.join("t")).join(container);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(layout::REQUEST), content).unwrap();
+    }
+
+    #[test]
+    fn the_layers_in_use_are_those_of_all_requests_that_are_whole() {
+        let run_dir = tempfile::tempdir().unwrap();
+        let layers = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        for (container, names) in [("a", ["/1", "/2"]), ("b", ["/2", "/3"])] {
+            let request = Request { layers: layers(&names), ..Request::default() };
+            write_request(run_dir.path(), container, &serde_json::to_vec(&request).unwrap());
+        }
+        write_request(run_dir.path(), "torn", b"{\"id\"");
+        std::fs::create_dir_all(sandbox::containers(&run_dir.path().join("t")).join("being made")).unwrap();
+        std::fs::create_dir_all(run_dir.path().join("empty")).unwrap();
+        let used = layers_in_use(run_dir.path()).unwrap();
+        assert_eq!(used, layers(&["/1", "/2", "/3"]).into_iter().collect());
+        assert!(layers_in_use(&run_dir.path().join("missing")).unwrap().is_empty());
+    }
 }

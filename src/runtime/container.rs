@@ -62,7 +62,7 @@ pub(crate) struct Container {
     pub(crate) status: watch::Sender<Status>,
     requests: mpsc::Sender<ToShim>,
     listener: Mutex<Option<AbortHandle>>,
-    /// Held so that the layers stay; unknown for a container of an earlier server.
+    /// Held so that the layers stay; unknown for a container of an earlier server, see [`crate::layers_in_use`].
     _image: Option<Arc<Image>>,
 }
 

@@ -14,4 +14,5 @@ mod output;
 mod sandbox;
 mod spawn;
 
+pub use adopt::layers_in_use;
 pub use fargate::{Config, FargateRuntime};

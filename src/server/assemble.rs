@@ -67,11 +67,14 @@ fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result
     let data_dir = make_folder(data_dir)?;
     let run_dir = make_folder(&data_dir.join("tasks"))?;
     keep_private(&run_dir)?;
-    let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock)).map_err(|error| match error {
-        // The store holds the lock for the whole data directory.
-        ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
-        error => StartError::Images(error),
-    })?;
+    let tasks = run_dir.clone();
+    let in_use = Arc::new(move || runtime::layers_in_use(&tasks));
+    let images =
+        ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use).map_err(|error| match error {
+            // The store holds the lock for the whole data directory.
+            ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
+            error => StartError::Images(error),
+        })?;
     let instance = instance(&data_dir);
     let network = FargateNetwork::new(network::Config { instance: instance.clone() })?;
     let config =

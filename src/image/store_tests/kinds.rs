@@ -1,6 +1,8 @@
 //! Every kind of archive, and what is wrong with wrong ones.
 
+use std::collections::HashSet;
 use std::fs;
+use std::sync::Arc;
 
 use node::{ImageConfig, ImageError, Images};
 use serde_json::json;
@@ -291,6 +293,7 @@ async fn every_bound_holds() {
 #[test]
 fn two_stores_cannot_have_one_folder() {
     let fixture = Fixture::new();
-    let clock = std::sync::Arc::new(base::SystemClock);
-    assert!(matches!(ImageStore::open(&fixture.dir(), clock), Err(ImageError::Io { action: "lock", .. })));
+    let clock = Arc::new(base::SystemClock);
+    let opened = ImageStore::open(&fixture.dir(), clock, Arc::new(|| Ok(HashSet::new())));
+    assert!(matches!(opened, Err(ImageError::Io { action: "lock", .. })));
 }

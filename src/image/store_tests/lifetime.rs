@@ -1,6 +1,8 @@
 //! What stays, what goes, and what is done once.
 
+use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use node::{ImageError, Images};
@@ -72,7 +74,7 @@ fn an_index_that_cannot_be_understood_throws_nothing_away() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("layers/x")).unwrap();
         fs::write(folder.path().join("index.json"), content).unwrap();
-        let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock));
+        let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), Arc::new(|| Ok(HashSet::new())));
         assert!(matches!(opened, Err(ImageError::Io { action: "understand", .. })), "{content}");
         assert!(folder.path().join("layers/x").exists());
     }
@@ -121,6 +123,39 @@ async fn layers_stay_while_somebody_holds_the_image() {
     drop(held);
     fixture.store.remove("b").await.unwrap();
     assert_eq!(fixture.counts(), (0, 0, 0), "the next removal takes it along");
+}
+
+#[tokio::test]
+async fn layers_stay_while_a_container_of_an_earlier_server_uses_them() {
+    let fixture = Fixture::new();
+    fixture.load(&archive("a", &["1", "2"]), None).await.unwrap();
+    let used = fixture.pull("a").await.layers[0].clone();
+    fixture.in_use.lock().unwrap().insert(used.clone());
+    let fixture = fixture.reopen();
+    fixture.store.remove("a").await.unwrap();
+    assert_eq!((fixture.counts(), used.exists()), ((0, 1, 0), true), "removed, but for the layer in use");
+    let fixture = fixture.reopen();
+    assert_eq!((fixture.counts(), used.exists()), ((0, 1, 0), true), "another start leaves it as well");
+    let inode = fs::metadata(&used).unwrap().ino();
+    fixture.load(&archive("a", &["1", "2"]), None).await.unwrap();
+    assert_eq!(fixture.counts(), (2, 2, 0));
+    assert!(fixture.pull("a").await.layers.contains(&used));
+    assert_eq!(fs::metadata(&used).unwrap().ino(), inode, "loaded again, the folder is the one in use");
+    fixture.store.remove("a").await.unwrap();
+    fixture.load(&archive("b", &["3"]), None).await.unwrap();
+    fixture.in_use.lock().unwrap().clear();
+    fixture.store.remove("b").await.unwrap();
+    assert_eq!(fixture.counts(), (0, 0, 0), "the next removal takes it along");
+}
+
+#[tokio::test]
+async fn nothing_is_removed_while_it_cannot_be_told_what_is_in_use() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("layers").join("f".repeat(64))).unwrap();
+    let unknown = Arc::new(|| Err(std::io::Error::other("no idea")));
+    let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), unknown);
+    assert!(matches!(opened, Err(ImageError::Io { action: "find the containers that use", .. })));
+    assert!(folder.path().join("layers").join("f".repeat(64)).exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

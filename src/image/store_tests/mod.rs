@@ -4,9 +4,10 @@ mod kinds;
 mod lifetime;
 mod unpacking;
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use base::{ManualClock, Timestamp};
 use node::{Image, ImageError, ImageSummary, Images};
@@ -19,6 +20,8 @@ const LOADED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 struct Fixture {
     folder: tempfile::TempDir,
     store: Arc<ImageStore>,
+    /// What containers use.
+    in_use: Arc<Mutex<HashSet<PathBuf>>>,
 }
 
 impl Fixture {
@@ -28,14 +31,15 @@ impl Fixture {
 
     fn with(limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), limits);
-        Self { folder, store }
+        let in_use = Arc::default();
+        let store = open(folder.path(), &in_use, limits);
+        Self { folder, store, in_use }
     }
 
     /// Closes the store and opens it again, as after a restart.
     fn reopen(self) -> Self {
         drop(self.store);
-        Self { store: open(self.folder.path(), Limits::default()), folder: self.folder }
+        Self { store: open(self.folder.path(), &self.in_use, Limits::default()), ..self }
     }
 
     fn dir(&self) -> PathBuf {
@@ -73,8 +77,10 @@ impl Fixture {
     }
 }
 
-fn open(folder: &Path, limits: Limits) -> Arc<ImageStore> {
-    ImageStore::open_with(&folder.join("store"), Arc::new(ManualClock::new(LOADED_AT)), limits).unwrap()
+fn open(folder: &Path, in_use: &Arc<Mutex<HashSet<PathBuf>>>, limits: Limits) -> Arc<ImageStore> {
+    let in_use = Arc::clone(in_use);
+    let in_use = Arc::new(move || Ok(in_use.lock().unwrap().clone()));
+    ImageStore::open_with(&folder.join("store"), Arc::new(ManualClock::new(LOADED_AT)), in_use, limits).unwrap()
 }
 
 /// Returns what an archive is refused for.
