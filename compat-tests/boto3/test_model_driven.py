@@ -98,11 +98,11 @@ class Caller:
             yield from answers.violations(shape, json.loads(body), self.operation.name)
             return
         error = parsed["Error"]
-        known = {shape.error_code for shape in self.model.error_shapes} | FRONT_END_ERRORS
+        known = {shape.error_code for shape in self.operation.error_shapes} | FRONT_END_ERRORS
         if status != 400 and not (status == 413 and len(request.body) > 1_000_000):
             yield f"status {status}: {error}"
         elif error["Code"] not in known:
-            yield f"the model has no error {error['Code']}: {error['Message']}"
+            yield f"the operation has no error {error['Code']}: {error['Message']}"
         elif not error["Message"]:
             yield f"{error['Code']} says nothing"
 

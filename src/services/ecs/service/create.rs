@@ -39,7 +39,8 @@ pub(crate) async fn create_service(
     let mut service = new_service(cx, &cluster, key, creation.clone(), input)?;
     let workload = service.workload.clone();
     let is_deployed_here = service.controller == DeploymentController::Ecs;
-    let history = workload.filter(|_| is_deployed_here).map(|workload| deploy::deploy(cx, &mut service, workload));
+    let workload = workload.filter(|_| is_deployed_here);
+    let history = workload.map(|workload| deploy::deploy(cx, &mut service, workload)).transpose()?;
     let services = &cx.state.ecs.services;
     let key = service.key.clone();
     let (mut known, mut is_new) = services.get_or_insert_with(cx.scope(), &key, || service.clone());
@@ -216,9 +217,10 @@ pub(super) fn desired_count(
 ) -> Result<u32> {
     match (scheduling, controller, asked) {
         (SchedulingStrategy::Daemon, _, None) => Ok(0),
+        // Seen: kayac/ecspresso#20.
         (SchedulingStrategy::Daemon, _, Some(_)) => Err(invalid(
             "The daemon scheduling strategy does not support a desired count for services. Remove the desired count \
-             value and try again.",
+             value and try again",
         )),
         // Of such a service nothing but the name is required.
         (SchedulingStrategy::Replica, DeploymentController::External, None) => Ok(0),
@@ -292,6 +294,7 @@ fn role_arn(cx: &Cx, service: &Service, asked: Option<String>) -> Result<Option<
     let linked = || view::service_linked_role(cx.scope(), service);
     match (asked, linked()) {
         (None, linked) => Ok(linked),
+        // Seen: terraform-provider-aws#30048.
         (Some(_), Some(_)) if view::needs_linked_role(service) => {
             Err(invalid("You cannot specify an IAM role for services that require a service linked role."))
         }

@@ -8,8 +8,10 @@ use state::ecs::{
     ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, Workload,
 };
 
-use crate::document;
+use crate::{Result, document, invalid};
 
+/// How many deployments of a service may have tasks at a time.
+const DEPLOYMENTS_ACTIVE_MAX: usize = 5;
 /// How many deployments of a service are remembered: a bound for the table, which AWS has as a time of 90 days.
 const DEPLOYMENTS_KEPT_MAX: usize = 100;
 /// How long a deployment pauses at most unless its hook says, in minutes.
@@ -23,7 +25,13 @@ pub(super) struct History {
 
 /// Makes a deployment of `workload` the primary one of the service. Its history is remembered when the service has been
 /// written.
-pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> History {
+pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Result<History> {
+    if service.deployments.len() >= DEPLOYMENTS_ACTIVE_MAX {
+        // The text was seen (aws/containers-roadmap#2836); its code is unverified.
+        return Err(invalid(format!(
+            "{DEPLOYMENTS_ACTIVE_MAX} active deployments exist, unable to create new deployment."
+        )));
+    }
     let now = cx.now();
     let revision = cx.ids.service_revision();
     let key = ServiceDeploymentKey { service: service.key.clone(), id: cx.ids.service_deployment() };
@@ -61,7 +69,7 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Hist
         updated_at: now,
         rollout: RolloutState::InProgress,
     });
-    history
+    Ok(history)
 }
 
 /// Lists where a deployment pauses. Hooks that call functions are not called yet; their stages pass by.

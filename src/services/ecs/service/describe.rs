@@ -15,12 +15,13 @@ pub(crate) async fn describe_services(
     input: api::DescribeServicesRequest,
 ) -> Result<api::DescribeServicesResponse> {
     let wanted = input.services.unwrap_or_default();
-    // Texts unverified.
     if wanted.is_empty() {
+        // Text unverified.
         return Err(invalid("Services cannot be empty."));
     }
     if wanted.len() > DESCRIBE_MAX {
-        return Err(invalid(format!("Services cannot have more than {DESCRIBE_MAX} elements.")));
+        // Seen: remind101/empire#944.
+        return Err(invalid(format!("service names can have at most {DESCRIBE_MAX} items.")));
     }
     let cluster = cluster::find(cx, input.cluster.as_deref())?;
     let shows_tags = input.include.unwrap_or_default().contains(&api::ServiceField::Tags);

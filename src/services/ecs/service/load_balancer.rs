@@ -26,9 +26,7 @@ pub(super) fn check(
     for balancer in balancers {
         let is_classic = balancer.load_balancer_name.as_deref().is_some_and(|name| !name.is_empty());
         if is_classic && balancer.target_group_arn.is_some() {
-            return Err(invalid(
-                "loadBalancerName and targetGroupArn cannot both be specified. You must specify either a loadBalancerName or a targetGroupArn.",
-            ));
+            return Err(invalid("loadBalancerName and targetGroupArn cannot both be specified."));
         }
         if is_classic && definition.network_mode == NetworkMode::Awsvpc {
             return Err(invalid("Classic Load Balancers are not supported with Fargate."));
@@ -45,8 +43,12 @@ pub(super) fn check(
         }
         check_target_group(balancer.target_group_arn.as_deref())?;
         let name = balancer.container_name.as_deref().unwrap_or_default();
-        // (Text unverified for missing members.)
-        let port = balancer.container_port.ok_or_else(|| invalid("containerPort can not be blank."))?;
+        if name.is_empty() {
+            // Seen: amazon-ecs-cli#359.
+            return Err(invalid("Container Name can not be blank."));
+        }
+        // The form of the one above; unverified.
+        let port = balancer.container_port.ok_or_else(|| invalid("Container Port can not be blank."))?;
         check_port(shown, name, port)?;
     }
     Ok(())

@@ -24,9 +24,10 @@ pub(super) fn check(
         return Err(invalid("Placement strategies are not supported with FARGATE launch type."));
     }
     if scheduling == SchedulingStrategy::Daemon && !strategies.is_empty() {
+        // Seen: kayac/ecspresso#402.
         return Err(invalid(
-            "The daemon scheduling strategy does not support placement strategies. Remove the placement strategies and \
-             try again.",
+            "The daemon scheduling strategy does not support placement strategies. Remove the placement strategy and \
+             try again",
         ));
     }
     if constraints.len() > CONSTRAINTS_MAX {

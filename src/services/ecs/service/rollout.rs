@@ -81,9 +81,10 @@ fn check_percents(minimum: i32, maximum: i32, is_daemon: bool) -> Result<()> {
         return Err(invalid("maximumPercent must be at least 100"));
     }
     if is_daemon && maximum > 100 {
+        // PFr has the first sentence; the second follows its neighbours.
         return Err(invalid(
-            "The daemon scheduling strategy does not support values above 100 for maximumPercent. Reduce the value of \
-             maximumPercent and try again.",
+            "The daemon scheduling strategy does not support values above 100 for maximumPercent. Reduce the value and \
+             try again",
         ));
     }
     if minimum == 100 && maximum == 100 {

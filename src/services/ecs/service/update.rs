@@ -154,7 +154,7 @@ fn redeploy(
         as_before != primary.workload || is_elsewhere
     });
     if is_new || is_forced {
-        return Ok(Some(deploy::deploy(cx, service, workload)));
+        return deploy::deploy(cx, service, workload).map(Some);
     }
     if let Some(primary) = service.deployments.first_mut() {
         primary.workload = workload.clone();

@@ -101,9 +101,8 @@ pub(crate) fn parse(cx: &Cx, purpose: &Purpose<'_>, parts: Parts) -> Result<Work
 }
 
 fn definition(cx: &Cx, purpose: &Purpose<'_>, reference: Option<&str>) -> Result<Arc<TaskDefinition>> {
-    // The form of "TaskDefinition must be blank"; unverified.
-    let reference =
-        reference.filter(|text| !text.is_empty()).ok_or_else(|| invalid("TaskDefinition can not be blank."))?;
+    let reference = reference.ok_or_else(|| invalid("TaskDefinition can not be blank."))?;
+    check_family(reference)?;
     let known = purpose.known.filter(|known| known.definition_arn.as_str() == reference);
     let Some(known) = known else { return task_definition::find_active(cx, reference) };
     // A service goes on with the definition that it has, even if it was deregistered.
@@ -111,8 +110,20 @@ fn definition(cx: &Cx, purpose: &Purpose<'_>, reference: Option<&str>) -> Result
     definition.ok_or_else(|| client("TaskDefinition not found."))
 }
 
+/// Refuses a definition that is named by an empty text, whoever deploys the service. Seen: terraform-provider-aws#27362.
+fn check_family(reference: &str) -> Result<()> {
+    if reference.is_empty() { Err(invalid("Family should not be null or empty.")) } else { Ok(()) }
+}
+
 fn check_launch_type(purpose: &Purpose<'_>, definition: &TaskDefinition, capacity: &ServiceCapacity) -> Result<()> {
     let is_daemon = purpose.scheduling == SchedulingStrategy::Daemon;
+    if is_daemon && matches!(capacity, ServiceCapacity::Providers { .. }) {
+        // Seen, for a cluster's default strategy too: aws/containers-roadmap#692.
+        return Err(invalid(
+            "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON \
+             scheduling strategy.",
+        ));
+    }
     match capacity.launch_type() {
         LaunchType::Fargate if is_daemon => {
             // The rule is CreateService's documentation; text unverified.
@@ -208,10 +219,11 @@ fn check_strategy(
 
 /// Refuses what only a service with an ECS or CodeDeploy controller says: the task sets of others say it.
 pub(super) fn check_external(parts: &Parts) -> Result<()> {
-    if parts.task_definition.is_some() {
-        return Err(invalid("TaskDefinition must be blank"));
+    if let Some(reference) = &parts.task_definition {
+        check_family(reference)?;
+        return Err(invalid("TaskDefinition must be blank."));
     }
-    // The form of the one above; unverified.
+    // The form of the one above (seen: aws-cdk#6245); unverified.
     let members = [
         ("LaunchType", parts.launch_type.is_some()),
         ("CapacityProviderStrategy", parts.strategy.is_some()),
@@ -222,7 +234,7 @@ pub(super) fn check_external(parts: &Parts) -> Result<()> {
         ("ServiceConnectConfiguration", parts.service_connect.is_some()),
     ];
     match members.into_iter().find(|(_, is_given)| *is_given) {
-        Some((member, _)) => Err(invalid(format!("{member} must be blank"))),
+        Some((member, _)) => Err(invalid(format!("{member} must be blank."))),
         None => Ok(()),
     }
 }

@@ -6,10 +6,10 @@ use state::ecs::{Creation, SchedulingStrategy, Service, TaskSet, TaskSetKey, Tas
 
 use super::{reference, view};
 use crate::service::{Parts, Purpose, check_client_token, parse_workload};
-use crate::{Error, Result, cluster, document, invalid, tags};
+use crate::{Result, cluster, document, invalid, tags};
 
-/// How many task sets a service may have at a time. (AWS has a limit; the number is unverified.)
-const TASK_SETS_MAX: usize = 20;
+/// How many task sets a service may have at a time.
+const TASK_SETS_MAX: usize = 5;
 
 /// Makes a task set. The same client token makes it only once.
 pub(crate) async fn create_task_set(
@@ -32,8 +32,11 @@ pub(crate) async fn create_task_set(
         return Err(invalid("Creation of task set was not idempotent."));
     }
     if known.len() >= TASK_SETS_MAX {
-        // Text unverified.
-        return Err(Error::LimitExceeded(format!("The service has reached the limit of {TASK_SETS_MAX} task sets.")));
+        // Seen, code and text: aws-samples/ecs-bg-external-controller#6, pipe-cd/pipecd#4692.
+        return Err(invalid(format!(
+            "{TASK_SETS_MAX} deployments exist on the service. Unable to create new TaskSet since this exceeds the \
+             maximum limit."
+        )));
     }
     let tags = tags::parse(input.tags.take())?;
     let scale_percent = scale(input.scale.as_ref())?;

@@ -14,9 +14,10 @@ pub(super) fn service_of(cx: &Cx, cluster: Option<String>, service: Option<Strin
     let found = service::find_active(cx, &cluster, &required(service, "service")?)?;
     match found.controller {
         DeploymentController::External | DeploymentController::CodeDeploy => Ok(found),
-        // Code and text unverified.
+        // Seen: terraform-provider-aws#30347.
         DeploymentController::Ecs => Err(invalid(
-            "Amazon ECS only supports task set management on services with an external deployment controller.",
+            "Amazon ECS only supports task set management on services configured to use external deployment \
+             controllers.",
         )),
     }
 }
