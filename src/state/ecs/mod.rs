@@ -53,8 +53,8 @@ pub use task_definition::{
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 
+use crate::Table;
 use crate::journal::{Journal, JournalError};
-use crate::{Table, Tag};
 
 /// What has become of a request to start tasks.
 #[derive(Debug)]
@@ -389,9 +389,35 @@ impl Ecs {
             }
         }
     }
+}
 
-    /// Returns the cluster, making it if it has never existed: `default` exists from the first call on.
-    pub fn make_cluster(&self, scope: &Scope, name: &ClusterName, now: Timestamp) -> Arc<Cluster> {
-        self.clusters.get_or_insert_with(scope, name, || Cluster::new(scope, name.clone(), now, Vec::<Tag>::new())).0
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Barrier;
+
+    use base::{AccountId, Region};
+
+    use super::*;
+
+    #[test]
+    fn revisions_given_at_once_neither_skip_nor_repeat() {
+        const THREADS: usize = 8;
+        const EACH: u32 = 500;
+        let (ecs, start) = (Ecs::new(None), Barrier::new(THREADS));
+        let scope = Scope::new(AccountId::DEFAULT, Region::default());
+        let family = Family::parse("app").unwrap();
+        let given = std::thread::scope(|threads| {
+            let register = || {
+                start.wait();
+                (0..EACH).map(|_| ecs.next_revision(&scope, &family)).collect::<Vec<_>>()
+            };
+            let threads = (0..THREADS).map(|_| threads.spawn(register)).collect::<Vec<_>>();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+        });
+        let distinct = given.iter().copied().collect::<BTreeSet<_>>();
+        let last = u32::try_from(THREADS).unwrap() * EACH;
+        assert_eq!(given.len(), distinct.len());
+        assert_eq!(distinct, (1..=last).collect());
     }
 }
