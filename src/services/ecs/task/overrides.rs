@@ -38,10 +38,11 @@ pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride
         // The task still has to be of a size that Fargate has.
         crate::task_definition::check_fargate_size(cpu_units, memory_mib)?;
     }
-    let is_positive = |number: Option<i32>| number.is_none_or(|number| number > 0);
+    // Zero is what some clients send for a member that was not set: it overrides nothing.
+    let is_size = |number: Option<i32>| number.is_none_or(|number| number >= 0);
     for entry in &given {
         // Text as in RegisterTaskDefinition; unverified for overrides.
-        if !(is_positive(entry.memory) && is_positive(entry.memory_reservation)) {
+        if !(is_size(entry.memory) && is_size(entry.memory_reservation)) {
             let name = entry.name.as_deref().unwrap_or_default();
             return Err(invalid(format!("Invalid 'memory' setting for container '{name}'.")));
         }
@@ -72,7 +73,8 @@ pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride
 }
 
 fn container(entry: &api::ContainerOverride) -> ContainerOverride {
-    let positive = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    let positive =
+        |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).filter(|number| *number > 0);
     ContainerOverride {
         name: entry.name.clone().unwrap_or_default(),
         command: entry.command.clone().filter(|command| !command.is_empty()),
