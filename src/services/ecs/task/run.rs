@@ -159,7 +159,9 @@ fn check_capacity(definition: &TaskDefinition, input: &api::RunTaskRequest, capa
         Capacity::Instances { .. } if input.platform_version.is_some() => {
             Err(invalid("The platform version must be null when specifying an EC2 launch type"))
         }
-        Capacity::Fargate(_) | Capacity::Instances { .. } => Ok(()),
+        // Before the network is looked at, like everything that the request says of itself.
+        Capacity::Fargate(_) => platform_version(input.platform_version.as_deref()).map(drop),
+        Capacity::Instances { .. } => Ok(()),
     }
 }
 
