@@ -26,7 +26,8 @@ pub(crate) async fn register_task_definition(
     let family = Family::parse(&family).ok_or_else(|| client("Family contains invalid characters."))?;
     let (cpu_units, memory_mib) = check(&input)?;
     let requires_fargate = requires_fargate(&input);
-    let is_fargate_compatible = fargate::check(&input, cpu_units, memory_mib).is_ok();
+    // One that asked for the check has passed it already.
+    let is_fargate_compatible = requires_fargate || fargate::check(&input, cpu_units, memory_mib).is_ok();
 
     let mut definition = defaults::fill(input, cpu_units, memory_mib);
     definition.compatibilities = Some(compatibility::of(&definition, is_fargate_compatible));
