@@ -1,6 +1,7 @@
 //! Pages of listings: how many, and from where.
 
-use base::PageToken;
+use base::{Page, PageToken};
+use state::ecs::TaskDefinitionName;
 
 use crate::{Result, invalid};
 
@@ -39,4 +40,25 @@ pub(crate) fn request_of(sizes: Size, listing: &str, max_results: Option<i32>, t
     };
     let after = token.map(|token| PageToken::decode(listing, token)).transpose();
     Ok(Request { after: after.map_err(|_| invalid("Invalid token."))?, size })
+}
+
+/// Cuts a page of what is sorted by family and revision. Descending listings are rare and short; they are turned around
+/// as a whole.
+pub(crate) fn cut_by_name<T>(
+    listing: &'static str,
+    size: usize,
+    ascending: impl Iterator<Item = T>,
+    is_descending: bool,
+    after: Option<TaskDefinitionName>,
+    name: impl Fn(&T) -> &TaskDefinitionName,
+) -> Page<T> {
+    let key = |item: &T| name(item).to_string();
+    if is_descending {
+        let mut all = ascending.collect::<Vec<_>>();
+        all.reverse();
+        let rest = all.into_iter().filter(|item| after.as_ref().is_none_or(|after| name(item) < after));
+        return Page::cut(listing, size, rest, key);
+    }
+    let rest = ascending.filter(|item| after.as_ref().is_none_or(|after| name(item) > after));
+    Page::cut(listing, size, rest, key)
 }

@@ -280,22 +280,14 @@ fn summary(
     }
 }
 
-/// Cuts a page. Descending listings are rare and short; they are turned around as a whole.
+/// Cuts a page of definitions.
 fn cut(
     ascending: impl Iterator<Item = Arc<DaemonTaskDefinition>>,
     is_descending: bool,
     after: Option<TaskDefinitionName>,
     size: usize,
 ) -> Page<Arc<DaemonTaskDefinition>> {
-    let key = |definition: &Arc<DaemonTaskDefinition>| definition.name.to_string();
-    if is_descending {
-        let mut all = ascending.collect::<Vec<_>>();
-        all.reverse();
-        let rest = all.into_iter().filter(|definition| after.as_ref().is_none_or(|after| definition.name < *after));
-        return Page::cut(LISTING, size, rest, key);
-    }
-    let rest = ascending.filter(|definition| after.as_ref().is_none_or(|after| definition.name > *after));
-    Page::cut(LISTING, size, rest, key)
+    page::cut_by_name(LISTING, size, ascending, is_descending, after, |definition| &definition.name)
 }
 
 fn parse_name(text: &str) -> Option<TaskDefinitionName> {

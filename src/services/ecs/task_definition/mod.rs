@@ -161,20 +161,12 @@ fn parse_name(text: &str) -> Option<TaskDefinitionName> {
     Some(TaskDefinitionName { family: Family::parse(family)?, revision: revision.parse().ok()? })
 }
 
-/// Cuts a page. Descending listings are rare and short; they are turned around as a whole.
+/// Cuts a page of definitions.
 fn cut(
     ascending: impl Iterator<Item = Arc<TaskDefinition>>,
     is_descending: bool,
     after: Option<TaskDefinitionName>,
     size: usize,
 ) -> Page<Arc<TaskDefinition>> {
-    let key = |definition: &Arc<TaskDefinition>| definition.name.to_string();
-    if is_descending {
-        let mut all = ascending.collect::<Vec<_>>();
-        all.reverse();
-        let rest = all.into_iter().filter(|definition| after.as_ref().is_none_or(|after| definition.name < *after));
-        return Page::cut(LISTING, size, rest, key);
-    }
-    let rest = ascending.filter(|definition| after.as_ref().is_none_or(|after| definition.name > *after));
-    Page::cut(LISTING, size, rest, key)
+    page::cut_by_name(LISTING, size, ascending, is_descending, after, |definition| &definition.name)
 }
