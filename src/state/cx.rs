@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::{Caller, Clock, Ids, Scope, Timestamp};
 
 use crate::State;
+use crate::iam::Principal;
 
 /// The context of one request: who asks, what is known, what time it is.
 #[derive(Clone, Debug)]
@@ -23,6 +24,11 @@ impl Cx {
     /// Returns the account and region that the request acts in.
     pub fn scope(&self) -> &Scope {
         &self.caller.scope
+    }
+
+    /// Returns who asks: the root of the account, a user, or a session of a role.
+    pub fn principal(&self) -> Principal {
+        self.state.iam.principal_of(&self.caller)
     }
 
     /// Returns the current time.

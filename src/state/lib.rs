@@ -7,6 +7,7 @@ mod cx;
 mod document;
 pub mod ec2;
 pub mod ecs;
+pub mod iam;
 mod journal;
 pub mod logs;
 mod record;
@@ -32,6 +33,8 @@ pub struct State {
     pub ec2: ec2::Ec2,
     /// CloudWatch Logs.
     pub logs: logs::Logs,
+    /// AWS IAM, and the sessions of AWS STS.
+    pub iam: iam::Iam,
     journal: Option<Arc<Journal>>,
 }
 
@@ -52,6 +55,7 @@ impl State {
         state.ecs.load(&journal)?;
         state.ec2.load(&journal)?;
         state.logs.load(&journal)?;
+        state.iam.load(&journal)?;
         Ok(Arc::new(state))
     }
 
@@ -60,6 +64,7 @@ impl State {
             ecs: ecs::Ecs::new(journal),
             ec2: ec2::Ec2::new(journal),
             logs: logs::Logs::new(journal),
+            iam: iam::Iam::new(journal),
             journal: journal.cloned(),
         }
     }
@@ -69,6 +74,7 @@ impl State {
         self.ecs.clear();
         self.ec2.clear();
         self.logs.clear();
+        self.iam.clear();
     }
 
     /// Makes changes that the journal keeps together or not at all: `change` must be short, and must not wait.
