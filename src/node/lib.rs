@@ -6,20 +6,26 @@
 //! A *sandbox* is what the containers of one task share: a cgroup and a network namespace. It bears the task's id.
 
 mod event;
+mod exec;
 mod images;
+mod isolation;
 mod network;
 mod runtime;
 pub mod simulated;
+mod stats;
 
 use std::sync::Arc;
 
 pub use event::{Event, EventSink};
+pub use exec::{EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, TerminalSize};
 pub use images::{Image, ImageConfig, ImageError, ImageSummary, Images};
+pub use isolation::{DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
 pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
 pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, ExitStatus, OutputLine, OutputPage, OutputStream, RootFileSystem,
     Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
 };
+pub use stats::{BlockIo, ContainerStats, InterfaceStats};
 
 /// A node: the three things that tasks need of a machine.
 #[derive(Clone)]

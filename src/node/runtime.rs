@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base::{ContainerId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Image;
+use crate::{Image, Isolation};
 
 /// What the containers of one task share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,11 @@ pub struct SandboxSpec {
     pub hosts: Vec<String>,
     /// The lines of /etc/resolv.conf.
     pub resolv_conf: Vec<String>,
+    /// Whether the containers see and signal each other's processes.
+    pub shares_pids: bool,
+    /// How much its containers may write altogether, to their writable layers and volumes, in bytes. None means as much as
+    /// the disk has.
+    pub storage_bytes: Option<u64>,
 }
 
 /// One container of a sandbox.
@@ -49,6 +54,8 @@ pub struct ContainerSpec {
     pub user: String,
     /// Its limits.
     pub limits: ContainerLimits,
+    /// What it sees and may do beyond that.
+    pub isolation: Isolation,
 }
 
 /// A container's root file system: the image's layers under a writable layer of its own.

@@ -76,6 +76,8 @@ mod tests {
             hostname: "box".to_owned(),
             hosts: vec!["127.0.0.1 localhost".to_owned()],
             resolv_conf: Vec::new(),
+            shares_pids: false,
+            storage_bytes: None,
         };
         let saved = save(folder.path(), &spec).unwrap();
         assert_eq!(load(folder.path()), Some(saved));

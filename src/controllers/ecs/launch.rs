@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use base::Region;
-use node::{ContainerLimits, ContainerSpec, Image, RootFileSystem, SandboxSpec};
+use node::{ContainerLimits, ContainerSpec, Image, Isolation, RootFileSystem, SandboxSpec};
 use state::ecs::{Container, ContainerDefinition, ContainerOverride, KeyValue, Task};
 
 /// The DNS server of a VPC, reachable from everywhere in it.
@@ -24,6 +24,8 @@ pub(super) fn sandbox(task: &Task, region: &Region, network_namespace: Option<st
         hostname,
         hosts,
         resolv_conf: vec![format!("nameserver {VPC_RESOLVER}"), format!("search {}", search_domain(region))],
+        shares_pids: false,
+        storage_bytes: None,
     }
 }
 
@@ -51,6 +53,7 @@ pub(super) fn container(
             memory_mib: container.memory_mib.map(u64::from),
             memory_reservation_mib: container.memory_reservation_mib.map(u64::from),
         },
+        isolation: Isolation::default(),
     }
 }
 

@@ -9,8 +9,8 @@ use base::{EniId, ManualClock, SubnetId, Timestamp, VpcId};
 
 use super::*;
 use crate::{
-    Attachment, ContainerLimits, ContainerSpec, EniSpec, Event, ExitStatus, MacAddress, NetworkError, RootFileSystem,
-    RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
+    Attachment, ContainerLimits, ContainerSpec, EniSpec, Event, ExitStatus, Isolation, MacAddress, NetworkError,
+    RootFileSystem, RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
 };
 
 /// A simulated node on a clock that stands still.
@@ -52,6 +52,7 @@ impl Bench {
             working_dir: String::new(),
             user: String::new(),
             limits: ContainerLimits::default(),
+            isolation: Isolation::default(),
         };
         self.node.runtime.start_container(&spec).await
     }
@@ -86,6 +87,8 @@ fn sandbox_spec(network_namespace: Option<PathBuf>) -> SandboxSpec {
         hostname: "h".to_owned(),
         hosts: Vec::new(),
         resolv_conf: Vec::new(),
+        shares_pids: false,
+        storage_bytes: None,
     }
 }
 
@@ -206,6 +209,7 @@ async fn a_container_needs_a_sandbox_and_a_program() {
         working_dir: String::new(),
         user: String::new(),
         limits: ContainerLimits::default(),
+        isolation: Isolation::default(),
     };
     assert_eq!(bench.node.runtime.start_container(&spec).await.unwrap_err().message, "there is no sandbox t1");
     bench.node.runtime.create_sandbox(&sandbox_spec(None)).await.unwrap();

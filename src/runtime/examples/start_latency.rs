@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::{Ids, SystemClock};
-use node::{ContainerLimits, ContainerSpec, Event, Image, ImageConfig, RootFileSystem, Runtime, SandboxSpec};
+use node::{
+    ContainerLimits, ContainerSpec, Event, Image, ImageConfig, Isolation, RootFileSystem, Runtime, SandboxSpec,
+};
 use runtime::{Config, FargateRuntime};
 use tokio::sync::broadcast;
 
@@ -134,6 +136,8 @@ impl Bench {
             hostname: "box".to_owned(),
             hosts: Vec::new(),
             resolv_conf: Vec::new(),
+            shares_pids: false,
+            storage_bytes: None,
         };
         self.runtime.create_sandbox(&spec).await.unwrap();
         id
@@ -150,6 +154,7 @@ impl Bench {
             working_dir: String::new(),
             user: String::new(),
             limits: ContainerLimits { cpu_units: 256, memory_mib: Some(256), memory_reservation_mib: None },
+            isolation: Isolation::default(),
         }
     }
 

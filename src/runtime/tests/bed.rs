@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use base::{ContainerId, Ids, SystemClock, TaskId};
 use node::{
-    ContainerLimits, ContainerSpec, ContainerState, Event, ExitStatus, Image, ImageConfig, OutputLine, RootFileSystem,
-    Runtime, SandboxSpec,
+    ContainerLimits, ContainerSpec, ContainerState, Event, ExitStatus, Image, ImageConfig, Isolation, OutputLine,
+    RootFileSystem, Runtime, SandboxSpec,
 };
 use runtime::{Config, FargateRuntime};
 use tokio::sync::broadcast;
@@ -98,6 +98,8 @@ impl Bed {
             hostname: "ip-172-31-0-7".to_owned(),
             hosts: vec!["127.0.0.1 localhost".to_owned(), "172.31.0.7 box.internal".to_owned()],
             resolv_conf: vec!["nameserver 172.31.0.2".to_owned()],
+            shares_pids: false,
+            storage_bytes: None,
         }
     }
 
@@ -112,6 +114,7 @@ impl Bed {
             working_dir: String::new(),
             user: String::new(),
             limits: ContainerLimits::default(),
+            isolation: Isolation::default(),
         }
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{ContainerId, Ids, SystemClock, TaskId};
 use node::{
-    ContainerLimits, ContainerSpec, Event, Image, ImageConfig, RootFileSystem, Runtime, RuntimeError, RuntimeErrorKind,
-    SandboxSpec,
+    ContainerLimits, ContainerSpec, Event, Image, ImageConfig, Isolation, RootFileSystem, Runtime, RuntimeError,
+    RuntimeErrorKind, SandboxSpec,
 };
 use runtime::FargateRuntime;
 use tokio::sync::mpsc;
@@ -101,6 +101,8 @@ fn sandbox() -> SandboxSpec {
         hostname: "doctor".to_owned(),
         hosts: Vec::new(),
         resolv_conf: Vec::new(),
+        shares_pids: false,
+        storage_bytes: None,
     }
 }
 
@@ -117,5 +119,6 @@ fn container(sandbox: &TaskId) -> ContainerSpec {
         working_dir: String::new(),
         user: String::new(),
         limits: ContainerLimits { cpu_units: CPU_UNITS, memory_mib: Some(MEMORY_MIB), ..ContainerLimits::default() },
+        isolation: Isolation::default(),
     }
 }
