@@ -3,13 +3,14 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 
-use base::{Clock, Ids, Scope, Timestamp};
+use base::{AccountId, Clock, Ids, Scope, Timestamp};
 use bytes::Bytes;
 use controllers::{Controllers, Running};
 use futures_util::FutureExt;
 use http::{Request, Response};
 use node::Node;
 use reconcile::Timer;
+use state::iam::CredentialError;
 use state::{Cx, State};
 use tracing::Instrument;
 
@@ -110,11 +111,32 @@ impl Emulator {
             Err(error) => return error.response(request_id),
         };
         let credential = wire::credential(&parts.headers, &parts.uri);
-        let caller = wire::caller(credential, &self.scope, request_id.to_owned());
+        let account = match self.account_of(credential.as_ref(), &parts) {
+            Ok(account) => account,
+            Err(refusal) => {
+                let error = match refusal {
+                    CredentialError::Expired => wire::ApiError::expired_token(routed.protocol),
+                    CredentialError::Invalid => wire::ApiError::invalid_token(routed.protocol),
+                };
+                return wire::render_error(routed.protocol, &error, request_id);
+            }
+        };
+        let caller = wire::caller(credential, account, &self.scope, request_id.to_owned());
         let cx = Cx { state: Arc::clone(&self.state), clock: Arc::clone(&self.clock), ids: self.ids.clone(), caller };
         let request = Request::from_parts(parts, body);
         let span = tracing::debug_span!("request", operation = %routed.operation, %request_id);
         wire::handle(services::ALL, routed, &request, &cx, request_id).instrument(span).await
+    }
+
+    /// Names the account of credentials that were given out here, and refuses those that are so no longer.
+    fn account_of(
+        &self,
+        credential: Option<&wire::Credential>,
+        parts: &http::request::Parts,
+    ) -> Result<Option<AccountId>, CredentialError> {
+        let Some(credential) = credential else { return Ok(None) };
+        let token = wire::session_token(&parts.headers, &parts.uri);
+        self.state.iam.account_of(&credential.access_key_id, token.as_deref(), self.clock.now())
     }
 
     /// Stops every task and empties all state; images stay. Returns when nothing is left of either.

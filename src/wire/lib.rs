@@ -5,6 +5,7 @@
 
 pub mod check;
 mod codec;
+mod credentials;
 mod error;
 mod form;
 mod json;
@@ -32,6 +33,6 @@ pub use router::{RouteError, Routed, route};
 pub use schema::{Member, Schema, Shape, TimestampFormat};
 pub use service::{Answer, Decode, Operation, Route, Service, handle};
 pub use services::{ServiceNames, service_named};
-pub use sigv4::{Credential, caller, credential};
+pub use sigv4::{Credential, caller, credential, session_token};
 pub use value::{Empty, Slot, Structure, Value};
 pub use xml::XmlWriter;

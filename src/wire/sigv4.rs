@@ -1,4 +1,5 @@
-//! Who signed a request, and for what: read from Signature Version 4, never verified. Every credential is accepted.
+//! Who signed a request, and for what: read from Signature Version 4, never verified. Whose credentials are not known is
+//! accepted.
 
 use base::{AccountId, Caller, Region, Scope};
 use http::header::AUTHORIZATION;
@@ -47,12 +48,23 @@ pub fn credential(headers: &HeaderMap, uri: &Uri) -> Option<Credential> {
     Credential::parse(&value)
 }
 
-/// Names the caller: a 12-digit access key id is the account, the signature's region is the region; `default` is for
-/// what is not said.
-pub fn caller(credential: Option<Credential>, default: &Scope, request_id: String) -> Caller {
-    let account = credential.as_ref().and_then(|credential| AccountId::parse(&credential.access_key_id));
+/// Reads the session token that temporary credentials come with, from its header or from the query of a presigned URL.
+pub fn session_token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    const NAME: &str = "x-amz-security-token";
+    if let Some(token) = headers.get(NAME) {
+        return token.to_str().ok().map(str::to_owned);
+    }
+    let (_, token) = crate::parameters(uri.query()?).find(|(name, _)| name.eq_ignore_ascii_case(NAME))?;
+    Some(token.into_owned())
+}
+
+/// Names the caller: `known` is the account of credentials that were given out here; else a 12-digit access key id is the
+/// account. The signature's region is the region; `default` is for what is not said.
+pub fn caller(credential: Option<Credential>, known: Option<AccountId>, default: &Scope, request_id: String) -> Caller {
+    let named = || credential.as_ref().and_then(|credential| AccountId::parse(&credential.access_key_id));
+    let account = known.or_else(named).unwrap_or(default.account);
     let region = credential.as_ref().and_then(|credential| credential.region.as_deref()).and_then(Region::parse);
-    let scope = Scope::new(account.unwrap_or(default.account), region.unwrap_or_else(|| default.region.clone()));
+    let scope = Scope::new(account, region.unwrap_or_else(|| default.region.clone()));
     Caller { scope, access_key_id: credential.map(|credential| credential.access_key_id), request_id }
 }
 
@@ -90,6 +102,15 @@ mod tests {
     }
 
     #[test]
+    fn the_token_of_a_session_is_in_a_header_or_in_the_query() {
+        let (mut headers, uri) = (HeaderMap::new(), Uri::from_static("/?X-Amz-Security-Token=a%2Bb%3D"));
+        assert_eq!(session_token(&headers, &Uri::from_static("/?a=b")), None);
+        assert_eq!(session_token(&headers, &uri).as_deref(), Some("a+b="));
+        headers.insert("X-Amz-Security-Token", "c".parse().unwrap());
+        assert_eq!(session_token(&headers, &uri).as_deref(), Some("c"));
+    }
+
+    #[test]
     fn other_authorizations_name_nobody() {
         for text in [
             "Bearer abc",
@@ -107,10 +128,13 @@ mod tests {
     fn a_twelve_digit_key_is_the_account() {
         let default = Scope::new(AccountId::DEFAULT, Region::default());
         let key = signed("A Credential=123456789012/20261120/eu-west-1/ecs/aws4_request");
-        let found = caller(key, &default, "id".to_owned());
+        let found = caller(key, None, &default, "id".to_owned());
         assert_eq!((found.scope.account.as_str(), found.scope.region.as_str()), ("123456789012", "eu-west-1"));
-        let found = caller(signed("A Credential=test/20261120/ecs/aws4_request"), &default, "id".to_owned());
+        let found = caller(signed("A Credential=test/20261120/ecs/aws4_request"), None, &default, "id".to_owned());
         assert_eq!((&found.scope, found.access_key_id.as_deref()), (&default, Some("test")));
-        assert_eq!(caller(None, &default, "id".to_owned()).access_key_id, None);
+        assert_eq!(caller(None, None, &default, "id".to_owned()).access_key_id, None);
+        let known = AccountId::parse("210987654321");
+        let found = caller(signed("A Credential=ASIAX/20261120/r/ecs/aws4_request"), known, &default, "id".to_owned());
+        assert_eq!(Some(found.scope.account), known);
     }
 }
