@@ -5,6 +5,7 @@
 
 pub mod ec2;
 pub mod ecs;
+pub mod iam;
 pub mod logs;
 pub mod secretsmanager;
 pub mod ssm;
