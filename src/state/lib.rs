@@ -11,6 +11,8 @@ pub mod iam;
 mod journal;
 pub mod logs;
 mod record;
+pub mod secretsmanager;
+pub mod ssm;
 mod table;
 
 use std::path::Path;
@@ -35,6 +37,10 @@ pub struct State {
     pub logs: logs::Logs,
     /// AWS IAM, and the sessions of AWS STS.
     pub iam: iam::Iam,
+    /// AWS Secrets Manager.
+    pub secretsmanager: secretsmanager::SecretsManager,
+    /// AWS Systems Manager: Parameter Store.
+    pub ssm: ssm::Ssm,
     journal: Option<Arc<Journal>>,
 }
 
@@ -56,6 +62,8 @@ impl State {
         state.ec2.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
+        state.secretsmanager.load(&journal)?;
+        state.ssm.load(&journal)?;
         Ok(Arc::new(state))
     }
 
@@ -65,6 +73,8 @@ impl State {
             ec2: ec2::Ec2::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
+            secretsmanager: secretsmanager::SecretsManager::new(journal),
+            ssm: ssm::Ssm::new(journal),
             journal: journal.cloned(),
         }
     }
@@ -75,6 +85,8 @@ impl State {
         self.ec2.clear();
         self.logs.clear();
         self.iam.clear();
+        self.secretsmanager.clear();
+        self.ssm.clear();
     }
 
     /// Makes changes that the journal keeps together or not at all: `change` must be short, and must not wait.

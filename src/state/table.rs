@@ -140,13 +140,18 @@ impl<K: Key, V: Record> Table<K, V> {
 
     /// Takes a row out.
     pub fn remove(&self, scope: &Scope, key: &K) -> Option<Arc<V>> {
+        self.remove_if(scope, key, |_| true)
+    }
+
+    /// Takes a row out if `is_unwanted` says so of the row as it is then.
+    pub fn remove_if(&self, scope: &Scope, key: &K, is_unwanted: impl FnOnce(&V) -> bool) -> Option<Arc<V>> {
         let removed = match self.rows.entry((scope.clone(), key.clone())) {
-            Entry::Vacant(_) => return None,
-            Entry::Occupied(entry) => {
+            Entry::Occupied(entry) if is_unwanted(entry.get()) => {
                 self.unlist(scope, key);
                 self.record(scope, key, None);
                 entry.remove()
             }
+            Entry::Occupied(_) | Entry::Vacant(_) => return None,
         };
         self.changed(scope, key);
         Some(removed)
