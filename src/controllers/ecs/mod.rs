@@ -1,12 +1,16 @@
 //! The controllers of Amazon ECS.
 
 mod awslogs;
+#[allow(dead_code, reason = "the start of a task calls it as soon as it reads environment files")]
+mod environment_file;
 mod launch;
 mod network_interface;
 mod orphan;
 mod plan;
 mod reason;
 mod sandbox_index;
+#[allow(dead_code, reason = "the start of a task calls it as soon as it resolves secrets")]
+mod secret;
 mod service;
 mod service_plan;
 mod task;

@@ -1,11 +1,17 @@
 //! The words for why a task or container failed. Clients match on them, so they are AWS's own, in this one place.
 
 use node::{ImageError, NetworkError, RuntimeError, RuntimeErrorKind};
+use state::secretsmanager::NoVersion;
+
+use super::secret::{FetchFailure, SecretFailure};
 
 /// The reason of a task whose essential container ended, with whatever exit code.
 pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 /// The reason of a container that the kernel killed for its memory.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+/// What the reasons begin with of tasks whose secrets cannot be had.
+const SECRETS_FAILED: &str =
+    "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed";
 /// The longest reason of a container: the API's documented limit, in characters.
 const REASON_CHARS_MAX: usize = 1024;
 
@@ -61,6 +67,73 @@ pub(crate) fn no_log_group() -> String {
     "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to \
      create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
         .to_owned()
+}
+
+/// Words a secret or parameter that a starting task cannot have, as Fargate 1.4.0 does.
+pub(crate) fn no_secret(failure: &SecretFailure) -> String {
+    let source = match failure {
+        SecretFailure::Parameters(_) => "secrets from ssm",
+        SecretFailure::Arn | SecretFailure::Fetch { .. } | SecretFailure::NotJson(_) | SecretFailure::NoJsonKey(_) => {
+            "secret from asm"
+        }
+    };
+    let cause = match failure {
+        // (Unverified: the words are those of the agent on container instances.)
+        SecretFailure::Arn => "unexpected ARN format with parameters when trying to retrieve ASM secret".to_owned(),
+        SecretFailure::Fetch { secret, cause } => {
+            format!("failed to fetch secret {secret} from secrets manager: {}", not_fetched(cause))
+        }
+        SecretFailure::NotJson(message) => message.clone(),
+        SecretFailure::NoJsonKey(key) => {
+            format!("retrieved secret from Secrets Manager did not contain json key {key}")
+        }
+        // (The comma between several names is unverified.)
+        SecretFailure::Parameters(names) => format!("invalid ssm parameters: {}", names.join(",")),
+    };
+    bounded(format!("{SECRETS_FAILED}: unable to retrieve {source}: service call has been retried 1 time(s): {cause}"))
+}
+
+/// Words credentials of a private registry that a starting task cannot have. (Seen for a secret that cannot be fetched;
+/// the words for one that is not as it should be are unverified.)
+pub(crate) fn no_registry_credentials(parameter: &str, failure: &SecretFailure) -> String {
+    let cause = match failure {
+        SecretFailure::Fetch { cause, .. } => {
+            format!("asm fetching secret from the service for {parameter}: {}", not_fetched(cause))
+        }
+        SecretFailure::Arn | SecretFailure::NotJson(_) | SecretFailure::NoJsonKey(_) | SecretFailure::Parameters(_) => {
+            "asm fetching authorization data: unable to unmarshal secret value, invalid schema".to_owned()
+        }
+    };
+    bounded(format!(
+        "{SECRETS_FAILED}: unable to get registry auth from asm: service call has been retried 1 time(s): {cause}"
+    ))
+}
+
+/// Words an environment file that cannot be had or read; `cause` is S3's error or the reader's. (Seen up to the cause,
+/// whose form is unverified.)
+#[allow(dead_code, reason = "the start of a task calls it as soon as it reads environment files")]
+pub(crate) fn no_environment_file(cause: &str) -> String {
+    bounded(format!(
+        "ResourceInitializationError: failed to download env files: file download command: non empty error stream: {cause}"
+    ))
+}
+
+fn not_fetched(failure: &FetchFailure) -> String {
+    let not_found = "ResourceNotFoundException: Secrets Manager can't find the specified secret";
+    match failure {
+        FetchFailure::NotFound => format!("{not_found}."),
+        FetchFailure::Version(NoVersion::Stage(stage)) => format!("{not_found} value for staging label: {stage}"),
+        FetchFailure::Version(NoVersion::Id(id)) => format!("{not_found} value for VersionId: {id}"),
+        FetchFailure::Version(NoVersion::Mismatch) => {
+            "InvalidRequestException: You provided a VersionStage that is not associated to the provided VersionId."
+                .to_owned()
+        }
+        FetchFailure::Deleted => {
+            "InvalidRequestException: You can't perform this operation on the secret because it was \
+                                  marked for deletion."
+                .to_owned()
+        }
+    }
 }
 
 /// Words a task that a restart of the machine took away, or somebody else.
