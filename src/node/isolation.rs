@@ -44,14 +44,18 @@ pub enum MountSource {
         /// The most that can be written to it, in bytes; none means as much as the sandbox has.
         size_bytes: Option<u64>,
     },
-    /// A folder of the host, which outlives the sandbox; made if it is missing.
+    /// A folder of the host, which outlives the sandbox; made if it is missing. Removing the sandbox leaves it as it is.
     Directory {
-        /// The folder.
+        /// The folder that holds it, such as a file system's; trusted, and made if it is missing.
         path: PathBuf,
-        /// Whose it is when it is made: user id, group id and mode. None leaves it to the server's own.
+        /// Where in there it is; empty for `path` itself. Looked up as if `path` were the root of everything, so that no
+        /// symbolic link that a container has left leads out of it.
+        below: PathBuf,
+        /// Whose it is when it is made: user id, group id and mode. None means root's, and 0755.
         owner: Option<DirectoryOwner>,
-        /// Whose files written through the mount are, whoever writes them: user and group id. None leaves them to the
-        /// writer.
+        /// As whom the container's user reads and writes through the mount: user and group id. None leaves everybody
+        /// themselves. Other users of the container, that it has switched to, stay themselves in any case; and where the
+        /// file system below cannot map ids, nobody is mapped and a warning is logged.
         squash: Option<(u32, u32)>,
     },
 }
