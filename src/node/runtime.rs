@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base::{ContainerId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Image, Isolation};
+use crate::{ContainerStats, Exec, ExecSpec, Image, Isolation, Signal};
 
 /// What the containers of one task share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,17 +76,6 @@ pub struct ContainerLimits {
     pub memory_mib: Option<u64>,
     /// The soft memory limit in MiB.
     pub memory_reservation_mib: Option<u64>,
-}
-
-/// A signal that stops a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signal(pub i32);
-
-impl Signal {
-    /// Asks to end.
-    pub const TERM: Self = Self(15);
-    /// Ends.
-    pub const KILL: Self = Self(9);
 }
 
 /// How a container's main process ended.
@@ -171,6 +160,14 @@ pub struct RuntimeError {
     pub message: String,
 }
 
+impl RuntimeError {
+    /// Says that a node has no such thing.
+    fn unsupported(action: &'static str, container: &ContainerId) -> Self {
+        let message = "this node cannot do that".to_owned();
+        Self { kind: RuntimeErrorKind::Internal, action, subject: container.to_string(), message }
+    }
+}
+
 /// Runs containers.
 #[async_trait]
 pub trait Runtime: Send + Sync {
@@ -180,6 +177,19 @@ pub trait Runtime: Send + Sync {
     /// Makes the container and starts its process; returns once the process executes its program.
     /// A container that exists already is left as it is.
     async fn start_container(&self, spec: &ContainerSpec) -> Result<(), RuntimeError>;
+
+    /// Starts the program of a container that has ended anew: in the same root file system, with its output going on where
+    /// it stands. Only the end at `ended_at` is followed by a start, so that repeating the call changes nothing; a
+    /// container that ended at another time, or runs, is left as it is.
+    async fn restart_container(&self, container: &ContainerId, _ended_at: Timestamp) -> Result<(), RuntimeError> {
+        Err(RuntimeError::unsupported("restart the process", container))
+    }
+
+    /// Starts a further process in a container that runs. What cannot be executed is an error of the kind
+    /// [`RuntimeErrorKind::Start`].
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {
+        Err(RuntimeError::unsupported("start a process", &spec.container))
+    }
 
     /// Sends a signal to the container's main process. One that has ended, or is unknown, is no error.
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
@@ -203,6 +213,16 @@ pub trait Runtime: Send + Sync {
     /// Ends every process of the sandbox and takes all of it away: containers, outputs, cgroups, files.
     /// A sandbox that does not exist is no error.
     async fn remove_sandbox(&self, sandbox: &TaskId) -> Result<(), RuntimeError>;
+
+    /// Returns what the kernel has counted for a container that runs; none for any other.
+    async fn stats(&self, _container: &ContainerId) -> Option<ContainerStats> {
+        None
+    }
+
+    /// Returns how much the containers of a sandbox have written to its storage, in bytes; none if that is not known.
+    async fn storage_used(&self, _sandbox: &TaskId) -> Option<u64> {
+        None
+    }
 
     /// Lists all sandboxes, those of an earlier server process included: their shims are adopted.
     async fn sandboxes(&self) -> Result<Vec<TaskId>, RuntimeError>;

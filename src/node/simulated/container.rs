@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::{TaskId, Timestamp};
 
-use super::fate::{Fate, Reaction};
+use super::fate::{ExecFate, Fate, Reaction};
 use crate::{ContainerState, ExitStatus, Image, OutputLine, OutputPage, Signal};
 
 /// Signals whose default is to do nothing: CHLD, CONT, URG, WINCH.
@@ -22,6 +22,8 @@ pub(super) struct Container {
     lines: Vec<Line>,
     /// How it will have ended, if nothing else happens.
     end: Option<ExitStatus>,
+    /// How many bytes its runs before this one have written.
+    written_before: u64,
 }
 
 struct Line {
@@ -33,13 +35,26 @@ struct Line {
 impl Container {
     /// Starts a container now.
     pub(super) fn start(sandbox: TaskId, image: Arc<Image>, fate: Fate, now: Timestamp) -> Self {
-        let end = fate.ends.iter().min_by_key(|end| end.after).map(|end| ExitStatus {
-            code: end.code,
-            is_oom_killed: end.is_oom_killed,
-            at: now.plus(end.after),
-        });
-        let lines = lines(&fate, now);
-        Self { sandbox, _image: image, fate, started_at: now, lines, end }
+        let (end, lines) = (end(&fate, now), lines(&fate, 0, now));
+        Self { sandbox, _image: image, fate, started_at: now, lines, end, written_before: 0 }
+    }
+
+    /// Starts it anew if it ended at `ended_at`, and returns whether it did. What it has written stays readable.
+    pub(super) fn restart(&mut self, ended_at: Timestamp, now: Timestamp) -> bool {
+        if self.state(now).exit.is_none_or(|exit| exit.at != ended_at) {
+            return false;
+        }
+        let written = self.written(now).count();
+        self.lines.truncate(written);
+        self.written_before = self.lines.last().map_or(self.written_before, |line| line.end);
+        self.lines.extend(lines(&self.fate, self.written_before, now));
+        (self.started_at, self.end) = (now, end(&self.fate, now));
+        true
+    }
+
+    /// Returns what becomes of a process that is started in it now; none if it has ended.
+    pub(super) fn exec(&self, now: Timestamp) -> Option<ExecFate> {
+        self.state(now).exit.is_none().then(|| self.fate.exec(now.since(self.started_at)))
     }
 
     /// Returns when it will write, and when it will end, as planned now.
@@ -57,7 +72,7 @@ impl Container {
     /// Tells what is to be seen of it now.
     pub(super) fn state(&self, now: Timestamp) -> ContainerState {
         let exit = self.end.clone().filter(|end| end.at <= now);
-        let output_end = self.written(now).last().map_or(0, |line| line.end);
+        let output_end = self.written(now).last().map_or(self.written_before, |line| line.end);
         ContainerState { started_at: self.started_at, exit, output_end }
     }
 
@@ -98,12 +113,18 @@ impl Container {
     }
 }
 
-/// Lays the outputs of a fate out as lines, by time and then as written; long lines in pieces.
-fn lines(fate: &Fate, now: Timestamp) -> Vec<Line> {
+/// Says how a container that starts now ends by itself.
+fn end(fate: &Fate, now: Timestamp) -> Option<ExitStatus> {
+    let end = fate.ends.iter().min_by_key(|end| end.after)?;
+    Some(ExitStatus { code: end.code, is_oom_killed: end.is_oom_killed, at: now.plus(end.after) })
+}
+
+/// Lays the outputs of a fate out as lines from an offset on, by time and then as written; long lines in pieces.
+fn lines(fate: &Fate, from: u64, now: Timestamp) -> Vec<Line> {
     let mut outputs = fate.outputs.iter().collect::<Vec<_>>();
     outputs.sort_by_key(|output| output.after);
     let mut lines = Vec::new();
-    let mut start = 0;
+    let mut start = from;
     for output in outputs {
         for text in output.text.split('\n') {
             let mut pieces = text.as_bytes().chunks(OutputLine::BYTES_MAX).map(<[u8]>::to_vec).collect::<Vec<_>>();
@@ -199,6 +220,25 @@ mod tests {
         assert_eq!(read(&container, 9, 1_000, 999), (Vec::new(), 9));
         assert_eq!(read(&container, 9, 1_000, 1_000), (vec!["late".to_owned()], 14));
         assert_eq!(read(&container, 99, 1_000, 1_000), (Vec::new(), 99));
+    }
+
+    #[test]
+    fn a_restarted_container_lives_its_life_again_and_its_output_goes_on() {
+        let mut container = started("output one; output never after 2s; exit 3 after 1s");
+        assert!(!container.restart(at(1_000), at(999)), "it runs");
+        assert!(!container.restart(at(999), at(5_000)), "it ended at another time");
+        assert!(container.restart(at(1_000), at(5_000)));
+        assert!(!container.restart(at(1_000), at(5_000)), "it runs again");
+        assert_eq!((exit(&container, 5_999), exit(&container, 6_000)), (None, Some((3, 6_000))));
+        assert_eq!(read(&container, 0, 1_000, 9_000), (vec!["one".to_owned(), "one".to_owned()], 8));
+        assert_eq!(container.state(at(9_000)).output_end, 8);
+    }
+
+    #[test]
+    fn nothing_can_be_started_in_a_container_that_has_ended() {
+        let container = started("exec 4 after 1s; exit 0 after 2s");
+        let code = |millis| container.exec(at(millis)).map(|fate| fate.code);
+        assert_eq!([code(0), code(1_000), code(2_000)], [Some(Some(0)), Some(Some(4)), None]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub const SCRIPT_VARIABLE: &str = "NEARGATE_SIMULATE";
 /// ignore TERM                 goes on after that signal
 /// oom after 1s                is killed for its memory limit
 /// output hello after 1s       writes a line to standard output; `error` writes to standard error
+/// exec 1 no route after 3s    from then on, a process that is started in it writes that line and ends with exit code 1
+/// exec hang after 5s          from then on, a process that is started in it never ends by itself
 /// fail create "no such user"  cannot be made
 /// fail start "exec format"    cannot be started
 /// ```
@@ -36,6 +38,9 @@ pub struct Fate {
     pub ends: Vec<End>,
     /// What it does at signals; at others it ends at once. The last one for a signal counts.
     pub reactions: Vec<(Signal, Reaction)>,
+    /// What becomes of processes that are started in it; the latest one whose time has come counts. Before all of them,
+    /// and without any, such a process ends with exit code 0 and writes nothing.
+    pub execs: Vec<ExecFate>,
 }
 
 /// Something that a container writes.
@@ -46,6 +51,17 @@ pub struct Output {
     /// Where to.
     pub stream: OutputStream,
     /// One line, or several with line ends between them.
+    pub text: String,
+}
+
+/// What becomes of a process that is started in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecFate {
+    /// How long after the container's start this begins to hold.
+    pub after: Duration,
+    /// The exit code that it ends with at once; none if it never ends by itself.
+    pub code: Option<i32>,
+    /// The line that it writes to standard output before that; empty for none.
     pub text: String,
 }
 
@@ -132,12 +148,23 @@ impl Fate {
                 Some("start") => self.start_failure = Some(text(message)),
                 _ => return Err(format!("only `create` and `start` can fail, not `{what}`")),
             },
-            (Some("exit" | "oom" | "ignore" | "output" | "error" | "fail"), ..) => {
+            (Some("exec"), [code, words @ ..], None) => {
+                let code = if code.word() == Some("hang") { None } else { Some(exit_code(code)?) };
+                self.execs.push(ExecFate { after, code, text: text(words) });
+            }
+            (Some("exit" | "oom" | "ignore" | "output" | "error" | "exec" | "fail"), ..) => {
                 return Err("too much or too little".to_owned());
             }
             _ => return Err(format!("no such verb as `{verb}`")),
         }
         Ok(())
+    }
+
+    /// Returns what becomes of a process that is started in the container so long after its own start.
+    pub(super) fn exec(&self, after_start: Duration) -> ExecFate {
+        let holding = self.execs.iter().filter(|fate| fate.after <= after_start);
+        let latest = holding.max_by_key(|fate| fate.after).cloned();
+        latest.unwrap_or(ExecFate { after: Duration::ZERO, code: Some(0), text: String::new() })
     }
 
     /// Returns what the container does at a signal; none if the signal ends it at once.
@@ -271,6 +298,10 @@ mod tests {
         Fate { outputs: vec![output], ..Fate::default() }
     }
 
+    fn exec(after: Duration, code: Option<i32>, text: &str) -> Fate {
+        Fate { execs: vec![ExecFate { after, code, text: text.to_owned() }], ..Fate::default() }
+    }
+
     fn reaction(signal: Signal, reaction: Reaction) -> Fate {
         Fate { reactions: vec![(signal, reaction)], ..Fate::default() }
     }
@@ -293,6 +324,8 @@ mod tests {
             ("output hello", output(Duration::ZERO, "hello")),
             ("output hello   world after 1s", output(SECOND, "hello world")),
             (r#"output "a; \"b\"  after 1s\n\\""#, output(Duration::ZERO, "a; \"b\"  after 1s\n\\")),
+            ("exec 1 no route after 3s", exec(3 * SECOND, Some(1), "no route")),
+            ("exec hang", exec(Duration::ZERO, None, "")),
             (r#"fail create "no; user""#, create),
             ("fail start exec format", start),
         ];
@@ -311,6 +344,14 @@ mod tests {
     }
 
     #[test]
+    fn a_process_in_a_container_fares_as_the_latest_statement_says() {
+        let fate = Fate::parse("exec 1 after 2s; exec hang after 5s; exec 3 after 2s").unwrap();
+        for (second, code) in [(0, Some(0)), (1, Some(0)), (2, Some(3)), (4, Some(3)), (5, None), (9, None)] {
+            assert_eq!(fate.exec(second * SECOND).code, code, "{second}");
+        }
+    }
+
+    #[test]
     fn a_script_that_cannot_be_understood_is_named() {
         let cases = [
             ("explode", "no such verb as `explode` in `explode`"),
@@ -323,6 +364,8 @@ mod tests {
             ("oom on TERM", "too much or too little in `oom on TERM`"),
             ("exit 0 after 2h", "`2h` is not a duration such as 500ms, 2s or 1m in `exit 0 after 2h`"),
             ("exit 0 after 2", "`2` is not a duration such as 500ms, 2s or 1m in `exit 0 after 2`"),
+            ("exec", "too much or too little in `exec`"),
+            ("exec on TERM", "`on` is not an exit code from 0 to 255 in `exec on TERM`"),
             ("ignore WINTER", "`WINTER` is not a signal such as TERM in `ignore WINTER`"),
             ("ignore KILL", "nobody survives KILL in `ignore KILL`"),
             ("ignore TERM after 1s", "too much or too little in `ignore TERM after 1s`"),

@@ -6,6 +6,7 @@
 //! [`SimulatedNode::run`] under a clock that runs, or [`SimulatedNode::fire_due`] after a manual clock was advanced.
 
 mod container;
+mod exec;
 mod fate;
 mod images;
 mod network;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use base::{Clock, ContainerId, TaskId};
 use tokio::sync::Notify;
 
-pub use fate::{End, Fate, FateError, Output, Reaction, SCRIPT_VARIABLE};
+pub use fate::{End, ExecFate, Fate, FateError, Output, Reaction, SCRIPT_VARIABLE};
 pub use images::MISSING_REGISTRY;
 
 use self::container::Container;
@@ -49,6 +50,8 @@ struct World {
     store: Store,
     schedule: Schedule,
     trouble: Trouble,
+    /// Processes in containers that do not end by themselves.
+    hanging: Vec<exec::Hanging>,
 }
 
 /// What tests have arranged to happen.

@@ -1,5 +1,6 @@
 //! Interfaces that do not exist. Addresses are only written down, and checked as a network would have to.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use async_trait::async_trait;
 use base::TaskId;
 
 use super::{SimulatedNode, World};
-use crate::{Attachment, EniSpec, Network, NetworkError, SubnetSpec};
+use crate::{Attachment, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError, SubnetSpec};
 
 /// Addresses of a subnet that no interface gets, as in AWS: the first four, and the last.
 const RESERVED_FIRST: u32 = 4;
@@ -16,6 +17,8 @@ const RESERVED_FIRST: u32 = 4;
 pub(super) struct Joined {
     pub(super) eni: EniSpec,
     pub(super) attachment: Attachment,
+    /// Written down like the rest: nothing is late or lost where nothing is sent.
+    faults: BTreeSet<FaultKind>,
 }
 
 #[async_trait]
@@ -43,9 +46,37 @@ impl Network for SimulatedNode {
         self.world().joined.clear();
         Ok(())
     }
+
+    /// Nothing is sent, so nothing is counted.
+    async fn stats(&self, sandbox: &TaskId) -> Option<InterfaceStats> {
+        self.world().joined.contains_key(sandbox).then(InterfaceStats::default)
+    }
+
+    async fn start_fault(&self, sandbox: &TaskId, fault: &Fault) -> Result<(), FaultError> {
+        self.world().faults(sandbox)?.insert(fault.kind());
+        Ok(())
+    }
+
+    async fn stop_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<(), FaultError> {
+        self.world().faults(sandbox)?.remove(&kind);
+        Ok(())
+    }
+
+    async fn has_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<bool, FaultError> {
+        Ok(self.world().faults(sandbox)?.contains(&kind))
+    }
 }
 
 impl World {
+    fn faults(&mut self, sandbox: &TaskId) -> Result<&mut BTreeSet<FaultKind>, NetworkError> {
+        let joined = self.joined.get_mut(sandbox).ok_or_else(|| NetworkError {
+            action: "find the interface",
+            subject: sandbox.to_string(),
+            source: "it has none".into(),
+        })?;
+        Ok(&mut joined.faults)
+    }
+
     fn attach(&mut self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, String> {
         if let Some(message) = self.trouble.next_attach_failure.take() {
             return Err(message);
@@ -66,7 +97,10 @@ impl World {
         }
         let namespace = Path::new("simulated").join(sandbox.as_str());
         let attachment = Attachment { namespace, is_reachable_from_host: false };
-        self.joined.insert(sandbox.clone(), Joined { eni: eni.clone(), attachment: attachment.clone() });
+        self.joined.insert(
+            sandbox.clone(),
+            Joined { eni: eni.clone(), attachment: attachment.clone(), faults: BTreeSet::new() },
+        );
         Ok(attachment)
     }
 }

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base::{ContainerId, TaskId};
+use base::{ContainerId, TaskId, Timestamp};
 
 use super::container::Container;
+use super::exec;
 use super::fate::{Fate, SCRIPT_VARIABLE};
 use super::schedule::Due;
 use super::{SimulatedNode, World};
-use crate::{ContainerSpec, ContainerState, OutputPage, Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal};
+use crate::{
+    ContainerSpec, ContainerState, ContainerStats, Exec, ExecSpec, OutputPage, Runtime, RuntimeError, RuntimeErrorKind,
+    SandboxSpec, Signal,
+};
 
 #[async_trait]
 impl Runtime for SimulatedNode {
@@ -35,6 +39,37 @@ impl Runtime for SimulatedNode {
         self.planned.notify_one();
         self.fire_due();
         Ok(())
+    }
+
+    async fn restart_container(&self, container: &ContainerId, ended_at: Timestamp) -> Result<(), RuntimeError> {
+        let now = self.clock.now();
+        let mut world = self.world();
+        let Some(known) = world.containers.get_mut(container) else {
+            let message = "there is no such container".to_owned();
+            return Err(error(RuntimeErrorKind::Internal, "restart the process", container.as_str(), message));
+        };
+        if known.restart(ended_at, now) {
+            let plan = known.plan();
+            world.plan(container, plan);
+        }
+        drop(world);
+        self.planned.notify_one();
+        self.fire_due();
+        Ok(())
+    }
+
+    /// Starts nothing; tells what the container's script says of such processes.
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {
+        let mut world = self.world();
+        let fate = world.containers.get(&spec.container).and_then(|container| container.exec(self.clock.now()));
+        let Some(fate) = fate else {
+            let message = "the container does not run".to_owned();
+            return Err(error(RuntimeErrorKind::Internal, "start a process", spec.container.as_str(), message));
+        };
+        let (started, endless) = exec::start(&fate);
+        world.hanging.retain(exec::Hanging::is_awaited);
+        world.hanging.extend(endless.map(|ends| exec::Hanging { container: spec.container.clone(), ends }));
+        Ok(started)
     }
 
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
@@ -79,9 +114,42 @@ impl Runtime for SimulatedNode {
 
     async fn remove_sandbox(&self, sandbox: &TaskId) -> Result<(), RuntimeError> {
         let mut world = self.world();
+        let is_gone = |id: &ContainerId| world.containers.get(id).is_some_and(|known| known.sandbox == *sandbox);
+        let gone = world.hanging.iter().map(|hanging| is_gone(&hanging.container)).collect::<Vec<_>>();
+        let mut gone = gone.into_iter();
+        world.hanging.retain(|_| !gone.next().unwrap_or_default());
         world.containers.retain(|_, container| container.sandbox != *sandbox);
         world.sandboxes.remove(sandbox);
         Ok(())
+    }
+
+    /// Nothing is used, so nothing is counted.
+    async fn stats(&self, container: &ContainerId) -> Option<ContainerStats> {
+        let now = self.clock.now();
+        let world = self.world();
+        let known = world.containers.get(container)?;
+        known.state(now).exit.is_none().then(|| ContainerStats {
+            at: now,
+            cpu_total_ns: 0,
+            cpu_user_ns: 0,
+            cpu_system_ns: 0,
+            cpu_by_processor_ns: Vec::new(),
+            machine_cpu_ns: 0,
+            processors: 1,
+            periods: 0,
+            throttled_periods: 0,
+            throttled_ns: 0,
+            memory_bytes: 0,
+            memory_max_bytes: 0,
+            memory_limit_bytes: None,
+            memory: std::collections::BTreeMap::new(),
+            pids: 1,
+            block_io: Vec::new(),
+        })
+    }
+
+    async fn storage_used(&self, sandbox: &TaskId) -> Option<u64> {
+        self.world().sandboxes.contains_key(sandbox).then_some(0)
     }
 
     async fn sandboxes(&self) -> Result<Vec<TaskId>, RuntimeError> {
@@ -90,7 +158,7 @@ impl Runtime for SimulatedNode {
 }
 
 impl World {
-    fn start(&mut self, spec: &ContainerSpec, now: base::Timestamp) -> Result<(), RuntimeError> {
+    fn start(&mut self, spec: &ContainerSpec, now: Timestamp) -> Result<(), RuntimeError> {
         if self.containers.contains_key(&spec.id) {
             return Ok(());
         }
@@ -109,15 +177,19 @@ impl World {
             return Err(error(RuntimeErrorKind::Start, "start the process", &spec.name, message));
         }
         let container = Container::start(spec.sandbox.clone(), Arc::clone(&spec.root.image), fate, now);
-        let (outputs, end) = container.plan();
+        let plan = container.plan();
+        self.containers.insert(spec.id.clone(), container);
+        self.plan(&spec.id, plan);
+        Ok(())
+    }
+
+    fn plan(&mut self, container: &ContainerId, (outputs, end): (Vec<Timestamp>, Option<Timestamp>)) {
         for at in outputs {
-            self.schedule.plan(at, Due::Output(spec.id.clone()));
+            self.schedule.plan(at, Due::Output(container.clone()));
         }
         if let Some(at) = end {
-            self.schedule.plan(at, Due::End(spec.id.clone()));
+            self.schedule.plan(at, Due::End(container.clone()));
         }
-        self.containers.insert(spec.id.clone(), container);
-        Ok(())
     }
 
     fn fate(&self, spec: &ContainerSpec) -> Result<Fate, String> {

@@ -89,7 +89,7 @@ impl SimulatedNode {
 
 impl World {
     /// Lets something happen that was planned for `at`, and returns what is to be told of it.
-    fn happen(&self, at: Timestamp, due: Due) -> Option<Event> {
+    fn happen(&mut self, at: Timestamp, due: Due) -> Option<Event> {
         match due {
             Due::Output(container) => {
                 let known = self.containers.get(&container)?;
@@ -99,7 +99,13 @@ impl World {
             Due::End(container) => {
                 let known = self.containers.get(&container)?;
                 let is_still_planned = known.end_at() == Some(at);
-                is_still_planned.then(|| Event::Exited { sandbox: known.sandbox.clone(), container })
+                let sandbox = known.sandbox.clone();
+                if !is_still_planned {
+                    return None;
+                }
+                // Processes that were started in it end with it.
+                self.hanging.retain(|hanging| hanging.container != container);
+                Some(Event::Exited { sandbox, container })
             }
             Due::Resume(waiting) => {
                 // Whoever waited may have given up.

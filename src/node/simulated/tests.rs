@@ -9,8 +9,8 @@ use base::{EniId, ManualClock, SubnetId, Timestamp, VpcId};
 
 use super::*;
 use crate::{
-    Attachment, ContainerLimits, ContainerSpec, EniSpec, Event, ExitStatus, Isolation, MacAddress, NetworkError,
-    RootFileSystem, RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
+    Attachment, ContainerLimits, ContainerSpec, EniSpec, Event, ExecOutput, ExecSpec, ExitStatus, Isolation,
+    MacAddress, NetworkError, RootFileSystem, RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
 };
 
 /// A simulated node on a clock that stands still.
@@ -96,7 +96,7 @@ fn eni(id: &str, vpc: &str, last: u8) -> EniSpec {
     let subnet = SubnetSpec { id: SubnetId::new("subnet-1"), base: Ipv4Addr::new(172, 31, 0, 0), prefix_len: 28 };
     EniSpec {
         id: EniId::new(id),
-        vpc: VpcSpec { id: VpcId::new(vpc), subnets: vec![subnet.clone()] },
+        vpc: VpcSpec { id: VpcId::new(vpc), base: subnet.base, subnets: vec![subnet.clone()] },
         subnet,
         address: Ipv4Addr::new(172, 31, 0, last),
         mac: MacAddress([2, 0, 0, 0, 0, last]),
@@ -193,6 +193,48 @@ async fn starting_a_container_again_changes_nothing() {
     bench.advance(1);
     bench.start("").await.unwrap();
     assert_eq!(bench.exit().await.unwrap().at, Timestamp::from_millis(0));
+}
+
+fn exec_spec() -> ExecSpec {
+    ExecSpec { container: container(), args: vec!["true".to_owned()], user: None, terminal: None }
+}
+
+#[tokio::test]
+async fn a_process_in_a_container_writes_and_ends_as_the_script_says() {
+    let bench = Bench::new();
+    bench.start("exec 3 no route after 1s; exec hang after 2s; exit 0 after 3s").await.unwrap();
+    let mut exec = bench.node.runtime.exec(&exec_spec()).await.unwrap();
+    assert_eq!(exec.output.recv().await, Some(ExecOutput::Exited(0)));
+    bench.advance(1_000);
+    let mut exec = bench.node.runtime.exec(&exec_spec()).await.unwrap();
+    assert_eq!(exec.output.recv().await, Some(ExecOutput::Stdout("no route\n".into())));
+    assert_eq!(exec.output.recv().await, Some(ExecOutput::Exited(3)));
+    assert_eq!(exec.output.recv().await, None);
+    bench.advance(1_000);
+    let mut exec = bench.node.runtime.exec(&exec_spec()).await.unwrap();
+    assert!(exec.output.try_recv().is_err() && !exec.output.is_closed(), "it hangs");
+    bench.advance(1_000);
+    assert_eq!(exec.output.recv().await, None, "it went with its container");
+    assert_eq!(bench.node.runtime.exec(&exec_spec()).await.unwrap_err().message, "the container does not run");
+}
+
+#[tokio::test]
+async fn a_restarted_container_ends_again_and_says_so_again() {
+    let bench = Bench::new();
+    bench.start("exit 7 after 1s").await.unwrap();
+    bench.advance(1_000);
+    assert_eq!(bench.take_events(), [exited()]);
+    let ended_at = bench.exit().await.unwrap().at;
+    for _ in 0..2 {
+        bench.node.runtime.restart_container(&container(), ended_at).await.unwrap();
+    }
+    assert_eq!(bench.exit().await, None);
+    bench.advance(1_000);
+    assert_eq!((bench.exit().await.unwrap().code, bench.take_events()), (7, vec![exited()]));
+    bench.node.runtime.restart_container(&container(), ended_at).await.unwrap();
+    assert_eq!(bench.exit().await.unwrap().code, 7, "that end was followed by a start already");
+    let unknown = ContainerId::new("t9");
+    assert!(bench.node.runtime.restart_container(&unknown, ended_at).await.is_err());
 }
 
 #[tokio::test]
