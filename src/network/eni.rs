@@ -8,7 +8,7 @@ use std::path::Path;
 use base::VpcId;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
-use node::{EniSpec, MacAddress, NetworkError};
+use node::{EniSpec, InterfaceStats, MacAddress, NetworkError};
 
 use crate::failure::During;
 use crate::message::{self, VethEnd};
@@ -67,6 +67,18 @@ pub(crate) fn find(path: &Path) -> Result<Option<Found>, NetlinkError> {
     Ok(link.zip(address).and_then(|(link, (_, address, prefix_len))| {
         Some(Found { alias: link.alias?, address, prefix_len, mac: link.mac?, port: link.peer? })
     }))
+}
+
+/// Returns what the interface in the namespace at `path` has counted, and moves the calling thread in there. None if there
+/// is no namespace, or no ENI in it.
+pub(crate) fn counters(path: &Path) -> Result<Option<InterfaceStats>, NetlinkError> {
+    if !vpc::enter_existing(path)? {
+        return Ok(None);
+    }
+    match Connection::open()?.get(message::counters_of(NAME)) {
+        Err(NetlinkError::Refused(Errno::ENODEV)) => Ok(None),
+        other => Ok(other?.iter().find_map(message::read_counters)),
+    }
 }
 
 /// Makes the namespace at `path` with the ENI in it; `vpc` is the VPC it joins, which keeps nothing of it after a failure.

@@ -6,25 +6,35 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use async_trait::async_trait;
-use base::TaskId;
-use node::{Attachment, EniSpec, Network, NetworkError};
+use base::{TaskId, VpcId};
+use node::{Attachment, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, oneshot};
 
 use crate::eni;
 use crate::failure::During;
+use crate::fault;
 use crate::host::Host;
 use crate::namespace::{self, Names};
+use crate::sockets::SocketSink;
 use crate::vpc::{self, Vpcs};
 
 /// How many sandboxes are worked on at once. The kernel does most of it under one lock: more would only wait there.
 const OPERATIONS_MAX: usize = 8;
 
 /// How a network is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// Sets this installation's namespaces and links apart from others' on the same machine: six hexadecimal digits,
     /// the same at every start.
     pub instance: String,
+    /// Who answers tasks inside their VPCs, if anybody does. Given the sockets of each VPC that is made or adopted.
+    pub sockets: Option<SocketSink>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config").field("instance", &self.instance).finish_non_exhaustive()
+    }
 }
 
 /// VPCs and ENIs made of network namespaces, bridges and veth pairs. Needs root.
@@ -43,14 +53,51 @@ impl FargateNetwork {
     ///
     /// The instance is not six hexadecimal digits.
     pub fn new(config: Config) -> Result<Arc<Self>, NetworkError> {
-        let Config { instance } = config;
+        let Config { instance, sockets } = config;
         let names = Names::new(&instance).during("name the network", &instance)?;
-        let machine = Machine { names, instance, vpcs: Vpcs::default(), busy: Busy::default() };
+        let machine = Machine { names, instance, vpcs: Vpcs::new(sockets), busy: Busy::default() };
         Ok(Arc::new(Self {
             machine: Arc::new(machine),
             operations: Arc::new(Semaphore::new(OPERATIONS_MAX)),
             clearing: Arc::default(),
         }))
+    }
+
+    /// Opens the sockets in the VPCs that an earlier server process has left, so that their tasks are answered again.
+    ///
+    /// # Errors
+    ///
+    /// The VPCs cannot be listed. What fails of one of them is logged.
+    pub async fn adopt(&self) -> Result<(), NetworkError> {
+        let shared: OwnedRwLockReadGuard<()> = Arc::clone(&self.clearing).read_owned().await;
+        let vpcs = self.machine.names.vpcs().during("list the network namespaces", &self.machine.instance)?;
+        for vpc in vpcs {
+            let (machine, id) = (Arc::clone(&self.machine), vpc.clone());
+            let adopted = on_own_thread(vpc.as_str(), move || machine.adopt(&id)).await;
+            if let Err(error) = adopted {
+                tracing::error!(%vpc, %error, cause = %error.source, "tasks in this VPC find no metadata for now");
+            }
+        }
+        drop(shared);
+        Ok(())
+    }
+
+    /// Does something in the sandbox's network namespace.
+    async fn within<T: Send + 'static>(
+        &self,
+        sandbox: &TaskId,
+        work: impl FnOnce(&str) -> Result<T, FaultError> + Send + 'static,
+    ) -> Result<T, FaultError> {
+        let id = sandbox.clone();
+        self.work(sandbox, move |machine| {
+            let _turn = machine.busy.turn(&id);
+            let path = machine.names.sandbox(&id).during("name the network namespace", &id)?;
+            if !vpc::enter_existing(&path).during("enter the network namespace", &id)? {
+                return Err("it is not there").during("enter the network namespace", &id);
+            }
+            Ok(work(id.as_str()))
+        })
+        .await?
     }
 
     /// Works on one sandbox, beside others. The thread carries what it holds: it comes to its end even if the caller
@@ -98,6 +145,35 @@ impl Network for FargateNetwork {
         })
         .await
     }
+
+    fn serves_tasks(&self) -> bool {
+        self.machine.vpcs.are_served()
+    }
+
+    async fn stats(&self, sandbox: &TaskId) -> Option<InterfaceStats> {
+        let id = sandbox.clone();
+        let counted = self.work(sandbox, move |machine| {
+            let path = machine.names.sandbox(&id).during("name the network namespace", &id)?;
+            eni::counters(&path).during("read the counters", &id)
+        });
+        counted.await.unwrap_or_else(|error| {
+            tracing::warn!(%sandbox, %error, cause = %error.source, "an interface is not counted");
+            None
+        })
+    }
+
+    async fn start_fault(&self, sandbox: &TaskId, fault: &Fault) -> Result<(), FaultError> {
+        let wanted = fault.clone();
+        self.within(sandbox, move |subject| fault::start(&wanted, subject)).await
+    }
+
+    async fn stop_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<(), FaultError> {
+        self.within(sandbox, move |subject| fault::stop(kind, subject)).await
+    }
+
+    async fn has_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<bool, FaultError> {
+        self.within(sandbox, move |subject| fault::is_there(kind, subject)).await
+    }
 }
 
 /// Runs blocking work on a thread that ends with it, since it may end up in another network namespace.
@@ -130,6 +206,10 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Machine {
+    fn adopt(&self, vpc: &VpcId) -> Result<(), NetworkError> {
+        self.vpcs.adopt(&self.names, &self.instance, &mut Host::open()?, vpc)
+    }
+
     fn attach(&self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, NetworkError> {
         let _turn = self.busy.turn(sandbox);
         let path = self.names.sandbox(sandbox).during("name the network namespace", sandbox)?;

@@ -11,10 +11,13 @@ mod announcement;
 mod eni;
 mod failure;
 mod fargate;
+mod fault;
+mod guard;
 mod host;
 mod message;
 pub mod namespace;
 mod netlink;
+mod program;
 pub mod sockets;
 mod vpc;
 

@@ -13,7 +13,7 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use node::MacAddress;
+use node::{InterfaceStats, MacAddress};
 
 /// The loopback interface's index in every namespace.
 pub(crate) const LOOPBACK: u32 = 1;
@@ -116,6 +116,13 @@ pub(crate) fn delete_link(index: u32) -> RouteNetlinkMessage {
 pub(crate) fn link_named(name: &str) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.attributes = vec![LinkAttribute::IfName(name.to_owned()), without_statistics()];
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// Asks for the interface of this name with what it has counted.
+pub(crate) fn counters_of(name: &str) -> RouteNetlinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::IfName(name.to_owned())];
     RouteNetlinkMessage::GetLink(message)
 }
 
@@ -228,6 +235,24 @@ pub(crate) fn read_link(answer: &RouteNetlinkMessage) -> Option<Link> {
         }
     }
     Some(link)
+}
+
+/// Reads what an interface has counted out of an answer.
+pub(crate) fn read_counters(answer: &RouteNetlinkMessage) -> Option<InterfaceStats> {
+    let RouteNetlinkMessage::NewLink(message) = answer else { return None };
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Stats64(counted) => Some(InterfaceStats {
+            rx_bytes: counted.rx_bytes,
+            rx_packets: counted.rx_packets,
+            rx_errors: counted.rx_errors,
+            rx_dropped: counted.rx_dropped,
+            tx_bytes: counted.tx_bytes,
+            tx_packets: counted.tx_packets,
+            tx_errors: counted.tx_errors,
+            tx_dropped: counted.tx_dropped,
+        }),
+        _ => None,
+    })
 }
 
 /// Reads interface index, address and prefix length out of an answer.

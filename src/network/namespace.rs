@@ -149,6 +149,12 @@ impl Names {
         Ok(ids.map(TaskId::new).collect())
     }
 
+    /// Lists the VPCs that have a namespace.
+    pub(crate) fn vpcs(&self) -> io::Result<Vec<VpcId>> {
+        let ids = self.list()?.into_iter().filter(|id| id.starts_with(VPC_PREFIX));
+        Ok(ids.map(VpcId::new).collect())
+    }
+
     /// Returns the files of all sandboxes and VPCs.
     pub(crate) fn all(&self) -> io::Result<Vec<PathBuf>> {
         Ok(self.list()?.into_iter().map(|id| Path::new(DIRECTORY).join(format!("{}{id}", self.prefix))).collect())

@@ -15,10 +15,12 @@ use node::{EniSpec, MacAddress, NetworkError, SubnetSpec};
 
 use crate::announcement::Announcer;
 use crate::failure::During;
+use crate::guard;
 use crate::host::{self, Host, HostLink};
 use crate::message;
 use crate::namespace::{self, Names};
 use crate::netlink::{Connection, NetlinkError, Request};
+use crate::sockets::{Alive, RESOLVER, SocketSink, TASK_SERVICES, VpcSockets};
 
 /// The bridge's index in its namespace.
 pub(crate) const BRIDGE: u32 = 2;
@@ -29,10 +31,14 @@ const ROUTER: MacAddress = MacAddress([0x02, 0x4e, 0x47, 0, 0, 1]);
 const FIRST_PORT: u32 = 16;
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
+/// The length of the prefix of an address that is a service's and no router's.
+const SERVICE_PREFIX_LEN: u8 = 32;
+
 /// The VPCs that this process has used.
-#[derive(Default)]
 pub(crate) struct Vpcs {
     known: Mutex<HashMap<VpcId, Arc<Mutex<Option<Vpc>>>>>,
+    /// Who answers in them.
+    sink: Option<SocketSink>,
 }
 
 /// What is known of a VPC that is ready.
@@ -41,6 +47,8 @@ struct Vpc {
     announcer: Arc<Announcer>,
     next_port: u32,
     gateways: BTreeSet<(Ipv4Addr, u8)>,
+    /// Keeps the sockets in it open; none while there are none.
+    alive: Option<Alive>,
 }
 
 /// A VPC from inside.
@@ -56,6 +64,55 @@ pub(crate) struct Entered {
 }
 
 impl Vpcs {
+    /// Knows no VPC yet. `sink` is given the sockets inside each one that is used.
+    pub(crate) fn new(sink: Option<SocketSink>) -> Self {
+        Self { known: Mutex::default(), sink }
+    }
+
+    /// Says whether anybody answers inside VPCs.
+    pub(crate) fn are_served(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Uses a VPC again that an earlier server process has left, so that its tasks are answered. The calling thread ends
+    /// up inside.
+    pub(crate) fn adopt(
+        &self,
+        names: &Names,
+        instance: &str,
+        host: &mut Host,
+        vpc: &VpcId,
+    ) -> Result<(), NetworkError> {
+        let subject = vpc.as_str();
+        let path = names.vpc(vpc).during("name the network namespace", subject)?;
+        let slot = Arc::clone(lock(&self.known).entry(vpc.clone()).or_default());
+        let mut slot = lock(&slot);
+        if slot.is_some() || !enter_existing(&path).during("enter the network namespace", subject)? {
+            return Ok(());
+        }
+        let mut connection = Connection::open().during("open the network", subject)?;
+        let resolver = resolver_of(&mut connection).during("find the DNS server's address", subject)?;
+        let found = slot.insert(converge(instance, host, &mut connection, subject)?);
+        self.serve(found, vpc, resolver);
+        Ok(())
+    }
+
+    /// Opens the sockets in the VPC, whose namespace the calling thread is in, unless they are open.
+    ///
+    /// Tasks start without them all the same: then this is tried again for the next one.
+    fn serve(&self, found: &mut Vpc, vpc: &VpcId, resolver: Option<Ipv4Addr>) {
+        let Some(sink) = self.sink.as_ref().filter(|_| found.alive.is_none()) else { return };
+        let alive = Alive::new();
+        let resolvers = resolver.into_iter().chain([RESOLVER]).collect::<Vec<_>>();
+        match VpcSockets::open(vpc, &resolvers, alive.life()) {
+            Ok(sockets) => {
+                found.alive = Some(alive);
+                sink(sockets);
+            }
+            Err(error) => tracing::error!(%vpc, %error, "tasks in this VPC find no metadata, no API and no DNS"),
+        }
+    }
+
     /// Moves the calling thread into the ENI's VPC, which is made when it is not there or not whole. However many come at
     /// once, one of them makes it and the others wait.
     pub(crate) fn enter(
@@ -81,6 +138,7 @@ impl Vpcs {
             };
             let vpc = slot.insert(vpc);
             vpc.add_gateways(&mut connection, eni, subject)?;
+            self.serve(vpc, &eni.vpc.id, Some(eni.vpc.resolver()));
             let port = vpc.next_port;
             vpc.next_port += 1;
             Ok(Entered { connection, link: vpc.link, announcer: Arc::clone(&vpc.announcer), port })
@@ -100,8 +158,10 @@ impl Vpcs {
 
 impl Vpc {
     fn add_gateways(&mut self, vpc: &mut Connection, eni: &EniSpec, subject: &str) -> Result<(), NetworkError> {
-        let subnets = eni.vpc.subnets.iter().chain([&eni.subnet]);
-        let missing: BTreeSet<_> = subnets.map(gateway).filter(|gateway| !self.gateways.contains(gateway)).collect();
+        let subnets = eni.vpc.subnets.iter().chain([&eni.subnet]).map(gateway);
+        let services = [TASK_SERVICES, RESOLVER, eni.vpc.resolver()].map(|address| (address, SERVICE_PREFIX_LEN));
+        let wanted = subnets.chain(services);
+        let missing: BTreeSet<_> = wanted.filter(|address| !self.gateways.contains(address)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -132,9 +192,12 @@ fn converge(instance: &str, host: &mut Host, vpc: &mut Connection, subject: &str
     if link.is_none() {
         tracing::warn!(vpc = subject, "no link addresses are free: tasks are not reachable from the host");
     }
+    if let Err(error) = guard::keep_from_host() {
+        tracing::warn!(vpc = subject, %error, "tasks reach services of the host that listen on all its addresses");
+    }
     let announcer = Announcer::open(BRIDGE, ROUTER).during(action, subject)?;
     let next_port = next_port(vpc).during(action, subject)?;
-    Ok(Vpc { link, announcer: Arc::new(announcer), next_port, gateways: BTreeSet::new() })
+    Ok(Vpc { link, announcer: Arc::new(announcer), next_port, gateways: BTreeSet::new(), alive: None })
 }
 
 /// Moves the calling thread into the namespace. False if there is none; what is left of a half-made one is taken away.
@@ -175,6 +238,15 @@ pub(crate) fn forget_eni(
         ],
         subject,
     )
+}
+
+/// Finds the DNS server's address at the base of the VPC's range: the one service address that is not link-local.
+fn resolver_of(vpc: &mut Connection) -> Result<Option<Ipv4Addr>, NetlinkError> {
+    let addresses = vpc.list(message::all_addresses())?;
+    Ok(addresses.iter().filter_map(message::read_address).find_map(|(interface, address, prefix_len)| {
+        let is_resolver = interface == BRIDGE && prefix_len == SERVICE_PREFIX_LEN && !address.is_link_local();
+        is_resolver.then_some(address)
+    }))
 }
 
 fn next_port(vpc: &mut Connection) -> Result<u32, NetlinkError> {

@@ -7,10 +7,12 @@
 
 mod event;
 mod exec;
+mod fault;
 mod images;
 mod isolation;
 mod network;
 mod runtime;
+mod signal;
 pub mod simulated;
 mod stats;
 
@@ -18,13 +20,15 @@ use std::sync::Arc;
 
 pub use event::{Event, EventSink};
 pub use exec::{EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, TerminalSize};
+pub use fault::{BlackholePort, Direction, Fault, FaultError, FaultKind, FaultScope, IpRange, Transport};
 pub use images::{Image, ImageConfig, ImageError, ImageSummary, Images};
 pub use isolation::{DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
 pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
 pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, ExitStatus, OutputLine, OutputPage, OutputStream, RootFileSystem,
-    Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
+    Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec,
 };
+pub use signal::Signal;
 pub use stats::{BlockIo, ContainerStats, InterfaceStats};
 
 /// A node: the three things that tasks need of a machine.

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use base::{EniId, SubnetId, TaskId, VpcId};
 use serde::{Deserialize, Serialize};
 
+use crate::{Fault, FaultError, FaultKind, InterfaceStats};
+
 /// A 48-bit hardware address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MacAddress(pub [u8; 6]);
@@ -48,8 +50,17 @@ impl SubnetSpec {
 pub struct VpcSpec {
     /// The VPC.
     pub id: VpcId,
+    /// The first address of its range.
+    pub base: Ipv4Addr,
     /// Its subnets.
     pub subnets: Vec<SubnetSpec>,
+}
+
+impl VpcSpec {
+    /// Returns the address of the VPC's DNS server: base + 2, as in AWS.
+    pub fn resolver(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.base).wrapping_add(2))
+    }
 }
 
 /// The elastic network interface that a sandbox is to have.
@@ -104,4 +115,22 @@ pub trait Network: Send + Sync {
 
     /// Takes every VPC and sandbox away, those of an earlier server process included.
     async fn clear(&self) -> Result<(), NetworkError>;
+
+    /// Says whether sandboxes find the endpoint of their metadata, and the API, at 169.254.170.2.
+    fn serves_tasks(&self) -> bool {
+        false
+    }
+
+    /// Returns what the sandbox's interface has counted; none if the sandbox has no interface.
+    async fn stats(&self, sandbox: &TaskId) -> Option<InterfaceStats>;
+
+    /// Lets the sandbox's network have a fault. A black hole takes the place of the one that it has of that port; latency
+    /// and packet loss share what makes them, so that one of them is there at a time.
+    async fn start_fault(&self, sandbox: &TaskId, fault: &Fault) -> Result<(), FaultError>;
+
+    /// Ends a fault. One that is not there is no error.
+    async fn stop_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<(), FaultError>;
+
+    /// Says whether the sandbox's network has a fault.
+    async fn has_fault(&self, sandbox: &TaskId, kind: FaultKind) -> Result<bool, FaultError>;
 }

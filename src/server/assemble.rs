@@ -76,7 +76,7 @@ fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result
             error => StartError::Images(error),
         })?;
     let instance = instance(&data_dir);
-    let network = FargateNetwork::new(network::Config { instance: instance.clone() })?;
+    let network = FargateNetwork::new(network::Config { instance: instance.clone(), sockets: None })?;
     let config =
         runtime::Config { run_dir, cgroup_root: format!("neargate-{instance}"), shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(config, Arc::clone(clock), events)?;

@@ -58,11 +58,12 @@ pub(super) fn spec(world: &World, scope: &Scope, eni: &Eni) -> Option<EniSpec> {
     let ec2 = &world.state.ec2;
     let interface = ec2.network_interfaces.get(scope, eni.interface.as_ref()?)?;
     let subnet = ec2.subnets.get(scope, &interface.subnet)?;
+    let base = ec2.vpcs.get(scope, &interface.vpc)?.cidr.base;
     let subnets = ec2.subnets.walk(scope, None).map(|(_, subnet)| subnet);
     let subnets = subnets.filter(|other| other.vpc == interface.vpc).map(|other| subnet_spec(&other));
     Some(EniSpec {
         id: interface.id.clone(),
-        vpc: VpcSpec { id: interface.vpc.clone(), subnets: subnets.collect() },
+        vpc: VpcSpec { id: interface.vpc.clone(), base, subnets: subnets.collect() },
         subnet: subnet_spec(&subnet),
         address: interface.address,
         mac: parse_mac(&interface.mac)?,

@@ -6,19 +6,24 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail as the test does")]
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use base::{EniId, SubnetId, TaskId, VpcId};
 use futures_util::future::{join_all, try_join_all};
+use network::sockets::{SocketSink, VpcSockets};
 use network::{Config, FargateNetwork, namespace, sockets};
 use nix::sched::{CloneFlags, unshare};
-use node::{Attachment, EniSpec, MacAddress, Network, SubnetSpec, VpcSpec};
+use node::{
+    Attachment, BlackholePort, Direction, EniSpec, Fault, FaultKind, FaultScope, IpRange, MacAddress, Network,
+    SubnetSpec, Transport, VpcSpec,
+};
 
 /// Long enough for a busy machine, short enough to see a lost packet's second attempt fail: ARP repeats after 1 s.
 const WAIT: Duration = Duration::from_secs(10);
@@ -72,7 +77,15 @@ fn names(instance: &str) -> Vec<String> {
 }
 
 fn network(instance: &str) -> Arc<FargateNetwork> {
-    FargateNetwork::new(Config { instance: instance.to_owned() }).unwrap()
+    FargateNetwork::new(Config { instance: instance.to_owned(), sockets: None }).unwrap()
+}
+
+/// A network that gives the sockets of its VPCs to the test.
+fn served_network(instance: &str) -> (Arc<FargateNetwork>, Receiver<VpcSockets>) {
+    let (given, taken) = mpsc::channel();
+    let given = Mutex::new(given);
+    let sink: SocketSink = Arc::new(move |sockets| given.lock().unwrap().send(sockets).unwrap());
+    (FargateNetwork::new(Config { instance: instance.to_owned(), sockets: Some(sink) }).unwrap(), taken)
 }
 
 fn ip(arguments: &str) -> String {
@@ -98,7 +111,11 @@ fn eni(vpc: &str, last: u8) -> EniSpec {
     };
     EniSpec {
         id: EniId::new(format!("eni-{vpc}-{last}")),
-        vpc: VpcSpec { id: VpcId::new(format!("vpc-{vpc}")), subnets: vec![subnet(0), subnet(16), subnet(32)] },
+        vpc: VpcSpec {
+            id: VpcId::new(format!("vpc-{vpc}")),
+            base: [172, 31, 0, 0].into(),
+            subnets: vec![subnet(0), subnet(16), subnet(32)],
+        },
         subnet: subnet(0),
         address: Ipv4Addr::new(172, 31, 0, last),
         mac: MacAddress([2, 0, 172, 31, 0, last]),
@@ -116,7 +133,11 @@ fn answer(listener: &TcpListener, word: &str) {
 }
 
 fn fetch(address: Ipv4Addr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((address, 8080)), WAIT)?;
+    fetch_from((address, 8080).into(), WAIT)
+}
+
+fn fetch_from(address: SocketAddr, wait: Duration) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, wait)?;
     stream.set_read_timeout(Some(WAIT))?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
@@ -448,5 +469,169 @@ fn attaching_and_detaching_one_sandbox_at_once_ends_whole_or_gone() {
         attached.into_iter().chain(detached).for_each(Result::unwrap);
         lab.network.attach(&task(1), eni).await.unwrap();
         assert_eq!(lab.network.sandboxes().await.unwrap(), [task(1)]);
+    });
+}
+
+#[test]
+fn a_sandbox_reaches_the_sockets_that_the_server_has_in_its_vpc() {
+    Lab::run(async |lab| {
+        let (network, sockets) = served_network(&lab.instance);
+        assert!(network.serves_tasks() && !lab.network.serves_tasks());
+        let here = network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        network.attach(&task(2), &eni("a", 11)).await.unwrap();
+        let VpcSockets { vpc, metadata, api, dns, .. } = sockets.try_recv().unwrap();
+        assert!(sockets.try_recv().is_err(), "once for a VPC");
+        assert_eq!(vpc, VpcId::new("vpc-a"));
+        for (listener, port) in [(metadata, 80), (api, 4566)] {
+            listener.set_nonblocking(false).unwrap();
+            let server = thread::spawn(move || {
+                let (mut stream, peer) = listener.accept().unwrap();
+                write!(stream, "{}", peer.ip()).unwrap();
+            });
+            let address = SocketAddr::from(([169, 254, 170, 2], port));
+            let seen = namespace::within(&here.namespace, || fetch_from(address, WAIT)).unwrap();
+            assert_eq!(seen.unwrap(), "172.31.0.10", "the peer's address is the ENI's");
+            server.join().unwrap();
+        }
+        for (dns, address) in dns.into_iter().zip(["172.31.0.2:53", "169.254.169.253:53"]) {
+            assert_eq!(dns.tcp.local_addr().unwrap().to_string(), address);
+            dns.udp.set_nonblocking(false).unwrap();
+            let server = thread::spawn(move || {
+                let mut question = [0; 4];
+                let (length, peer) = dns.udp.recv_from(&mut question).unwrap();
+                dns.udp.send_to(&question[..length], peer).unwrap();
+            });
+            let asked = namespace::within(&here.namespace, || {
+                let socket = UdpSocket::bind("0.0.0.0:0")?;
+                socket.set_read_timeout(Some(WAIT))?;
+                // Connected: an answer from another address is none.
+                socket.connect(address)?;
+                socket.send(b"who?")?;
+                let mut answer = [0; 4];
+                socket.recv(&mut answer).map(|length| answer[..length].to_vec())
+            });
+            assert_eq!(asked.unwrap().unwrap(), b"who?");
+            server.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_new_process_opens_the_sockets_of_the_vpcs_that_it_finds() {
+    Lab::run(async |lab| {
+        let (network, before) = served_network(&lab.instance);
+        network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        network.attach(&task(2), &eni("b", 10)).await.unwrap();
+        drop((before.try_iter().collect::<Vec<_>>(), network));
+        let (network, after) = served_network(&lab.instance);
+        network.adopt().await.unwrap();
+        let mut found = after.try_iter().collect::<Vec<_>>();
+        found.sort_by_key(|sockets| sockets.vpc.clone());
+        let vpcs = found.iter().map(|sockets| sockets.vpc.as_str()).collect::<Vec<_>>();
+        assert_eq!(vpcs, ["vpc-a", "vpc-b"]);
+        for sockets in &found {
+            let addresses = sockets.dns.iter().map(|dns| dns.udp.local_addr().unwrap().to_string());
+            assert_eq!(addresses.collect::<Vec<_>>(), ["172.31.0.2:53", "169.254.169.253:53"]);
+        }
+        network.adopt().await.unwrap();
+        network.attach(&task(3), &eni("a", 12)).await.unwrap();
+        assert!(after.try_recv().is_err(), "they are open already");
+    });
+}
+
+#[test]
+fn clearing_ends_the_life_of_the_sockets() {
+    Lab::run(async |lab| {
+        let (network, sockets) = served_network(&lab.instance);
+        network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        let mut first = sockets.try_recv().unwrap();
+        let soon = Duration::from_millis(20);
+        assert!(tokio::time::timeout(soon, first.life.ended()).await.is_err(), "the VPC is there");
+        network.clear().await.unwrap();
+        tokio::time::timeout(WAIT, first.life.ended()).await.unwrap();
+        network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        assert_eq!(sockets.try_recv().unwrap().vpc, first.vpc);
+    });
+}
+
+#[test]
+fn a_sandbox_does_not_reach_what_the_host_listens_on() {
+    Lab::run(async |lab| {
+        let at = lab.network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
+        let near = ip("-4 -o address show").lines().find_map(|line| {
+            let address = line.split_whitespace().nth(3)?.split_once('/')?.0;
+            address.starts_with("169.254.").then(|| address.parse::<Ipv4Addr>().unwrap())
+        });
+        let address = SocketAddr::from((near.unwrap(), 8080));
+        let soon = Duration::from_millis(300);
+        let reached = namespace::within(&at.namespace, || TcpStream::connect_timeout(&address, soon)).unwrap();
+        assert_eq!(reached.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        // It is the rule that keeps it: without it, the link leads there.
+        let vpc = format!("neargate-{}-vpc-a", lab.instance);
+        ip(&format!("netns exec {vpc} nft delete table inet neargate"));
+        namespace::within(&at.namespace, || TcpStream::connect_timeout(&address, WAIT)).unwrap().unwrap();
+        listener.accept().unwrap();
+    });
+}
+
+#[test]
+fn an_interface_counts_what_goes_through_it() {
+    Lab::run(async |lab| {
+        assert_eq!(lab.network.stats(&task(1)).await, None);
+        let eni = eni("a", 10);
+        let at = lab.network.attach(&task(1), &eni).await.unwrap();
+        let before = lab.network.stats(&task(1)).await.unwrap();
+        let server = serve(&at, eni.address, "hello");
+        fetch(eni.address).unwrap();
+        server.join().unwrap();
+        let after = lab.network.stats(&task(1)).await.unwrap();
+        assert!(after.rx_packets >= before.rx_packets + 3, "{before:?} {after:?}");
+        assert!(after.tx_bytes > before.tx_bytes + 5, "{before:?} {after:?}");
+        assert_eq!((after.rx_errors, after.tx_errors), (0, 0));
+    });
+}
+
+#[test]
+fn a_black_hole_takes_the_packets_of_its_port_until_it_is_stopped() {
+    Lab::run(async |lab| {
+        let eni = eni("a", 10);
+        let at = lab.network.attach(&task(1), &eni).await.unwrap();
+        let port = BlackholePort { port: 8080, protocol: Transport::Tcp, direction: Direction::Ingress };
+        let (kind, address) = (FaultKind::BlackholePort(port), SocketAddr::from((eni.address, 8080)));
+        let listener = sockets::listen(&at.namespace, address).unwrap();
+        let soon = Duration::from_millis(300);
+        let is_reached = || TcpStream::connect_timeout(&address, soon).is_ok();
+        let is_there = async || lab.network.has_fault(&task(1), kind).await.unwrap();
+        assert!(is_reached() && !is_there().await);
+        for _ in 0..2 {
+            let fault = Fault::BlackholePort { port, except: Vec::new() };
+            lab.network.start_fault(&task(1), &fault).await.unwrap();
+            assert!(!is_reached() && is_there().await);
+        }
+        let except = vec![IpRange::parse("169.254.192.0/18").unwrap()];
+        lab.network.start_fault(&task(1), &Fault::BlackholePort { port, except }).await.unwrap();
+        assert!(is_reached(), "the host is an exception");
+        for _ in 0..2 {
+            lab.network.stop_fault(&task(1), kind).await.unwrap();
+            assert!(is_reached() && !is_there().await);
+        }
+        assert!(lab.network.has_fault(&task(2), kind).await.is_err(), "there is no such sandbox");
+        drop(listener);
+    });
+}
+
+#[test]
+fn latency_is_there_or_refused_by_the_kernel_and_leaves_nothing_then() {
+    Lab::run(async |lab| {
+        let at = lab.network.attach(&task(1), &eni("a", 10)).await.unwrap();
+        let scope =
+            FaultScope { to: vec![IpRange::parse("0.0.0.0/0").unwrap()], except: Vec::new(), flows_percent: 100 };
+        let started = lab.network.start_fault(&task(1), &Fault::Latency { delay_ms: 50, jitter_ms: 5, scope }).await;
+        let is_there = lab.network.has_fault(&task(1), FaultKind::Latency).await.unwrap();
+        assert_eq!(started.is_ok(), is_there);
+        assert!(!lab.network.has_fault(&task(1), FaultKind::PacketLoss).await.unwrap());
+        lab.network.stop_fault(&task(1), FaultKind::Latency).await.unwrap();
+        assert!(ip_inside(&at.namespace, "-o link show eth1").contains("qdisc noqueue"));
     });
 }

@@ -41,9 +41,9 @@ fn missing(found: &str) -> Finding {
 
 async fn try_interface(id: &TaskId) -> Result<Attachment, NetworkError> {
     let instance = id.as_str().chars().take(INSTANCE_DIGITS).collect();
-    let network = FargateNetwork::new(network::Config { instance })?;
+    let network = FargateNetwork::new(network::Config { instance, sockets: None })?;
     let subnet = SubnetSpec { id: SubnetId::new("subnet-doctor"), base: SUBNET, prefix_len: SUBNET_PREFIX_LEN };
-    let vpc = VpcSpec { id: VpcId::new("vpc-doctor"), subnets: vec![subnet.clone()] };
+    let vpc = VpcSpec { id: VpcId::new("vpc-doctor"), base: subnet.base, subnets: vec![subnet.clone()] };
     let eni = EniSpec { id: EniId::new("eni-doctor"), vpc, subnet, address: ADDRESS, mac: MAC };
     let attached = network.attach(id, &eni).await;
     let detached = network.detach(id).await;
