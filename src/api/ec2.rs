@@ -11,6 +11,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2016-11-15",
     xml_namespace: "http://ec2.amazonaws.com/doc/2016-11-15",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

@@ -11,6 +11,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2010-05-08",
     xml_namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

@@ -5,8 +5,10 @@
 
 pub mod ec2;
 pub mod ecs;
+pub mod efs;
 pub mod iam;
 pub mod logs;
+pub mod s3;
 pub mod secretsmanager;
 pub mod ssm;
 pub mod sts;

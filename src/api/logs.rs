@@ -12,6 +12,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2014-03-28",
     xml_namespace: "",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

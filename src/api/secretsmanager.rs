@@ -13,6 +13,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2017-10-17",
     xml_namespace: "",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

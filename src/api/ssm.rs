@@ -11,6 +11,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2014-11-06",
     xml_namespace: "",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

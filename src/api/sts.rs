@@ -11,6 +11,7 @@ pub static SERVICE: wire::ServiceModel = wire::ServiceModel {
     version: "2011-06-15",
     xml_namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
     operations: OPERATIONS,
+    rest: &[],
 };
 
 /// Every operation of the model, sorted.

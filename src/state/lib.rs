@@ -1,7 +1,7 @@
 //! What the emulator knows: the records of every service as plain data, the tables that hold them, the journal behind.
 //!
 //! Handlers write what is wanted, controllers write what they observe; a field has one writer. Nothing here does I/O
-//! but the journal, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
+//! but the journal and the store of S3's objects, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
 mod cx;
 mod document;
@@ -11,6 +11,7 @@ pub mod iam;
 mod journal;
 pub mod logs;
 mod record;
+pub mod s3;
 pub mod secretsmanager;
 pub mod ssm;
 mod table;
@@ -37,6 +38,8 @@ pub struct State {
     pub logs: logs::Logs,
     /// AWS IAM, and the sessions of AWS STS.
     pub iam: iam::Iam,
+    /// Amazon S3.
+    pub s3: s3::S3,
     /// AWS Secrets Manager.
     pub secretsmanager: secretsmanager::SecretsManager,
     /// AWS Systems Manager: Parameter Store.
@@ -54,14 +57,16 @@ impl State {
         Arc::new(Self::with_journal(None))
     }
 
-    /// Opens the state kept in the file `path`, making it if it is missing, and keeps it there from now on.
+    /// Opens the state kept in the file `path`, making it if it is missing, and keeps it there from now on. The bytes of
+    /// objects are in the folder `objects` beside it.
     pub fn open(path: &Path) -> Result<Arc<Self>, JournalError> {
         let journal = Arc::new(Journal::open(path)?);
-        let state = Self::with_journal(Some(&journal));
+        let mut state = Self::with_journal(Some(&journal));
         state.ecs.load(&journal)?;
         state.ec2.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
+        state.s3.load(&journal, path.with_file_name("objects"))?;
         state.secretsmanager.load(&journal)?;
         state.ssm.load(&journal)?;
         Ok(Arc::new(state))
@@ -73,6 +78,7 @@ impl State {
             ec2: ec2::Ec2::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
+            s3: s3::S3::new(journal),
             secretsmanager: secretsmanager::SecretsManager::new(journal),
             ssm: ssm::Ssm::new(journal),
             journal: journal.cloned(),
@@ -85,6 +91,7 @@ impl State {
         self.ec2.clear();
         self.logs.clear();
         self.iam.clear();
+        self.s3.clear();
         self.secretsmanager.clear();
         self.ssm.clear();
     }

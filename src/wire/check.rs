@@ -130,7 +130,44 @@ pub fn validation_exception(violations: &[Violation]) -> ApiError {
 
 /// A hook for `service!`: the usual words under `ValidationError` (most query services).
 pub fn validation_error(violations: &[Violation]) -> ApiError {
-    ApiError::client("ValidationError", violations_text(violations))
+    let spelt = |violation: &Violation| Violation { path: member_text(&violation.path), ..violation.clone() };
+    ApiError::client("ValidationError", violations_text(&violations.iter().map(spelt).collect::<Vec<_>>()))
+}
+
+/// Spells a path as the messages of query services do: `RoleName` is `roleName` there.
+pub fn member_text(path: &str) -> String {
+    let spelt = |name: &str| {
+        let mut letters = name.chars();
+        letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect::<String>()
+    };
+    path.split('.').map(spelt).collect::<Vec<_>>().join(".")
+}
+
+/// Words violations under `ValidationException` for a service whose members begin with capital letters: the messages
+/// begin them with small ones. The values of `sensitive` members are not quoted.
+pub fn validation_exception_in_small_letters(violations: &[Violation], sensitive: &[&str]) -> ApiError {
+    let plural = if violations.len() == 1 { "" } else { "s" };
+    let each = violations.iter().map(|violation| {
+        let is_sensitive = violation.path.rsplit(['.', '[']).any(|member| sensitive.contains(&member));
+        let value = violation.value.clone().filter(|_| !is_sensitive);
+        let small = Violation { path: in_small_letters(&violation.path), value, kind: violation.kind.clone() };
+        let text = small.to_string();
+        match text.strip_prefix("Value null") {
+            Some(rest) if is_sensitive && violation.value.is_some() => format!("Value{rest}"),
+            _ => text,
+        }
+    });
+    let each = each.collect::<Vec<_>>().join("; ");
+    ApiError::client("ValidationException", format!("{} validation error{plural} detected: {each}", violations.len()))
+}
+
+/// Begins each member of a path with a small letter.
+fn in_small_letters(path: &str) -> String {
+    let small = |member: &str| {
+        let mut letters = member.chars();
+        letters.next().map_or_else(String::new, |first| format!("{}{}", first.to_ascii_lowercase(), letters.as_str()))
+    };
+    path.split('.').map(small).collect::<Vec<_>>().join(".")
 }
 
 impl fmt::Display for Violation {
@@ -213,6 +250,24 @@ mod tests {
     }
 
     #[test]
+    fn members_begin_with_small_letters_and_secrets_are_not_quoted() {
+        let length = |path: &str, value: &str| Violation {
+            path: path.to_owned(),
+            value: Some(value.to_owned()),
+            kind: Kind::Length { min: 1, max: 2, actual: 3 },
+        };
+        let found = [length("Tags[0].Key", "abc"), length("SecretString", "hunter2")];
+        let error = validation_exception_in_small_letters(&found, &["SecretString"]);
+        let at = "failed to satisfy constraint: Member must have length less than or equal to 2";
+        assert_eq!(
+            error.message(),
+            format!(
+                "2 validation errors detected: Value 'abc' at 'tags.1.member.key' {at}; Value at 'secretString' {at}"
+            )
+        );
+    }
+
+    #[test]
     fn each_kind_has_the_words_of_aws() {
         let constraint = "failed to satisfy constraint: Member must";
         check(
@@ -245,6 +300,15 @@ mod tests {
                 "1 validation error detected: Value 'BLUE' at 'color' {constraint} satisfy enum value set: [RED, GREEN]"
             ),
         );
+    }
+
+    #[test]
+    fn query_services_spell_members_in_lower_case() {
+        let kind = Kind::Required;
+        let error = validation_error(&[Violation { path: "Tags[0].Key".to_owned(), value: None, kind }]);
+        let message = "1 validation error detected: Value null at 'tags.1.member.key' failed to satisfy constraint: Member \
+                       must not be null";
+        assert_eq!((error.code(), error.message()), ("ValidationError", message));
     }
 
     #[test]

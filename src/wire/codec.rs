@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use aws_smithy_types::{Blob, DateTime, Document};
 
-use crate::{DecodeError, Member, Schema, Shape};
+use crate::{Content, DecodeError, Member, Schema, Shape};
 
 /// Reads values of one protocol. Values are pulled in the order of the input: after `start_structure` comes
 /// `next_member` until it returns none, and each returned member's value must be read before the next call.
@@ -23,6 +23,10 @@ pub trait Reader {
     fn timestamp(&mut self, shape: &'static Shape) -> Result<DateTime, DecodeError>;
     /// Reads a value of any form.
     fn document(&mut self) -> Result<Document, DecodeError>;
+    /// Takes the body of a request that is streamed; only REST protocols have such.
+    fn content(&mut self) -> Result<Content, DecodeError> {
+        Err(DecodeError::new("this protocol streams no bodies"))
+    }
 
     /// Enters a structure.
     fn start_structure(&mut self) -> Result<(), DecodeError>;
@@ -58,6 +62,8 @@ pub trait Writer {
     fn timestamp(&mut self, value: &DateTime, shape: &'static Shape);
     /// Writes a value of any form.
     fn document(&mut self, value: &Document);
+    /// Writes a body that is streamed; only REST protocols have such, and they do not write it into a document.
+    fn content(&mut self, _value: &Content) {}
 
     /// Begins a structure.
     fn start_structure(&mut self);

@@ -56,6 +56,12 @@ impl ApiError {
         Self::client("SerializationException", error.to_string())
     }
 
+    /// Makes S3's error of a body that is not of its type.
+    pub fn malformed_xml() -> Self {
+        let message = "The XML you provided was not well-formed or did not validate against our published schema";
+        Self::client("MalformedXML", message)
+    }
+
     /// Makes the error of an operation that Neargate knows and does not have. Its status, 501, is one that SDKs do not
     /// retry.
     pub fn not_implemented(service: &str, operation: &str) -> Self {

@@ -3,15 +3,20 @@
 //! A shape is read and written once, against [`Reader`] and [`Writer`]; each protocol is one codec behind them. Nothing
 //! here knows a service beyond its names, the state or the runtime; handlers are given a context of the server's choice.
 
+mod aws_chunked;
 pub mod check;
+pub mod checksum;
 mod codec;
+mod content;
 mod credentials;
 mod error;
 mod form;
 mod json;
 mod pattern;
 mod protocol;
+mod receiver;
 mod response;
+mod rest;
 mod router;
 mod schema;
 mod service;
@@ -20,18 +25,22 @@ mod shapes;
 mod sigv4;
 pub mod value;
 mod xml;
+mod xml_reader;
 
 pub use check::{Kind, Violation};
 pub use codec::{Reader, Writer};
+pub use content::{Content, Received, Source, Stretch};
 pub use error::{ApiError, DecodeError, Fault, Payload};
 pub use form::{Dialect, FormReader, parameters};
 pub use json::{JsonReader, JsonWriter};
 pub use pattern::Pattern;
 pub use protocol::{Protocol, ServiceModel};
+pub use receiver::{CONTENT_BYTES_MAX, ReceiveError, Receiver};
 pub use response::{render_error, render_output};
+pub use rest::RestRoute;
 pub use router::{RouteError, Routed, route};
-pub use schema::{Member, Schema, Shape, TimestampFormat};
-pub use service::{Answer, Decode, Operation, Route, Service, handle};
+pub use schema::{Location, Member, Schema, Shape, TimestampFormat};
+pub use service::{Answer, Decode, Operation, Route, Service, handle, resolve};
 pub use services::{ServiceNames, service_named};
 pub use sigv4::{Credential, caller, credential, session_token};
 pub use value::{Empty, Slot, Structure, Value};

@@ -1,5 +1,7 @@
 //! The protocols, and what is known of a service before its code is.
 
+use crate::RestRoute;
+
 /// How a request is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -48,9 +50,16 @@ pub struct ServiceModel {
     pub xml_namespace: &'static str,
     /// The names of all operations of the model, sorted, also those that Neargate does not have.
     pub operations: &'static [&'static str],
+    /// The paths of the operations of a REST service, also of those that Neargate does not have; listed ones come first.
+    pub rest: &'static [RestRoute],
 }
 
 impl ServiceModel {
+    /// Returns the path of an operation of a REST service.
+    pub(crate) fn route(&self, operation: &str) -> Option<&'static RestRoute> {
+        self.rest.iter().find(|route| route.operation == operation)
+    }
+
     /// Tells whether the model has an operation.
     pub fn has(&self, operation: &str) -> bool {
         self.operations.binary_search(&operation).is_ok()

@@ -4,10 +4,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
+use crate::rest;
 use crate::value::{write_members, write_structure};
 use crate::{ApiError, JsonWriter, Protocol, ServiceModel, Structure, Writer, XmlWriter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const S3_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
 
@@ -20,14 +23,18 @@ pub fn render_output(
     request_id: &str,
 ) -> Response<Bytes> {
     let body = match protocol {
-        Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => {
+        Protocol::RestJson | Protocol::RestXml => {
+            let response = rest::output(protocol, model, operation, output);
+            return identified(protocol, response, request_id);
+        }
+        Protocol::Json10 | Protocol::Json11 => {
             let mut writer = JsonWriter::new();
             write_structure(output, &mut writer);
             writer.into_bytes()
         }
         Protocol::Query => query_output(model, operation, output, request_id),
         Protocol::Ec2 => ec2_output(model, operation, output, request_id),
-        Protocol::RestXml | Protocol::RpcV2Cbor => {
+        Protocol::RpcV2Cbor => {
             return render_error(protocol, &ApiError::not_implemented(model.id, operation), request_id);
         }
     };
@@ -64,7 +71,8 @@ fn ec2_output(model: &ServiceModel, operation: &str, output: &dyn Structure, req
 pub fn render_error(protocol: Protocol, error: &ApiError, request_id: &str) -> Response<Bytes> {
     let body = match protocol {
         Protocol::Json10 | Protocol::Json11 | Protocol::RestJson => json_error(error),
-        Protocol::Query | Protocol::RestXml => query_error(error, request_id),
+        Protocol::Query => query_error(error, request_id),
+        Protocol::RestXml => s3_error(error, request_id),
         Protocol::Ec2 => ec2_error(error, request_id),
         Protocol::RpcV2Cbor => cbor_error(error),
     };
@@ -107,6 +115,25 @@ fn query_error(error: &ApiError, request_id: &str) -> Vec<u8> {
     writer.into_bytes()
 }
 
+/// S3 is the one service of its protocol here, and its errors have a form of their own. The members of a payload are
+/// details beside code and message. A status that has no body has none here either.
+fn s3_error(error: &ApiError, request_id: &str) -> Vec<u8> {
+    if error.status() == StatusCode::NOT_MODIFIED.as_u16() {
+        return Vec::new();
+    }
+    let mut writer = XmlWriter::new();
+    writer.open("Error", "");
+    writer.element("Code", error.code());
+    writer.element("Message", error.message());
+    if let Some(details) = error.payload() {
+        write_members(details, &mut writer);
+    }
+    writer.element("RequestId", request_id);
+    writer.element("HostId", request_id);
+    writer.close("Error");
+    writer.into_bytes()
+}
+
 fn ec2_error(error: &ApiError, request_id: &str) -> Vec<u8> {
     let mut writer = XmlWriter::new();
     writer.open("Response", "");
@@ -136,10 +163,18 @@ fn cbor_error(error: &ApiError) -> Vec<u8> {
 fn respond(protocol: Protocol, status: StatusCode, body: Vec<u8>, request_id: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));
+    identified(protocol, response, request_id)
+}
+
+/// Adds what names the request.
+fn identified(protocol: Protocol, mut response: Response<Bytes>, request_id: &str) -> Response<Bytes> {
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(protocol.content_type()));
     if let Ok(request_id) = HeaderValue::from_str(request_id) {
-        headers.insert(REQUEST_ID, request_id);
+        if protocol == Protocol::RestXml {
+            headers.insert(S3_ID_2, request_id.clone());
+        }
+        headers.insert(if protocol == Protocol::RestXml { S3_REQUEST_ID } else { REQUEST_ID }, request_id);
     }
     if protocol == Protocol::RpcV2Cbor {
         headers.insert(SMITHY_PROTOCOL, HeaderValue::from_static("rpc-v2-cbor"));

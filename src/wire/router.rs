@@ -6,6 +6,7 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Response, Uri};
 
+use crate::rest::bucket_of_host;
 use crate::services::{SERVICES, ServiceNames, service_named};
 use crate::{ApiError, Protocol, credential, parameters, render_error};
 
@@ -17,6 +18,9 @@ const REST_PATHS: &[(&str, &str)] = &[
     ("/schedules", "scheduler"),
     ("/servicenetworks", "vpc-lattice"),
 ];
+
+/// Parameters of queries by which unsigned requests to S3, and those with a signature of version 2, are told apart.
+const S3_PARAMETERS: &[&str] = &["AWSAccessKeyId", "x-id"];
 
 /// What a request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +79,7 @@ fn service(request: &Parts, hints: &Hints<'_>) -> Option<&'static ServiceNames> 
         .or_else(|| hints.target.and_then(|(target, _)| by_target(target)))
         .or_else(|| hints.rpc.and_then(|(service, _)| by_target(service)))
         .or_else(|| host(&request.headers, &request.uri).and_then(|host| by_host(host, hints.version.as_deref())))
+        .or_else(|| is_for_s3(request).then(|| service_named("s3")).flatten())
         .or_else(|| by_path(request.uri.path()))
         .or_else(|| {
             hints.action.as_ref()?;
@@ -98,6 +103,14 @@ fn by_host(host: &str, version: Option<&str>) -> Option<&'static ServiceNames> {
     let is_named = |name: &&str| host.strip_prefix(*name).is_some_and(|rest| rest.starts_with('.'));
     let found = SERVICES.iter().find(|service| service.hosts.iter().any(is_named))?;
     by_scope(found.scope, version).filter(|shared| shared.scope == found.scope)
+}
+
+/// Tells whether the host begins with a bucket, or the query has a parameter that S3's clients alone add.
+fn is_for_s3(request: &Parts) -> bool {
+    let host = host(&request.headers, &request.uri).filter(|host| host.contains(".s3"));
+    let bucket = host.and_then(bucket_of_host);
+    let is_of_s3 = |name: &str| S3_PARAMETERS.contains(&name);
+    bucket.is_some() || parameters(request.uri.query().unwrap_or_default()).any(|(name, _)| is_of_s3(&name))
 }
 
 fn by_path(path: &str) -> Option<&'static ServiceNames> {
@@ -264,6 +277,10 @@ mod tests {
         check("GET /clusters", "eks RestJson");
         check("GET /2015-02-01/file-systems\nhost: localhost:4566", "efs RestJson");
         check("GET /bucket/key\nscope: s3", "s3 RestXml");
+        check("GET /key\nhost: bucket.s3.localhost:4566", "s3 RestXml");
+        check("GET /key\nhost: bucket.s3.eu-west-1.amazonaws.com", "s3 RestXml");
+        check("GET /bucket/key?AWSAccessKeyId=a&Signature=b", "s3 RestXml");
+        check("GET /v2/\nhost: 123456789012.dkr.ecr.us-east-1.localhost:4566", "RestJson UnknownService");
         check("GET /\nhost: api.ecr.us-east-1.amazonaws.com", "ecr Json11");
         check("GET /\nhost: ecsx.us-east-1.amazonaws.com", "RestJson UnknownService");
     }

@@ -7,11 +7,19 @@ use crate::Pattern;
 pub struct Schema {
     /// The name of the shape.
     pub name: &'static str,
+    /// The root element of a REST-XML document; none for the shape's own name. Empty where the one member that is no
+    /// header is the root itself.
+    pub root: Option<&'static str>,
     /// The members; a member's position here is its index everywhere.
     pub members: &'static [Member],
 }
 
 impl Schema {
+    /// Returns the name of the root element of a REST-XML document.
+    pub fn root_name(&self) -> &'static str {
+        self.root.unwrap_or(self.name)
+    }
+
     /// Finds the member of a wire name. Members mostly arrive in the model's order, so `expected` is tried first.
     pub fn index_of(&self, name: &str, expected: usize) -> Option<usize> {
         match self.members.get(expected) {
@@ -32,12 +40,35 @@ pub struct Member {
     pub is_required: bool,
     /// What the model says about the value.
     pub shape: &'static Shape,
+    /// Where REST protocols put it; the others put everything into the body.
+    pub location: Location,
+}
+
+/// Where REST protocols put a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In the document that the body is.
+    Body,
+    /// It is the document that the body is.
+    Payload,
+    /// It is the body as it is: a text or bytes.
+    Raw,
+    /// In the path, where the template has a label of its name.
+    Uri,
+    /// In the query, under its name; a map is every parameter that has no place of its own.
+    Query,
+    /// In the header of its name.
+    Header,
+    /// In all headers whose names begin with its name.
+    Headers,
+    /// It is the status of the response.
+    Status,
 }
 
 impl Member {
     /// Makes an optional, unconstrained member that has one name everywhere.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, query: name, is_required: false, shape: &Shape::PLAIN }
+        Self { name, query: name, is_required: false, shape: &Shape::PLAIN, location: Location::Body }
     }
 
     /// Gives it another name in forms.
@@ -51,6 +82,13 @@ impl Member {
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.is_required = true;
+        self
+    }
+
+    /// Says where REST protocols put it.
+    #[must_use]
+    pub const fn at(mut self, location: Location) -> Self {
+        self.location = location;
         self
     }
 
@@ -203,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_member_out_of_order_is_found() {
-        static SCHEMA: Schema = Schema { name: "S", members: &[Member::new("a"), Member::new("b")] };
+        static SCHEMA: Schema = Schema { name: "S", root: None, members: &[Member::new("a"), Member::new("b")] };
         assert_eq!(SCHEMA.index_of("b", 1), Some(1));
         assert_eq!(SCHEMA.index_of("a", 1), Some(0));
         assert_eq!(SCHEMA.index_of("a", 7), Some(0));

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response};
 
 use crate::form::{Dialect, FormReader};
 use crate::json::JsonReader;
 use crate::response::{render_error, render_output};
-use crate::{ApiError, Empty, Protocol, Routed, ServiceModel, Structure, Violation};
+use crate::rest::{self, Unread};
+use crate::{ApiError, Empty, Protocol, RestRoute, Routed, ServiceModel, Structure, Violation};
 
 /// An operation of a model. Generated.
 pub trait Operation {
@@ -62,7 +64,7 @@ impl<C: 'static> Service<C> {
     async fn answer(&self, routed: &Routed, request: &Request<Bytes>, cx: &C) -> Result<Box<dyn Structure>, ApiError> {
         let route = self.route(&routed.operation)?;
         let mut decode = |input: &mut dyn Structure| -> Result<(), ApiError> {
-            read(routed.protocol, request, input)?;
+            read(self.model, routed, request, input)?;
             let violations = crate::check::violations(input);
             let forbidden = if violations.is_empty() { None } else { (self.violation)(&violations) };
             forbidden.map_or(Ok(()), Err)
@@ -89,21 +91,57 @@ pub async fn handle<C: 'static>(
     }
 }
 
-fn read(protocol: Protocol, request: &Request<Bytes>, input: &mut dyn Structure) -> Result<(), ApiError> {
-    match protocol {
+/// Names the operation of a request to a REST service, which its path tells and its model must explain; and tells whether
+/// the request's body is to be streamed. Other requests stay as they are.
+pub fn resolve<C: 'static>(services: &[&'static Service<C>], routed: &mut Routed, head: &Parts) -> bool {
+    if !matches!(routed.protocol, Protocol::RestJson | Protocol::RestXml) {
+        return false;
+    }
+    let service = services.iter().find(|service| service.model.id == routed.service.id);
+    let route = service.and_then(|service| rest::find(service.model.rest, service.model.id, head));
+    let Some((service, route)) = service.zip(route) else { return false };
+    route.operation.clone_into(&mut routed.operation);
+    route.is_streamed && service.routes.iter().any(|known| known.name == route.operation)
+}
+
+fn read(
+    model: &'static ServiceModel,
+    routed: &Routed,
+    request: &Request<Bytes>,
+    input: &mut dyn Structure,
+) -> Result<(), ApiError> {
+    match routed.protocol {
         Protocol::Json10 | Protocol::Json11 => JsonReader::new(request.body()).and_then(|mut reader| {
             crate::value::fill_structure(input, &mut reader)?;
             reader.finish()
         }),
         Protocol::Query => read_form(Dialect::Query, request, input),
         Protocol::Ec2 => read_form(Dialect::Ec2, request, input),
-        Protocol::RestJson | Protocol::RestXml | Protocol::RpcV2Cbor => {
+        Protocol::RestJson | Protocol::RestXml => match model.route(&routed.operation) {
+            Some(route) => return read_rest(routed.protocol, model, route, request, input),
+            None => return Err(ApiError::not_implemented(model.id, &routed.operation)),
+        },
+        Protocol::RpcV2Cbor => {
             return Err(ApiError::new("NotImplemented", 501, "Neargate does not read this protocol for this service."));
         }
     }
-    .map_err(|error| match protocol {
+    .map_err(|error| match routed.protocol {
         Protocol::Query | Protocol::Ec2 => ApiError::client("MalformedInput", error.to_string()),
         _ => ApiError::serialization(&error),
+    })
+}
+
+fn read_rest(
+    protocol: Protocol,
+    model: &'static ServiceModel,
+    route: &RestRoute,
+    request: &Request<Bytes>,
+    input: &mut dyn Structure,
+) -> Result<(), ApiError> {
+    rest::read(protocol, route, model.id, request, input).map_err(|unread| match (protocol, unread) {
+        (Protocol::RestXml, Unread::Body(_)) => ApiError::malformed_xml(),
+        (Protocol::RestXml, Unread::Head(error)) => ApiError::client("InvalidArgument", error.to_string()),
+        (_, Unread::Body(error) | Unread::Head(error)) => ApiError::serialization(&error),
     })
 }
 

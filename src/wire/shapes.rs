@@ -1,9 +1,10 @@
 //! The macros that generated code is written in.
 
-/// Declares a structure: `index field: Type = Member;`, in the model's order.
+/// Declares a structure: `index field: Type = Member;`, in the model's order; `Name = "Root"` names the root element of its
+/// REST-XML document.
 #[macro_export]
 macro_rules! structure {
-    ($(#[$meta:meta])* $name:ident { $($index:literal $field:ident: $type:ty = $member:expr;)* }) => {
+    ($(#[$meta:meta])* $name:ident $(= $root:literal)? { $($index:literal $field:ident: $type:ty = $member:expr;)* }) => {
         $(#[$meta])*
         #[allow(missing_docs, unreachable_pub, reason = "AWS documents its shapes")]
         #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,7 +48,7 @@ macro_rules! structure {
         impl $crate::Structure for $name {
             fn schema(&self) -> &'static $crate::Schema {
                 static SCHEMA: $crate::Schema =
-                    $crate::Schema { name: stringify!($name), members: &[$($member,)*] };
+                    $crate::Schema { name: stringify!($name), root: $crate::root!($($root)?), members: &[$($member,)*] };
                 &SCHEMA
             }
 
@@ -176,6 +177,18 @@ macro_rules! errors {
                 Self::Other(error)
             }
         }
+    };
+}
+
+/// The root element of a structure: see [`structure!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! root {
+    () => {
+        ::std::option::Option::None
+    };
+    ($root:literal) => {
+        ::std::option::Option::Some($root)
     };
 }
 

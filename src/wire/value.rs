@@ -127,7 +127,7 @@ impl Empty for () {
 
 impl Structure for () {
     fn schema(&self) -> &'static Schema {
-        static SCHEMA: Schema = Schema { name: "Unit", members: &[] };
+        static SCHEMA: Schema = Schema { name: "Unit", root: None, members: &[] };
         &SCHEMA
     }
 

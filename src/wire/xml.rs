@@ -16,6 +16,8 @@ pub struct XmlWriter {
     out: String,
     /// The name of the next element.
     name: Cow<'static, str>,
+    /// The namespace of the next element; empty for none.
+    namespace: String,
     open: Vec<Frame>,
 }
 
@@ -36,7 +38,7 @@ impl XmlWriter {
     pub fn new() -> Self {
         let mut out = String::with_capacity(512);
         out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        Self { out, name: Cow::Borrowed(""), open: Vec::new() }
+        Self { out, name: Cow::Borrowed(""), namespace: String::new(), open: Vec::new() }
     }
 
     /// Opens an element; `namespace` may be empty.
@@ -49,6 +51,23 @@ impl XmlWriter {
             self.out.push('"');
         }
         self.out.push('>');
+    }
+
+    /// Names the next value that is written, which is then the root of the document.
+    pub fn root(&mut self, name: &'static str, namespace: &str) {
+        self.name = Cow::Borrowed(name);
+        namespace.clone_into(&mut self.namespace);
+    }
+
+    /// Gives the next element a namespace.
+    pub fn namespace(&mut self, namespace: &str) {
+        namespace.clone_into(&mut self.namespace);
+    }
+
+    /// Opens an element with the namespace that is due.
+    fn start_element(&mut self, name: &str) {
+        let namespace = std::mem::take(&mut self.namespace);
+        self.open(name, &namespace);
     }
 
     /// Closes an element.
@@ -73,7 +92,7 @@ impl XmlWriter {
     /// Writes a value whose text needs no escapes.
     fn plain(&mut self, text: &str) {
         let name = std::mem::take(&mut self.name);
-        self.open(&name, "");
+        self.start_element(&name);
         self.out.push_str(text);
         self.close(&name);
         self.name = name;
@@ -81,7 +100,7 @@ impl XmlWriter {
 
     fn start(&mut self, element: Option<Cow<'static, str>>, item: Cow<'static, str>, shape: &'static Shape) {
         if let Some(element) = &element {
-            self.open(element, "");
+            self.start_element(element);
         }
         let (key_name, value_name) = (shape.key_name, shape.value_name);
         self.open.push(Frame { element, item, key_name, value_name, has_open_entry: false });

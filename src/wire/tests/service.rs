@@ -20,6 +20,7 @@ mod toy {
         version: "1",
         xml_namespace: "urn:toy",
         operations: &["Fail", "Greet", "Later", "Rest"],
+        rest: &[],
     };
 
     wire::operations! {

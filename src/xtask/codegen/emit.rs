@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result, ensure};
 
-use super::names;
 use super::shapes::Shapes;
+use super::{names, rest};
 use crate::model::Model;
 use crate::model::tree::Tree;
 
@@ -27,7 +27,9 @@ pub(crate) fn service(model: &Model) -> Result<String> {
         }
     }
     let statics = emitter.statics()?;
-    let body = [emitter.model(), emitter.operations()?, emitter.errors(&exceptions)?, types, statics].join("\n");
+    let body =
+        [emitter.model(), rest::table(model)?, emitter.operations()?, emitter.errors(&exceptions)?, types, statics]
+            .join("\n");
     Ok(format!("{}\n{}\n{body}", header(model), imports(&body)))
 }
 
@@ -92,6 +94,10 @@ struct Emitter<'a> {
 }
 
 impl Emitter<'_> {
+    fn is_rest(&self) -> bool {
+        crate::model::route::is_rest(&self.model.tree)
+    }
+
     fn is_ec2(&self) -> bool {
         self.model.metadata("protocol") == "ec2"
     }
@@ -107,12 +113,13 @@ impl Emitter<'_> {
             ("rest-xml", _) => "RestXml",
             _ => "RpcV2Cbor",
         };
+        let rest = if crate::model::route::is_rest(&self.model.tree) { "REST" } else { "&[]" };
         let operations = self.model.all_operations().iter().map(|name| format!("    {name:?},\n")).collect::<String>();
         format!(
             "/// What the model says about the service.\n\
              pub static SERVICE: wire::ServiceModel = wire::ServiceModel {{\n\
              id: {:?}, name: {:?}, protocol: wire::Protocol::{protocol}, version: {:?}, xml_namespace: {:?},\n\
-             operations: OPERATIONS,\n}};\n\n\
+             operations: OPERATIONS, rest: {rest},\n}};\n\n\
              /// Every operation of the model, sorted.\n#[rustfmt::skip]\nconst OPERATIONS: &[&str] = &[\n{operations}];\n",
             self.model.id,
             service_name(self.model),
@@ -154,7 +161,9 @@ impl Emitter<'_> {
     }
 
     fn structure(&self, name: &str, shape: &Tree) -> Result<String> {
-        let mut text = format!("wire::structure! {{\n    {} {{\n", names::type_name(name));
+        let root = shape.text_of("locationName").filter(|_| self.is_rest()).map(|root| format!(" = {root:?}"));
+        let (type_name, root) = (names::type_name(name), root.unwrap_or_default());
+        let mut text = format!("wire::structure! {{\n    {type_name}{root} {{\n");
         let required = shape.get("required").map(Tree::items).unwrap_or_default();
         let is_request = self.shapes.of_requests.contains(name);
         let members = shape.get("members").map(Tree::entries).unwrap_or_default();
@@ -167,8 +176,14 @@ impl Emitter<'_> {
             if self.shapes.is_boxed(name, target) {
                 rust_type = format!("Box<{rust_type}>");
             }
+            if traits.is("streaming") {
+                rust_type = "wire::Content".to_owned();
+            }
             let is_required = is_request && required.iter().any(|known| known.text() == Some(member));
-            let table = self.member(member, traits, target, is_required, name)?;
+            let mut table = self.member(member, traits, target, is_required, name)?;
+            if let Some(location) = self.location(shape, member, traits, target)? {
+                write!(table, ".at(wire::Location::{location})").expect("a string takes it");
+            }
             writeln!(text, "        {index} {field}: {rust_type} = {table};").expect("a string takes it");
         }
         if self.payloads.contains(name) && !members.iter().any(|(member, _)| member.eq_ignore_ascii_case("message")) {
@@ -176,6 +191,25 @@ impl Emitter<'_> {
             writeln!(text, "        {} message: String = Member::new(\"message\");", members.len()).expect("fits");
         }
         Ok(text + "    }\n}\n")
+    }
+
+    /// Returns where a REST protocol puts a member that is not in the document of the body.
+    fn location(&self, owner: &Tree, member: &str, traits: &Tree, target: &str) -> Result<Option<&'static str>> {
+        if !self.is_rest() {
+            return Ok(None);
+        }
+        if owner.text_of("payload") == Some(member) {
+            let is_raw = matches!(self.shapes.get(target)?.text_of("type"), Some("blob" | "string"));
+            return Ok(Some(if is_raw { "Raw" } else { "Payload" }));
+        }
+        Ok(match traits.text_of("location") {
+            Some("uri") => Some("Uri"),
+            Some("querystring") => Some("Query"),
+            Some("header") => Some("Header"),
+            Some("headers") => Some("Headers"),
+            Some("statusCode") => Some("Status"),
+            _ => None,
+        })
     }
 
     /// Returns the table entry of a member.

@@ -2,6 +2,7 @@
 
 mod emit;
 mod names;
+mod rest;
 mod shapes;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 
 pub(crate) mod patch;
 pub(crate) mod prune;
+pub(crate) mod route;
 pub(crate) mod tree;
 
 use std::collections::BTreeMap;

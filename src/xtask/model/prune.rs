@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::tree::Tree;
-use super::{folders, listing};
+use super::{folders, listing, route};
 
 /// What is prose, or for clients only.
 const DROPPED: &[&str] = &[
@@ -76,15 +76,23 @@ fn prune(model: &Tree, listed: &[String]) -> Result<Tree> {
     others.sort();
 
     let shapes = model.get("shapes").context("the model has no shapes")?;
+    // A request for one of the others must be known as such, and not be taken for another one on the same path.
+    let routes =
+        all.iter().filter(|(name, _)| !is_listed(name)).map(|(name, it)| (name.clone(), route::of(it, shapes)));
+    let routes = Tree::Object(routes.collect());
     let mut reached = BTreeSet::new();
     reach(&operations, shapes, &mut reached);
     let kept = shapes.entries().iter().filter(|(name, _)| reached.contains(name.as_str()));
-    Ok(Tree::Object(vec![
+    let mut pruned = vec![
         ("metadata".to_owned(), lean(model.get("metadata").context("the model has no metadata")?)),
         ("operations".to_owned(), operations),
         ("otherOperations".to_owned(), Tree::List(others.into_iter().map(Tree::Text).collect())),
         ("shapes".to_owned(), Tree::Object(kept.map(|(name, shape)| (name.clone(), lean_shape(shape))).collect())),
-    ]))
+    ];
+    if route::is_rest(model) {
+        pruned.push(("otherRoutes".to_owned(), routes));
+    }
+    Ok(Tree::Object(pruned))
 }
 
 /// Drops prose from a tree of traits.
