@@ -52,17 +52,8 @@ pub struct Secret {
     pub changed_at: Timestamp,
     /// The beginning of the day on which a value was read last.
     pub accessed_on: Option<Timestamp>,
-    /// Since when it is marked for deletion, and when it will be gone.
-    pub deletion: Option<Deletion>,
-}
-
-/// A mark for deletion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deletion {
-    /// When it was asked for.
-    pub asked_at: Timestamp,
-    /// The end of the recovery window.
-    pub due_at: Timestamp,
+    /// When it will be gone; only if it is marked for deletion.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// A version of a secret.
@@ -152,12 +143,12 @@ impl Secret {
 
     /// Tells whether it is marked for deletion.
     pub fn is_deleted(&self) -> bool {
-        self.deletion.is_some()
+        self.deleted_at.is_some()
     }
 
     /// Tells whether its recovery window has passed.
     pub fn is_gone(&self, now: Timestamp) -> bool {
-        self.deletion.is_some_and(|deletion| deletion.due_at <= now)
+        self.deleted_at.is_some_and(|at| at <= now)
     }
 
     /// Returns the version of an id.
@@ -259,7 +250,7 @@ mod tests {
             created_at: NOW,
             changed_at: NOW,
             accessed_on: None,
-            deletion: None,
+            deleted_at: None,
         }
     }
 
@@ -296,7 +287,7 @@ mod tests {
     fn a_secret_is_gone_when_its_recovery_window_has_passed() {
         let state = SecretsManager::new(None);
         let due_at = Timestamp::from_millis(2_000);
-        let deleted = Secret { deletion: Some(Deletion { asked_at: NOW, due_at }), ..secret("a") };
+        let deleted = Secret { deleted_at: Some(due_at), ..secret("a") };
         state.secrets.insert(&scope(), &"a".to_owned(), deleted);
         assert!(state.find(&scope(), "a", Timestamp::from_millis(1_999)).is_some());
         state.sweep(&scope(), "a", Timestamp::from_millis(1_999));

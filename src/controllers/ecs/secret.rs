@@ -258,7 +258,7 @@ mod tests {
     use std::sync::Arc;
 
     use base::{AccountId, Region};
-    use state::secretsmanager::{CURRENT, Deletion, Version};
+    use state::secretsmanager::{CURRENT, Version};
     use state::ssm::{self, Parameter, ParameterKind, Tier};
 
     use super::*;
@@ -290,7 +290,7 @@ mod tests {
             created_at: NOW,
             changed_at: NOW,
             accessed_on: None,
-            deletion: None,
+            deleted_at: None,
         };
         for (index, value) in values.iter().enumerate() {
             secret.add_version(Version {
@@ -332,8 +332,7 @@ mod tests {
         put_secret(&state, "empty", &[]);
         put_secret(&state, "deleted", &[text("x")]);
         state.secretsmanager.secrets.update(&scope(), &"deleted".to_owned(), |secret| {
-            let due_at = Timestamp::from_millis(2_000);
-            secret.deletion = Some(Deletion { asked_at: NOW, due_at });
+            secret.deleted_at = Some(Timestamp::from_millis(2_000));
         });
         for name in ["/app/key", "key"] {
             let parameter = Parameter {

@@ -45,7 +45,8 @@ fn service_name(model: &Model) -> &str {
 
 fn imports(body: &str) -> String {
     let mut text = String::new();
-    let uses = |name: &str| body.contains(&format!(" {name}")) || body.contains(&format!("<{name}"));
+    // As a type: an enumeration may have a variant of the same name.
+    let uses = |name: &str| [": ", "<", ", "].iter().any(|before| body.contains(&format!("{before}{name}")));
     if uses("BTreeMap<") {
         text += "use std::collections::BTreeMap;\n\n";
     }
