@@ -449,6 +449,7 @@ fn task_start<'a>(
         client_token: None,
         is_exec_enabled: service.is_exec_enabled,
         tags: tags(service, definition),
+        volumes: workload.task_volumes.clone(),
     }
 }
 

@@ -44,6 +44,9 @@ fn definition() -> TaskDefinition {
         ephemeral_storage_gib: None,
         execution_role_arn: None,
         task_role_arn: None,
+        shares_pids: false,
+        volumes: Vec::new(),
+        allows_fault_injection: false,
         containers: Vec::new(),
     }
 }
@@ -61,6 +64,7 @@ fn workload(launch_type: LaunchType) -> Workload {
         service_connect: None,
         namespace: None,
         volumes: None,
+        task_volumes: Vec::new(),
         vpc_lattice: None,
     }
 }
@@ -129,6 +133,7 @@ fn members(letters: &str) -> Vec<Member> {
             client_token: None,
             is_exec_enabled: false,
             tags: Vec::new(),
+            volumes: Vec::new(),
         };
         let mut task = start.task(&ids, &scope(), second(i64::try_from(place).unwrap()));
         task.key.id = TaskId::new((place + 1).to_string());

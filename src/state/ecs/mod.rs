@@ -7,6 +7,7 @@ mod cluster;
 mod container_instance;
 mod daemon;
 mod express_gateway_service;
+mod health;
 mod names;
 mod service;
 mod service_deployment;
@@ -14,6 +15,7 @@ mod task;
 mod task_definition;
 mod task_set;
 mod task_start;
+mod volume;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,6 +34,7 @@ pub use daemon::{
     DaemonRevisionKey, DaemonTaskDefinition,
 };
 pub use express_gateway_service::{ExpressGatewayRevision, ExpressGatewayService};
+pub use health::{ContainerHealth, HealthCheck, HealthStatus};
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
@@ -44,14 +47,16 @@ pub use service_deployment::{
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
-    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskKey, TaskNetwork, TaskStatus,
+    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskKey, TaskNetwork,
+    TaskStatus,
 };
 pub use task_definition::{
-    AwsLogs, ContainerDefinition, FamilyRevisions, KeyValue, LogConfiguration, NetworkMode, TaskDefinition,
-    TaskDefinitionStatus,
+    AwsLogs, Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, LogConfiguration, NetworkMode,
+    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
+pub use volume::{EfsVolume, MountPoint, TaskVolume, TmpfsMount, Volume, VolumeSource, VolumesFrom};
 
 use crate::Table;
 use crate::journal::{Journal, JournalError};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{ClusterName, ServiceName, TaskDefinitionName, TaskNetwork};
+use super::{ClusterName, ServiceName, TaskDefinitionName, TaskNetwork, TaskVolume};
 
 /// How many events a service remembers: ECS shows the latest hundred.
 pub const SERVICE_EVENTS_MAX: usize = 100;
@@ -185,6 +185,9 @@ pub struct Workload {
     pub namespace: Option<String>,
     /// `volumeConfigurations`; a JSON list.
     pub volumes: Option<Document>,
+    /// The EBS volumes that each task gets.
+    #[serde(default)]
+    pub task_volumes: Vec<TaskVolume>,
     /// `vpcLatticeConfigurations`; a JSON list.
     pub vpc_lattice: Option<Document>,
 }

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{ClusterName, ContainerInstance, InstanceKind, KeyValue, LaunchType, TaskDefinitionName};
+use super::{
+    ClusterName, ContainerHealth, ContainerInstance, HealthStatus, InstanceKind, KeyValue, LaunchType,
+    TaskDefinitionName, TaskVolume,
+};
 
 /// What names a task: its cluster and its id. So the tasks of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,6 +73,9 @@ pub struct Task {
     /// Until when a service may not take it away to have fewer tasks.
     #[serde(default)]
     pub protected_until: Option<Timestamp>,
+    /// The EBS volumes that it was asked to have.
+    #[serde(default)]
+    pub volumes: Vec<TaskVolume>,
 
     /// Where it is in its life.
     pub last_status: TaskStatus,
@@ -91,6 +97,12 @@ pub struct Task {
     pub stopped_at: Option<Timestamp>,
     /// Its network interface.
     pub eni: Option<Eni>,
+    /// The credentials of its task role, from when its containers are made until it has ended.
+    #[serde(default)]
+    pub credentials: Option<TaskCredentials>,
+    /// The credentials of its execution role, for as long.
+    #[serde(default)]
+    pub execution_credentials: Option<TaskCredentials>,
     /// Its containers, in the definition's order.
     pub containers: Vec<Container>,
 }
@@ -260,6 +272,15 @@ impl StopCode {
     }
 }
 
+/// Credentials that a task has of a role. The secrets are in the session's row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskCredentials {
+    /// What names them in the path of the credentials endpoint: a UUID, the same for as long as the task lives.
+    pub id: String,
+    /// The access key id of the session that is in force.
+    pub access_key_id: String,
+}
+
 /// The elastic network interface of a task, and the attachment that shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Eni {
@@ -351,6 +372,24 @@ pub struct Container {
     /// The agent of ECS Exec in it, as the container instance's agent reported it.
     #[serde(default)]
     pub exec_agent: Option<ExecAgent>,
+    /// The signal that asks it to end; none is SIGTERM.
+    #[serde(default)]
+    pub stop_signal: Option<i32>,
+    /// What its health check has found; none without a health check.
+    #[serde(default)]
+    pub health: Option<ContainerHealth>,
+    /// Whether it may be started again after its end.
+    #[serde(default)]
+    pub has_restart_policy: bool,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restart_count: u32,
+    /// When it was last started again.
+    #[serde(default)]
+    pub restarted_at: Option<Timestamp>,
+    /// The end that it is to be started again after: the node is told until the start is noted.
+    #[serde(default)]
+    pub restarting_after: Option<Timestamp>,
 }
 
 /// A port of a container, bound on its container instance.
@@ -435,6 +474,12 @@ impl Task {
     /// Returns the state that the task is on its way to: RUNNING, or STOPPED once a stop was asked for.
     pub fn desired_status(&self) -> &'static str {
         if self.stop.is_some() { "STOPPED" } else { "RUNNING" }
+    }
+
+    /// Returns how the task is doing, by its essential containers.
+    pub fn health(&self) -> HealthStatus {
+        let essential = self.containers.iter().filter(|container| container.is_essential);
+        HealthStatus::of_task(essential.map(|one| one.health.as_ref().map_or(HealthStatus::Unknown, |h| h.status)))
     }
 
     /// Returns whether the task may not be taken away to have fewer tasks.

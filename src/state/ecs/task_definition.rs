@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{Ports, TaskDefinitionName};
+use super::{HealthCheck, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom};
 
 /// One revision of a task definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +45,15 @@ pub struct TaskDefinition {
     pub execution_role_arn: Option<String>,
     /// The role that the containers act as.
     pub task_role_arn: Option<String>,
+    /// Whether the containers see each other's processes.
+    #[serde(default)]
+    pub shares_pids: bool,
+    /// Its volumes.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
+    /// Whether its containers may ask for faults.
+    #[serde(default)]
+    pub allows_fault_injection: bool,
     /// Its containers.
     pub containers: Vec<ContainerDefinition>,
 }
@@ -104,14 +113,111 @@ pub struct ContainerDefinition {
     pub stop_timeout_s: Option<u32>,
     /// Where its output goes.
     pub log: Option<LogConfiguration>,
-    /// Whether it has a health check; without one its health is unknown.
-    pub has_health_check: bool,
+    /// How its health is found out; none leaves it unknown.
+    #[serde(default)]
+    pub health_check: Option<HealthCheck>,
+    /// Which containers it waits for, in the order of the definition; those that the platform adds come last.
+    #[serde(default)]
+    pub depends_on: Vec<Dependency>,
+    /// How long others wait for it to come to what they need of it, in seconds; none is for ever.
+    #[serde(default)]
+    pub start_timeout_s: Option<u32>,
+    /// When it is started again after its end; none is never.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// The values of environment variables that are fetched when it starts.
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
+    /// The ARNs of the S3 objects with further environment variables.
+    #[serde(default)]
+    pub environment_files: Vec<String>,
+    /// The ARN of the secret that its image is pulled with.
+    #[serde(default)]
+    pub repository_credentials: Option<String>,
+    /// Its labels.
+    #[serde(default)]
+    pub docker_labels: Vec<KeyValue>,
+    /// The volumes that it mounts.
+    #[serde(default)]
+    pub mount_points: Vec<MountPoint>,
+    /// The containers whose volumes it mounts.
+    #[serde(default)]
+    pub volumes_from: Vec<VolumesFrom>,
+    /// Its file systems in memory.
+    #[serde(default)]
+    pub tmpfs: Vec<TmpfsMount>,
+    /// Capabilities that it has beyond the default ones, without `CAP_`.
+    #[serde(default)]
+    pub capabilities_added: Vec<String>,
+    /// Default capabilities that it has not, without `CAP_`; `ALL` means every one.
+    #[serde(default)]
+    pub capabilities_dropped: Vec<String>,
+    /// Whether process 1 is an init.
+    #[serde(default)]
+    pub has_init: bool,
+    /// Limits of its processes.
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
+    /// Kernel parameters of its namespaces.
+    #[serde(default)]
+    pub system_controls: Vec<KeyValue>,
     /// The ports that it takes of the machine it runs on; none with an interface of the task's own.
     #[serde(default)]
     pub host_ports: Ports,
     /// How many GPUs it takes.
     #[serde(default)]
     pub gpus: u32,
+}
+
+/// A container that another one waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// The name of the container that is waited for.
+    pub container: String,
+    /// What is waited for.
+    pub condition: Condition,
+}
+
+/// What one container waits for of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// That it was started.
+    Start,
+    /// That it has ended.
+    Complete,
+    /// That it has ended with exit code 0.
+    Success,
+    /// That it is healthy.
+    Healthy,
+}
+
+/// When a container that has ended is started again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// The exit codes after which it is not.
+    pub ignored_exit_codes: Vec<i32>,
+    /// How many seconds it must have run for.
+    pub attempt_period_s: u32,
+}
+
+/// An environment variable whose value is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// The name of the variable.
+    pub name: String,
+    /// What names the value: of Secrets Manager an ARN, of Systems Manager an ARN or a parameter's name.
+    pub value_from: String,
+}
+
+/// A limit of processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// The name, as `nofile`.
+    pub name: String,
+    /// What is in effect; none is without limit.
+    pub soft: Option<u64>,
+    /// How far a process may raise it; none is without limit.
+    pub hard: Option<u64>,
 }
 
 /// A name and its value.

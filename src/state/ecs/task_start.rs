@@ -5,8 +5,8 @@ use base::{Arn, Ids, Scope, Timestamp};
 use crate::Tag;
 
 use super::{
-    AttachmentStatus, Claim, Cluster, Container, ContainerDefinition, ContainerStatus, Eni, Launch, Overrides, Task,
-    TaskDefinition, TaskKey, TaskNetwork, TaskStatus,
+    AttachmentStatus, Claim, Cluster, Container, ContainerDefinition, ContainerHealth, ContainerStatus, Eni, Launch,
+    Overrides, Task, TaskDefinition, TaskKey, TaskNetwork, TaskStatus, TaskVolume,
 };
 
 /// How long a container may take to stop unless its definition says otherwise, in seconds.
@@ -41,6 +41,8 @@ pub struct TaskStart<'a> {
     pub is_exec_enabled: bool,
     /// Its tags.
     pub tags: Vec<Tag>,
+    /// The EBS volumes that it is to have.
+    pub volumes: Vec<TaskVolume>,
 }
 
 /// How large a task is, overrides applied.
@@ -92,7 +94,7 @@ impl TaskStart<'_> {
         let is_pending = is_on_instance && !has_interface;
         let key = TaskKey { cluster: self.cluster.name.clone(), id: ids.task() };
         let containers = self.definition.containers.iter();
-        let containers = containers.map(|container| self.container(container, &key, ids, scope)).collect();
+        let containers = containers.map(|container| self.container(container, &key, ids, scope, now)).collect();
         Task {
             arn: Arn::new("ecs", scope, &format!("task/{}/{}", key.cluster, key.id)),
             key,
@@ -115,6 +117,7 @@ impl TaskStart<'_> {
             created_at: now,
             stop: None,
             protected_until: None,
+            volumes: self.volumes,
             last_status: if is_pending { TaskStatus::Pending } else { TaskStatus::Provisioning },
             version: 1,
             availability_zone: None,
@@ -125,11 +128,20 @@ impl TaskStart<'_> {
             started_at: None,
             execution_stopped_at: None,
             stopped_at: None,
+            credentials: None,
+            execution_credentials: None,
             containers,
         }
     }
 
-    fn container(&self, container: &ContainerDefinition, task: &TaskKey, ids: &Ids, scope: &Scope) -> Container {
+    fn container(
+        &self,
+        container: &ContainerDefinition,
+        task: &TaskKey,
+        ids: &Ids,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> Container {
         let changed = self.overrides.containers.iter().find(|entry| entry.name == container.name);
         let path = format!("container/{}/{}/{}", task.cluster, task.id, ids.uuid());
         Container {
@@ -154,6 +166,12 @@ impl TaskStart<'_> {
             agent_runtime_id: None,
             network_bindings: Vec::new(),
             exec_agent: None,
+            stop_signal: None,
+            health: container.health_check.as_ref().map(|_| ContainerHealth::new(now)),
+            has_restart_policy: container.restart_policy.is_some(),
+            restart_count: 0,
+            restarted_at: None,
+            restarting_after: None,
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn register_daemon_task_definition(
     let record = DaemonTaskDefinition {
         arn: Arn::new("ecs", cx.scope(), &format!("daemon-task-definition/{name}")),
         registered_at: cx.now(),
-        registered_by: Arn::global("iam", cx.scope(), "root").to_string(),
+        registered_by: cx.principal().arn.to_string(),
         delete_requested_at: None,
         tags,
         document: json,

@@ -16,7 +16,7 @@ mod service_connect;
 mod statistics;
 mod update;
 mod view;
-mod volume;
+pub(crate) mod volume;
 mod workload;
 
 pub(crate) use capacity::{launch_type, strategy};

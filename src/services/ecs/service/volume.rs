@@ -1,14 +1,19 @@
-//! EBS volumes that a service has made for each of its tasks.
+//! EBS volumes that are made for tasks, each its own.
 
 use api::ecs as api;
+
+use state::ecs::TaskVolume;
 
 use crate::{Result, invalid};
 
 /// How many volumes a service may configure: one a task.
 const VOLUMES_MAX: usize = 1;
 
+/// The size of a volume that is to be made from a snapshot and says none, in GiB. There are no snapshots here to ask.
+const SNAPSHOT_SIZE_GIB: u32 = 8;
+
 /// Checks volume configurations against the task definition.
-pub(super) fn check(shown: &api::TaskDefinition, volumes: &[api::ServiceVolumeConfiguration]) -> Result<()> {
+pub(crate) fn check(shown: &api::TaskDefinition, volumes: &[api::ServiceVolumeConfiguration]) -> Result<()> {
     if volumes.len() > VOLUMES_MAX {
         // Text unverified.
         return Err(invalid(format!("volumeConfigurations can have at most {VOLUMES_MAX} items")));
@@ -47,6 +52,31 @@ pub(super) fn check(shown: &api::TaskDefinition, volumes: &[api::ServiceVolumeCo
         }
     }
     Ok(())
+}
+
+/// Reads the volumes that each task gets.
+pub(crate) fn of_tasks(volumes: &[api::ServiceVolumeConfiguration]) -> Vec<TaskVolume> {
+    let read = |volume: &api::ServiceVolumeConfiguration| {
+        let size = volume.managed_ebs_volume.as_ref().and_then(|ebs| ebs.size_in_gi_b);
+        let size_gib = size.and_then(|gib| u32::try_from(gib).ok()).unwrap_or(SNAPSHOT_SIZE_GIB);
+        TaskVolume { name: volume.name.clone().unwrap_or_default(), size_gib }
+    };
+    volumes.iter().map(read).collect()
+}
+
+/// Shapes the configuration of a task's volume as that of a service's: they say the same of its size and kind.
+pub(crate) fn of_service(volume: api::TaskVolumeConfiguration) -> api::ServiceVolumeConfiguration {
+    let ebs = volume.managed_ebs_volume.map(|ebs| api::ServiceManagedEBSVolumeConfiguration {
+        volume_type: ebs.volume_type,
+        size_in_gi_b: ebs.size_in_gi_b,
+        snapshot_id: ebs.snapshot_id,
+        volume_initialization_rate: ebs.volume_initialization_rate,
+        iops: ebs.iops,
+        throughput: ebs.throughput,
+        role_arn: ebs.role_arn,
+        ..Default::default()
+    });
+    api::ServiceVolumeConfiguration { name: volume.name, managed_ebs_volume: ebs }
 }
 
 fn is_at_launch(volume: &api::Volume) -> bool {

@@ -95,6 +95,7 @@ pub(crate) fn parse(cx: &Cx, purpose: &Purpose<'_>, parts: Parts) -> Result<Work
         service_registries: (!registries.is_empty()).then(|| document::write(&registries)),
         service_connect: connect.map(|connect| document::write(&connect)),
         namespace,
+        task_volumes: volume::of_tasks(&volumes),
         volumes: (!volumes.is_empty()).then(|| document::write(&volumes)),
         vpc_lattice: (!vpc_lattice.is_empty()).then(|| document::write(&vpc_lattice)),
     })

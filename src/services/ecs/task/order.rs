@@ -1,11 +1,15 @@
 //! What RunTask and StartTask have in common: tasks of one definition, as they were asked for.
 
 use api::ecs as api;
-use state::ecs::{Claim, Cluster, Launch, Overrides, Task, TaskDefinition, TaskNetwork, TaskSize, TaskStart};
+use state::ecs::{
+    Claim, Cluster, Launch, Overrides, Task, TaskDefinition, TaskNetwork, TaskSize, TaskStart, TaskVolume, Volume,
+    VolumeSource,
+};
 use state::{Cx, Tag};
 
 use super::overrides::{self, Overridden};
-use crate::{Result, invalid, tags};
+use crate::service::volume as service_volume;
+use crate::{Result, document, invalid, tags};
 
 /// What the namespace of a group begins with that only ECS's services use.
 const SERVICE_GROUP: &str = "service:";
@@ -20,6 +24,7 @@ pub(super) struct Asked {
     pub(super) tags: Option<Vec<api::Tag>>,
     pub(super) propagate_tags: Option<api::PropagateTags>,
     pub(super) has_managed_tags: bool,
+    pub(super) volumes: Option<Vec<api::TaskVolumeConfiguration>>,
 }
 
 /// Tasks that can be made: everything but where each one runs.
@@ -34,6 +39,7 @@ pub(super) struct Order<'a> {
     client_token: Option<String>,
     is_exec_enabled: bool,
     tags: Vec<Tag>,
+    volumes: Vec<TaskVolume>,
 }
 
 impl<'a> Order<'a> {
@@ -69,6 +75,7 @@ impl<'a> Order<'a> {
             client_token: asked.client_token,
             is_exec_enabled: asked.is_exec_enabled,
             tags,
+            volumes: volumes(definition, asked.volumes)?,
         })
     }
 
@@ -109,6 +116,7 @@ impl<'a> Order<'a> {
             client_token: self.client_token.clone(),
             is_exec_enabled: self.is_exec_enabled,
             tags: self.tags.clone(),
+            volumes: self.volumes.clone(),
         }
     }
 }
@@ -124,6 +132,26 @@ pub(super) fn check_started_by(started_by: Option<&str>, chars_max: usize) -> Re
     Err(invalid(format!(
         "startedBy must have at most {chars_max} letters, numbers, hyphens, forward slashes, and underscores."
     )))
+}
+
+/// Checks the configuration of the volumes that a definition leaves to the start of a task.
+fn volumes(definition: &TaskDefinition, given: Option<Vec<api::TaskVolumeConfiguration>>) -> Result<Vec<TaskVolume>> {
+    let given = given.unwrap_or_default().into_iter().map(service_volume::of_service).collect::<Vec<_>>();
+    if !given.is_empty() {
+        service_volume::check(&document::read(&definition.document), &given)?;
+    }
+    let volumes = service_volume::of_tasks(&given);
+    let is_missing = |volume: &&Volume| {
+        volume.source == VolumeSource::AtLaunch && !volumes.iter().any(|given| given.name == volume.name)
+    };
+    match definition.volumes.iter().find(is_missing) {
+        // Text unverified.
+        Some(volume) => Err(invalid(format!(
+            "The volume '{}' is configured at launch, and your request does not have a volume configuration for it.",
+            volume.name
+        ))),
+        None => Ok(volumes),
+    }
 }
 
 fn task_tags(

@@ -180,6 +180,7 @@ fn asked(input: api::RunTaskRequest) -> Asked {
         tags: input.tags,
         propagate_tags: input.propagate_tags,
         has_managed_tags: input.enable_ecs_managed_tags == Some(true),
+        volumes: input.volume_configurations,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A task as responses show it.
 
 use api::ecs as api;
-use state::ecs::{Container, Eni, ExecAgent, Launch, NetworkBinding, Task, TaskStatus};
+use state::ecs::{Container, Eni, ExecAgent, HealthStatus, Launch, NetworkBinding, Task, TaskStatus};
 
 use crate::{document, tags};
 
@@ -29,7 +29,7 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         enable_execute_command: Some(task.is_exec_enabled),
         execution_stopped_at: task.execution_stopped_at.map(Into::into),
         group: Some(task.group.clone()),
-        health_status: Some(api::HealthStatus::Unknown),
+        health_status: Some(health(task.health())),
         inference_accelerators: None,
         last_status: Some(task.last_status.as_str().to_owned()),
         launch_type: Some(match task.launch {
@@ -143,12 +143,20 @@ fn container(task: &Task, container: &Container) -> api::Container {
         reason: container.reason.clone(),
         network_bindings: Some(container.network_bindings.iter().map(network_binding).collect()),
         network_interfaces: Some(interface.into_iter().collect()),
-        health_status: Some(api::HealthStatus::Unknown),
+        health_status: Some(health(container.health.as_ref().map_or(HealthStatus::Unknown, |health| health.status))),
         managed_agents: container.exec_agent.as_ref().map(|agent| vec![managed_agent(agent)]),
         cpu: Some(container.cpu_units.to_string()),
         memory: container.memory_mib.map(|mib| mib.to_string()),
         memory_reservation: container.memory_reservation_mib.map(|mib| mib.to_string()),
         gpu_ids: None,
+    }
+}
+
+fn health(status: HealthStatus) -> api::HealthStatus {
+    match status {
+        HealthStatus::Unknown => api::HealthStatus::Unknown,
+        HealthStatus::Healthy => api::HealthStatus::Healthy,
+        HealthStatus::Unhealthy => api::HealthStatus::Unhealthy,
     }
 }
 

@@ -4,6 +4,7 @@ mod compatibility;
 mod container;
 mod defaults;
 mod delete;
+mod dependency;
 mod fargate;
 mod logging;
 mod parse;
@@ -12,6 +13,7 @@ mod register;
 mod requires_attributes;
 mod size;
 mod validate;
+mod volume;
 
 use std::sync::Arc;
 

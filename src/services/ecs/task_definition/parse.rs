@@ -3,7 +3,17 @@
 use std::collections::BTreeMap;
 
 use api::ecs as api;
-use state::ecs::{AwsLogs, ContainerDefinition, KeyValue, LogConfiguration, NetworkMode, Ports};
+use state::ecs::{
+    AwsLogs, ContainerDefinition, HealthCheck, KeyValue, LogConfiguration, NetworkMode, Ports, RestartPolicy, Secret,
+    TmpfsMount, Ulimit,
+};
+
+/// How long a container must have run to be started again, unless its definition says, in seconds. (ContainerRestartPolicy)
+const RESTART_PERIOD_DEFAULT_S: u32 = 300;
+/// What of a health check is not said: the defaults are filled in before, but for the start period.
+const START_PERIOD_DEFAULT_S: u32 = 0;
+
+use super::volume;
 
 /// Reads the network mode; an absent one behaves as bridge.
 pub(super) fn network_mode(mode: Option<&api::NetworkMode>) -> NetworkMode {
@@ -22,6 +32,8 @@ pub(super) fn ephemeral_storage_gib(storage: Option<&api::EphemeralStorage>) -> 
 
 /// Reads what of a container acts; the defaults are filled in already.
 pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode) -> ContainerDefinition {
+    let linux = container.linux_parameters.as_ref();
+    let capabilities = linux.and_then(|linux| linux.capabilities.as_ref());
     ContainerDefinition {
         name: container.name.clone().unwrap_or_default(),
         image: container.image.clone().unwrap_or_default(),
@@ -37,10 +49,77 @@ pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode)
         is_root_read_only: container.readonly_root_filesystem.unwrap_or(false),
         stop_timeout_s: positive(container.stop_timeout),
         log: container.log_configuration.as_ref().map(log),
-        has_health_check: container.health_check.is_some(),
+        health_check: container.health_check.as_ref().and_then(health_check),
+        depends_on: Vec::new(),
+        start_timeout_s: positive(container.start_timeout).filter(|seconds| *seconds > 0),
+        restart_policy: container.restart_policy.as_ref().and_then(restart_policy),
+        secrets: container.secrets.iter().flatten().map(secret).collect(),
+        environment_files: container.environment_files.iter().flatten().filter_map(|file| file.value.clone()).collect(),
+        repository_credentials: container.repository_credentials.as_ref().and_then(|c| c.credentials_parameter.clone()),
+        docker_labels: container.docker_labels.iter().flatten().map(|(name, value)| pair(name, value)).collect(),
+        mount_points: volume::mount_points(container),
+        volumes_from: volume::volumes_from(container),
+        tmpfs: linux.iter().flat_map(|linux| linux.tmpfs.iter().flatten()).map(tmpfs).collect(),
+        capabilities_added: capabilities.and_then(|capabilities| capabilities.add.clone()).unwrap_or_default(),
+        capabilities_dropped: capabilities.and_then(|capabilities| capabilities.drop.clone()).unwrap_or_default(),
+        has_init: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
+        ulimits: container.ulimits.iter().flatten().filter_map(ulimit).collect(),
+        system_controls: container.system_controls.iter().flatten().filter_map(system_control).collect(),
         host_ports: host_ports(container, mode),
         gpus: gpus(container.resource_requirements.as_deref()).unwrap_or(0),
     }
+}
+
+/// Reads a health check; one that is `NONE` is none.
+fn health_check(check: &api::HealthCheck) -> Option<HealthCheck> {
+    let (form, rest) = check.command.as_deref()?.split_first()?;
+    let shell = ["/bin/sh".to_owned(), "-c".to_owned()];
+    let command = match form.as_str() {
+        "CMD" => rest.to_vec(),
+        "CMD-SHELL" => shell.iter().chain(rest).cloned().collect(),
+        _ => return None,
+    };
+    Some(HealthCheck {
+        command,
+        interval_s: positive(check.interval)?,
+        timeout_s: positive(check.timeout)?,
+        retries: positive(check.retries)?,
+        start_period_s: positive(check.start_period).unwrap_or(START_PERIOD_DEFAULT_S),
+    })
+}
+
+fn restart_policy(policy: &api::ContainerRestartPolicy) -> Option<RestartPolicy> {
+    (policy.enabled == Some(true)).then(|| RestartPolicy {
+        ignored_exit_codes: policy.ignored_exit_codes.clone().unwrap_or_default(),
+        attempt_period_s: positive(policy.restart_attempt_period).unwrap_or(RESTART_PERIOD_DEFAULT_S),
+    })
+}
+
+fn secret(secret: &api::Secret) -> Secret {
+    Secret { name: secret.name.clone().unwrap_or_default(), value_from: secret.value_from.clone().unwrap_or_default() }
+}
+
+fn tmpfs(tmpfs: &api::Tmpfs) -> TmpfsMount {
+    TmpfsMount {
+        path: tmpfs.container_path.clone().unwrap_or_default(),
+        size_mib: positive(tmpfs.size).unwrap_or(0),
+        options: tmpfs.mount_options.clone().unwrap_or_default(),
+    }
+}
+
+/// Reads a limit; -1 is without limit.
+fn ulimit(limit: &api::Ulimit) -> Option<Ulimit> {
+    let bound = |number: Option<i32>| number.and_then(|number| u64::try_from(number).ok());
+    let name = limit.name.as_ref()?.to_string();
+    Some(Ulimit { name, soft: bound(limit.soft_limit), hard: bound(limit.hard_limit) })
+}
+
+fn system_control(control: &api::SystemControl) -> Option<KeyValue> {
+    Some(pair(control.namespace.as_ref()?, control.value.as_ref()?))
+}
+
+fn pair(name: &str, value: &str) -> KeyValue {
+    KeyValue { name: name.to_owned(), value: value.to_owned() }
 }
 
 /// Reads the ports that are asked of the machine. Ports of 0 are the agent's to choose.

@@ -3,9 +3,9 @@
 use api::ecs as api;
 use base::Arn;
 use state::Cx;
-use state::ecs::{Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus};
+use state::ecs::{ContainerDefinition, Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus};
 
-use super::{compatibility, defaults, fargate, parse, requires_attributes, validate, view};
+use super::{compatibility, defaults, dependency, fargate, parse, requires_attributes, validate, view, volume};
 use crate::{Error, Result, client, document, required, tags};
 
 /// The largest definition, as JSON.
@@ -46,14 +46,19 @@ pub(crate) async fn register_task_definition(
     }
     let name = TaskDefinitionName { family, revision };
     let network_mode = parse::network_mode(definition.network_mode.as_ref());
-    let containers = definition.container_definitions.iter().flatten();
+    let defined = definition.container_definitions.as_deref().unwrap_or_default();
+    let waits = dependency::of(defined);
+    let containers = defined
+        .iter()
+        .zip(waits)
+        .map(|(container, depends_on)| ContainerDefinition { depends_on, ..parse::container(container, network_mode) });
     let record = TaskDefinition {
         arn: Arn::new("ecs", cx.scope(), &format!("task-definition/{name}")),
         status: TaskDefinitionStatus::Active,
         registered_at: cx.now(),
         deregistered_at: None,
         delete_requested_at: None,
-        registered_by: Arn::global("iam", cx.scope(), "root").to_string(),
+        registered_by: cx.principal().arn.to_string(),
         tags,
         document: json,
         requires_fargate,
@@ -64,7 +69,10 @@ pub(crate) async fn register_task_definition(
         ephemeral_storage_gib: parse::ephemeral_storage_gib(definition.ephemeral_storage.as_ref()),
         execution_role_arn: definition.execution_role_arn.clone(),
         task_role_arn: definition.task_role_arn.clone(),
-        containers: containers.map(|container| parse::container(container, network_mode)).collect(),
+        shares_pids: definition.pid_mode == Some(api::PidMode::Task),
+        volumes: volume::volumes(definition.volumes.as_deref()),
+        allows_fault_injection: definition.enable_fault_injection == Some(true),
+        containers: containers.collect(),
         name: name.clone(),
     };
     let record = cx.state.ecs.task_definitions.insert(cx.scope(), &name, record);
