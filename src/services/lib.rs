@@ -3,8 +3,15 @@
 use state::Cx;
 
 /// Every service that Neargate has.
-pub static ALL: &[&wire::Service<Cx>] =
-    &[&ec2::SERVICE, &ecs::SERVICE, &iam::SERVICE, &logs::SERVICE, &secretsmanager::SERVICE, &sts::SERVICE];
+pub static ALL: &[&wire::Service<Cx>] = &[
+    &ec2::SERVICE,
+    &ecs::SERVICE,
+    &iam::SERVICE,
+    &logs::SERVICE,
+    &secretsmanager::SERVICE,
+    &ssm::SERVICE,
+    &sts::SERVICE,
+];
 
 #[cfg(test)]
 mod tests {
