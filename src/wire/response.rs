@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::rest;
-use crate::value::{write_members, write_structure};
+use crate::value::{UNIT, write_members, write_structure};
 use crate::{ApiError, JsonWriter, Protocol, ServiceModel, Structure, Writer, XmlWriter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -45,7 +45,8 @@ fn query_output(model: &ServiceModel, operation: &str, output: &dyn Structure, r
     let (response, result) = (format!("{operation}Response"), format!("{operation}Result"));
     let mut writer = XmlWriter::new();
     writer.open(&response, model.xml_namespace);
-    if !output.schema().members.is_empty() {
+    // A response without members has its element too: botocore fails without it.
+    if output.schema().name != UNIT {
         writer.open(&result, "");
         write_members(output, &mut writer);
         writer.close(&result);

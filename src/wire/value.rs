@@ -104,6 +104,9 @@ pub fn check_structure(value: &dyn Structure, path: &Path<'_>, found: &mut Vec<V
     }
 }
 
+/// The name of the shape of a response that there is none of, as Smithy calls it.
+pub(crate) const UNIT: &str = "Unit";
+
 /// The response of an operation that has none.
 impl Value for () {
     fn fill(&mut self, reader: &mut dyn Reader, _shape: &'static Shape) -> Result<(), DecodeError> {
@@ -127,7 +130,7 @@ impl Empty for () {
 
 impl Structure for () {
     fn schema(&self) -> &'static Schema {
-        static SCHEMA: Schema = Schema { name: "Unit", root: None, members: &[] };
+        static SCHEMA: Schema = Schema { name: UNIT, root: None, members: &[] };
         &SCHEMA
     }
 

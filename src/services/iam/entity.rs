@@ -7,12 +7,37 @@ use wire::ApiError;
 
 use crate::{Error, Result, home};
 
-/// The path of whoever is given none.
-pub(crate) const ROOT_PATH: &str = "/";
+/// The path of whoever is given none, and the prefix of all.
+const ROOT_PATH: &str = "/";
 
 /// Returns the key of a name: names that differ only by case are the same.
 pub(crate) fn key(name: &str) -> String {
     name.to_lowercase()
+}
+
+/// Reads the path of a new entity: `/` unless the request says, else `/…/`.
+pub(crate) fn path(path: Option<String>) -> Result<String> {
+    let path = path.unwrap_or_else(|| ROOT_PATH.to_owned());
+    if path.starts_with('/') && path.ends_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(path);
+    }
+    Err(validation_error(
+        "The specified value for path is invalid. It must begin and end with / and contain only alphanumeric \
+         characters and/or / characters.",
+    ))
+}
+
+/// Reads what the paths of a listing begin with.
+pub(crate) fn path_prefix(prefix: Option<String>) -> Result<String> {
+    let prefix = prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    if prefix.starts_with('/') && prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(prefix);
+    }
+    // Text unverified.
+    Err(validation_error(
+        "The specified value for pathPrefix is invalid. It must begin with / and contain only alphanumeric characters \
+         and/or / characters.",
+    ))
 }
 
 /// Makes the ARN of an entity: `role` with path `/team/` and name `web` is `role/team/web`.

@@ -6,7 +6,7 @@ use api::iam as api;
 use state::Cx;
 use state::iam::{EntityKind, InstanceProfile};
 
-use crate::entity::{ROOT_PATH, arn, date, key, quota_exceeded};
+use crate::entity::{arn, date, key, path, path_prefix, quota_exceeded};
 use crate::page::Paging;
 use crate::role::{self, Detail};
 use crate::{Error, Result, home, tag};
@@ -20,7 +20,7 @@ pub(crate) async fn create_instance_profile(
     input: api::CreateInstanceProfileRequest,
 ) -> Result<api::CreateInstanceProfileResponse> {
     let name = input.instance_profile_name.unwrap_or_default();
-    let path = input.path.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let path = path(input.path)?;
     let profile = InstanceProfile {
         name: name.clone(),
         id: EntityKind::InstanceProfile.id(cx.scope().account, &cx.ids),
@@ -51,7 +51,7 @@ pub(crate) async fn list_instance_profiles(
     cx: &Cx,
     input: api::ListInstanceProfilesRequest,
 ) -> Result<api::ListInstanceProfilesResponse> {
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let paging = Paging { marker: input.marker, max_items: input.max_items };
     let page = paging.cut("ListInstanceProfiles", |after| {
         let profiles = cx.state.iam.instance_profiles.walk(&home(cx), after);

@@ -6,7 +6,7 @@ use api::iam as api;
 use state::Cx;
 use state::iam::{EntityKind, User};
 
-use crate::entity::{ROOT_PATH, arn, date, key, validation_error};
+use crate::entity::{arn, date, key, path, path_prefix, validation_error};
 use crate::page::Paging;
 use crate::role::{boundary, view_boundary};
 use crate::{Error, Result, home, tag};
@@ -14,7 +14,7 @@ use crate::{Error, Result, home, tag};
 /// Makes a user.
 pub(crate) async fn create_user(cx: &Cx, input: api::CreateUserRequest) -> Result<api::CreateUserResponse> {
     let name = input.user_name.unwrap_or_default();
-    let path = input.path.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let path = path(input.path)?;
     let user = User {
         name: name.clone(),
         id: EntityKind::User.id(cx.scope().account, &cx.ids),
@@ -42,7 +42,7 @@ pub(crate) async fn get_user(cx: &Cx, input: api::GetUserRequest) -> Result<api:
 
 /// Lists users whose path has a prefix, by name.
 pub(crate) async fn list_users(cx: &Cx, input: api::ListUsersRequest) -> Result<api::ListUsersResponse> {
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let paging = Paging { marker: input.marker, max_items: input.max_items };
     let page = paging.cut("ListUsers", |after| {
         cx.state.iam.users.walk(&home(cx), after).filter(|(_, user)| user.path.starts_with(&prefix))

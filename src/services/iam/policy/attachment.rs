@@ -7,7 +7,7 @@ use base::Arn;
 use state::Cx;
 
 use super::find_any;
-use crate::entity::{ROOT_PATH, policy_arn};
+use crate::entity::{path_prefix, policy_arn};
 use crate::page::Paging;
 use crate::{Result, home};
 
@@ -48,7 +48,7 @@ pub(crate) async fn list_entities_for_policy(
 ) -> Result<api::ListEntitiesForPolicyResponse> {
     let arn = policy_arn(&input.policy_arn.unwrap_or_default())?;
     find_any(cx, &arn)?;
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let usage = input.policy_usage_filter;
     let uses = |attached: &[Arn], boundary: Option<&Arn>| {
         let as_policy = attached.contains(&arn) && usage != Some(api::PolicyUsageType::PermissionsBoundary);

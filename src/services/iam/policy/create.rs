@@ -6,7 +6,7 @@ use state::iam::{EntityKind, Policy, PolicyVersion};
 
 use super::attachment::Attachments;
 use super::{Detail, view};
-use crate::entity::{ROOT_PATH, arn, key, quota_exceeded};
+use crate::entity::{arn, key, path, quota_exceeded};
 use crate::{Error, Result, home, policy_document, tag};
 
 /// How long a managed policy may be, without white space: AWS's quota.
@@ -15,7 +15,7 @@ const POLICY_LENGTH_MAX: usize = 6144;
 /// Makes a policy with its first version.
 pub(crate) async fn create_policy(cx: &Cx, input: api::CreatePolicyRequest) -> Result<api::CreatePolicyResponse> {
     let name = input.policy_name.unwrap_or_default();
-    let path = input.path.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let path = path(input.path)?;
     let document = input.policy_document.unwrap_or_default();
     check(&document)?;
     let policy = Policy {

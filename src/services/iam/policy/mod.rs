@@ -13,7 +13,7 @@ use base::Arn;
 use state::Cx;
 use state::iam::Policy;
 
-use crate::entity::{ROOT_PATH, date, key, policy_arn};
+use crate::entity::{date, key, path_prefix, policy_arn};
 use crate::page::Paging;
 use crate::{Error, Result, home, tag};
 use attachment::Attachments;
@@ -36,7 +36,7 @@ pub(crate) async fn get_policy(cx: &Cx, input: api::GetPolicyRequest) -> Result<
 
 /// Lists policies: the account's, then AWS's, each by name.
 pub(crate) async fn list_policies(cx: &Cx, input: api::ListPoliciesRequest) -> Result<api::ListPoliciesResponse> {
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let scope = input.scope.unwrap_or(api::PolicyScopeType::All);
     let attachments = Attachments::of(cx);
     let is_asked = |policy: &Policy| {
@@ -131,7 +131,7 @@ pub(crate) fn name_of(arn: &Arn) -> &str {
 /// Returns the path in an ARN of a policy: `/service-role/` of `policy/service-role/X`.
 pub(crate) fn path_of(arn: &Arn) -> &str {
     let path = arn.resource().strip_prefix("policy").unwrap_or_default();
-    path.rfind('/').map_or(ROOT_PATH, |end| &path[..=end])
+    path.rfind('/').map_or("", |end| &path[..=end])
 }
 
 /// Shows a policy.

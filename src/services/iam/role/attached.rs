@@ -5,7 +5,7 @@ use base::Arn;
 use state::Cx;
 
 use super::{change, find, find_modifiable};
-use crate::entity::{ROOT_PATH, policy_arn, quota_exceeded};
+use crate::entity::{path_prefix, policy_arn, quota_exceeded};
 use crate::page::Paging;
 use crate::{Error, Result, policy};
 
@@ -55,7 +55,7 @@ pub(crate) async fn list_attached_role_policies(
     input: api::ListAttachedRolePoliciesRequest,
 ) -> Result<api::ListAttachedRolePoliciesResponse> {
     let role = find(cx, &input.role_name.unwrap_or_default())?;
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let attached = role.attached_policies.iter().filter(|arn| policy::path_of(arn).starts_with(&prefix));
     let paging = Paging { marker: input.marker, max_items: input.max_items };
     let page = paging.cut_list("ListAttachedRolePolicies", attached.map(view).collect())?;

@@ -7,7 +7,7 @@ use state::Cx;
 use state::iam::{EntityKind, Role};
 
 use super::{Detail, boundary, view};
-use crate::entity::{ROOT_PATH, arn, key, quota_exceeded};
+use crate::entity::{arn, key, path, quota_exceeded};
 use crate::{Error, Result, home, policy_document, service_linked_role, tag};
 
 /// How long sessions may last unless the request says, in seconds.
@@ -18,7 +18,7 @@ const TRUST_POLICY_LENGTH_MAX: usize = 2048;
 /// Makes a role.
 pub(crate) async fn create_role(cx: &Cx, input: api::CreateRoleRequest) -> Result<api::CreateRoleResponse> {
     let name = input.role_name.unwrap_or_default();
-    let path = input.path.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let path = path(input.path)?;
     let document = input.assume_role_policy_document.unwrap_or_default();
     check_trust(&document)?;
     let tags = tag::read(input.tags)?;

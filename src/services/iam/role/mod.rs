@@ -14,7 +14,7 @@ use base::Arn;
 use state::Cx;
 use state::iam::Role;
 
-use crate::entity::{ROOT_PATH, date, key};
+use crate::entity::{date, key, path_prefix};
 use crate::page::Paging;
 use crate::{Error, Result, home, policy_document, service_linked_role, tag};
 
@@ -37,7 +37,7 @@ pub(crate) async fn get_role(cx: &Cx, input: api::GetRoleRequest) -> Result<api:
 
 /// Lists roles whose path has a prefix, by name.
 pub(crate) async fn list_roles(cx: &Cx, input: api::ListRolesRequest) -> Result<api::ListRolesResponse> {
-    let prefix = input.path_prefix.unwrap_or_else(|| ROOT_PATH.to_owned());
+    let prefix = path_prefix(input.path_prefix)?;
     let paging = Paging { marker: input.marker, max_items: input.max_items };
     let page = paging.cut("ListRoles", |after| {
         cx.state.iam.roles.walk(&home(cx), after).filter(|(_, role)| role.path.starts_with(&prefix))

@@ -7,11 +7,14 @@ use super::create::{SESSION_DURATION_S, check_trust};
 use super::{Detail, change, view};
 use crate::Result;
 
-/// Changes description and session duration; what the request leaves out goes back to its default.
+/// Changes description and session duration. A description that the request leaves out stays; a duration goes back to its
+/// default.
 pub(crate) async fn update_role(cx: &Cx, input: api::UpdateRoleRequest) -> Result<api::UpdateRoleResponse> {
     let duration_s = input.max_session_duration.and_then(|seconds| u32::try_from(seconds).ok());
     change(cx, &input.role_name.unwrap_or_default(), |role| {
-        role.description = input.description.filter(|text| !text.is_empty());
+        if let Some(description) = input.description {
+            role.description = Some(description).filter(|text| !text.is_empty());
+        }
         role.max_session_duration_s = duration_s.unwrap_or(SESSION_DURATION_S);
         Ok(())
     })?;
