@@ -814,6 +814,7 @@ wire::structure! {
         40 object_lock_mode: ObjectLockMode = Member::new("x-amz-object-lock-mode").at(wire::Location::Header);
         41 object_lock_retain_until_date: DateTime = Member::new("x-amz-object-lock-retain-until-date").shape(&OBJECT_LOCK_RETAIN_UNTIL_DATE).at(wire::Location::Header);
         42 object_lock_legal_hold_status: ObjectLockLegalHoldStatus = Member::new("x-amz-object-lock-legal-hold").at(wire::Location::Header);
+        43 status_code: i32 = Member::new("StatusCode").at(wire::Location::Status);
     }
 }
 wire::structure! {
@@ -901,6 +902,7 @@ wire::structure! {
         40 object_lock_mode: ObjectLockMode = Member::new("x-amz-object-lock-mode").at(wire::Location::Header);
         41 object_lock_retain_until_date: DateTime = Member::new("x-amz-object-lock-retain-until-date").shape(&OBJECT_LOCK_RETAIN_UNTIL_DATE).at(wire::Location::Header);
         42 object_lock_legal_hold_status: ObjectLockLegalHoldStatus = Member::new("x-amz-object-lock-legal-hold").at(wire::Location::Header);
+        43 status_code: i32 = Member::new("StatusCode").at(wire::Location::Status);
     }
 }
 wire::structure! {

@@ -2,19 +2,22 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use base::{AccountId, Clock, Ids, Scope, Timestamp};
 use bytes::Bytes;
 use controllers::{Controllers, Running};
 use futures_util::FutureExt;
 use http::{Request, Response};
+use http_body_util::Full;
 use node::Node;
 use reconcile::Timer;
 use state::iam::CredentialError;
 use state::{Cx, State};
+use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::NodeKind;
+use crate::{NodeKind, upload};
 
 /// Why an emulator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +81,8 @@ pub struct Emulator {
     ids: Ids,
     scope: Scope,
     controllers: Running,
+    /// Places for requests whose bodies are being received into files.
+    uploads: Semaphore,
     started_at: Timestamp,
 }
 
@@ -88,14 +93,53 @@ impl Emulator {
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
         let controllers = controllers.spawn(shared, node.clone(), clocks, timer, ids.clone());
         let started_at = clock.now();
-        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, started_at })
+        let uploads = Semaphore::new(upload::UPLOADS_MAX);
+        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, uploads, started_at })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        if self.streams(&parts) {
+            return self.call_streamed(Request::from_parts(parts, Full::new(body)), Duration::MAX).await;
+        }
         let request_id = self.ids.uuid();
         let routed = OnceLock::new();
+        let request = Request::from_parts(parts, body);
         unpanicked(self.answer(request, &request_id, &routed), &request_id, &routed).await
+    }
+
+    /// Returns whether the body of a request is to be received by [`Emulator::call_streamed`].
+    pub fn streams(&self, head: &http::request::Parts) -> bool {
+        // No service that streams says in a body what a request is for.
+        wire::route(head, b"").is_ok_and(|mut routed| wire::resolve(services::ALL, &mut routed, head))
+    }
+
+    /// Answers one request whose body goes into a file. `pause_max` is how long the body may not go on.
+    pub async fn call_streamed<B>(&self, request: Request<B>, pause_max: Duration) -> Response<Bytes>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let request_id = self.ids.uuid();
+        let routed = OnceLock::new();
+        let answer = async {
+            let (parts, body) = request.into_parts();
+            let Ok(_place) = self.uploads.try_acquire() else {
+                let error = wire::ApiError::new("SlowDown", 503, "Please reduce your request rate.");
+                return wire::render_error(wire::Protocol::RestXml, &error, &request_id);
+            };
+            match upload::receive(&self.state, &parts, body, pause_max).await {
+                // `_upload` keeps the file until the handler had it.
+                Ok((_upload, content)) => {
+                    let mut request = Request::from_parts(parts, Bytes::new());
+                    request.extensions_mut().insert(content);
+                    self.answer(request, &request_id, &routed).await
+                }
+                Err(error) => wire::render_error(wire::Protocol::RestXml, &error, &request_id),
+            }
+        };
+        unpanicked(answer, &request_id, &routed).await
     }
 
     /// Answers one request, and says as soon as it is known where it goes.
@@ -107,7 +151,10 @@ impl Emulator {
     ) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
         let routed = match wire::route(&parts, &body) {
-            Ok(found) => routed.get_or_init(|| found),
+            Ok(mut found) => {
+                wire::resolve(services::ALL, &mut found, &parts);
+                routed.get_or_init(|| found)
+            }
             Err(error) => return error.response(request_id),
         };
         let credential = wire::credential(&parts.headers, &parts.uri);

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::body::Room;
+use crate::download::{Outgoing, with_body};
 use crate::{Config, Emulator, Limits, admin, guard};
 
 /// How long to wait before accepting again after it failed: without a pause that would take a whole processor.
@@ -135,26 +135,30 @@ async fn accept(
 }
 
 impl Site {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let (parts, body) = request.into_parts();
         if let Err(refusal) = guard::check(&parts, &self.allowed_hosts) {
             tracing::warn!(reason = %refusal.message(), "request refused");
-            return refuse(StatusCode::FORBIDDEN, "AccessDeniedException", &refusal.message());
+            return with_body(refuse(StatusCode::FORBIDDEN, "AccessDeniedException", &refusal.message()));
         }
         if admin::is_for(&parts) {
-            return admin::answer(&self.emulator, &self.limits, &parts, body).await.map(Full::new);
+            return with_body(admin::answer(&self.emulator, &self.limits, &parts, body).await);
+        }
+        if self.emulator.streams(&parts) {
+            let request = Request::from_parts(parts, body);
+            return with_body(self.emulator.call_streamed(request, self.limits.body_timeout).await);
         }
         match self.room.receive(body, &self.limits).await {
             Ok(body) => {
                 // `body` keeps its room until the answer is there.
                 let request = Request::from_parts(parts, body.bytes.clone());
-                self.emulator.call(request).await.map(Full::new)
+                with_body(self.emulator.call(request).await)
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error);
                 tracing::debug!(%error, cause, "a request's body was not received");
                 let (status, code) = error.code();
-                refuse(status, code, &error.to_string())
+                with_body(refuse(status, code, &error.to_string()))
             }
         }
     }
@@ -162,13 +166,13 @@ impl Site {
 
 /// Answers before it is known which protocol the client speaks. Every AWS client reads the status; JSON ones read this.
 /// The connection closes, as the rest of the request is not read.
-fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Full<Bytes>> {
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response<Bytes> {
     let body = serde_json::json!({ "__type": code, "message": message }).to_string();
     Response::builder()
         .status(status)
         .header(http::header::CONTENT_TYPE, "application/x-amz-json-1.1")
         .header(http::header::CONNECTION, "close")
         .header("x-amzn-errortype", code)
-        .body(Full::new(Bytes::from(body)))
+        .body(Bytes::from(body))
         .expect("the headers are constants and an error code")
 }

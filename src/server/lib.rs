@@ -8,10 +8,12 @@ mod assemble;
 mod body;
 pub mod cli;
 mod config;
+mod download;
 mod emulator;
 mod gateway;
 mod guard;
 mod node_kind;
+mod upload;
 
 pub use assemble::assemble;
 pub use config::{Config, Limits};

@@ -8,6 +8,7 @@ pub static ALL: &[&wire::Service<Cx>] = &[
     &ecs::SERVICE,
     &iam::SERVICE,
     &logs::SERVICE,
+    &s3::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &sts::SERVICE,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 
 use crate::form::{Dialect, FormReader};
 use crate::json::JsonReader;
@@ -85,10 +85,14 @@ pub async fn handle<C: 'static>(
         let error = ApiError::not_implemented(routed.service.id, &routed.operation);
         return render_error(routed.protocol, &error, request_id);
     };
-    match service.answer(routed, request, cx).await {
+    let mut response = match service.answer(routed, request, cx).await {
         Ok(output) => render_output(routed.protocol, service.model, &routed.operation, &*output, request_id),
         Err(error) => render_error(routed.protocol, &error, request_id),
+    };
+    if request.method() == Method::HEAD {
+        *response.body_mut() = Bytes::new();
     }
+    response
 }
 
 /// Names the operation of a request to a REST service, which its path tells and its model must explain; and tells whether

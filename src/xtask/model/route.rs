@@ -13,7 +13,7 @@ pub(crate) fn of(operation: &Tree, shapes: &Tree) -> Tree {
     let text = |text: &str| Tree::Text(text.to_owned());
     let http = operation.get("http");
     let part = |name: &str| http.and_then(|http| http.text_of(name)).unwrap_or_default();
-    let (path, literals) = part("requestUri").split_once('?').unwrap_or((part("requestUri"), ""));
+    let (path, literals) = part("requestUri").split_once('?').unwrap_or_else(|| (part("requestUri"), ""));
     let literals = literals.split('&').filter(|pair| !pair.is_empty()).map(text);
     let query = literals.chain(required(operation, shapes, "querystring")).collect();
     let headers = required(operation, shapes, "header").collect();

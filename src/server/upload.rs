@@ -1,0 +1,118 @@
+//! Receives bodies that are streamed: into files, a piece at a time, with their digests.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use state::State;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use wire::{ApiError, Content, ReceiveError, Receiver};
+
+/// How many bodies are received at once; clients are asked to try again beyond it.
+pub(crate) const UPLOADS_MAX: usize = 256;
+/// How many bytes of a body are gathered before they are written: what it takes in memory, but for one frame.
+const GATHERED_BYTES_MAX: usize = 128 * 1024;
+
+/// A body in a file. The file goes with it unless somebody has moved it by then.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    path: PathBuf,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the file of a request's body stays until the next start");
+        }
+    }
+}
+
+/// What is done to the file away from the threads that answer requests.
+struct Writing {
+    receiver: Receiver,
+    file: File,
+    gathered: Vec<Bytes>,
+}
+
+impl Writing {
+    fn write(mut self) -> Result<Self, ReceiveError> {
+        for bytes in std::mem::take(&mut self.gathered) {
+            self.receiver.push(&bytes, &mut self.file)?;
+        }
+        Ok(self)
+    }
+}
+
+/// Receives a body. `pause_max` is how long it may not go on.
+pub(crate) async fn receive<B>(
+    state: &Arc<State>,
+    head: &Parts,
+    body: B,
+    pause_max: Duration,
+) -> Result<(Upload, Content), ApiError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let receiver = Receiver::new(head)?;
+    let (path, file) = state.s3.blobs().create().map_err(|error| broken(&ReceiveError::Io(error)))?;
+    let upload = Upload { path: path.clone() };
+    let mut writing = Writing { receiver, file, gathered: Vec::new() };
+    let mut gathered_bytes = 0;
+    let mut body = std::pin::pin!(body);
+    while let Some(bytes) = next_frame(&mut body, pause_max).await? {
+        gathered_bytes += bytes.len();
+        writing.gathered.push(bytes);
+        if gathered_bytes >= GATHERED_BYTES_MAX {
+            writing = write(writing).await?;
+            gathered_bytes = 0;
+        }
+    }
+    let writing = write(writing).await?;
+    let received = writing.receiver.finish(path)?;
+    Ok((upload, Content::Received(Arc::new(received))))
+}
+
+async fn next_frame<B>(body: &mut std::pin::Pin<&mut B>, pause_max: Duration) -> Result<Option<Bytes>, ApiError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    match timeout(pause_max, body.frame()).await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Ok(Some(Err(error))) => {
+            tracing::debug!(%error, "a request's body ended early");
+            let message = "You did not provide the number of bytes specified by the Content-Length HTTP header";
+            Err(ApiError::client("IncompleteBody", message))
+        }
+        Err(_) => {
+            let message =
+                "Your socket connection to the server was not read from or written to within the timeout period.";
+            Err(ApiError::client("RequestTimeout", message))
+        }
+    }
+}
+
+async fn write(writing: Writing) -> Result<Writing, ApiError> {
+    let written = spawn_blocking(|| writing.write()).await;
+    written.unwrap_or_else(|_| Err(ReceiveError::Api(ApiError::internal()))).map_err(|error| broken(&error))
+}
+
+fn broken(error: &ReceiveError) -> ApiError {
+    match error {
+        ReceiveError::Api(error) => ApiError::new(error.code(), error.status(), error.message()),
+        ReceiveError::Io(error) => {
+            tracing::error!(%error, "a request's body cannot be kept");
+            ApiError::new("InternalError", 500, "We encountered an internal error. Please try again.")
+        }
+    }
+}
