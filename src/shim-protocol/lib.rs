@@ -4,10 +4,11 @@
 //! Neither side's machinery is in here: no libcontainer, no async runtime, no I/O. A shim outlives the server that
 //! started it, so a newer server may meet an older shim: members are only ever added, with a default.
 
+pub mod exec;
 pub mod layout;
 mod message;
 pub mod output;
 mod request;
 
 pub use message::{Exit, FailureKind, FromShim, MESSAGE_BYTES_MAX, ToShim, decode, encode};
-pub use request::{CgroupPlace, FileMount, Request};
+pub use request::{CgroupPlace, Disk, FileMount, FirstProcess, Mount, MountSource, Request, Tmpfs, Ulimit};

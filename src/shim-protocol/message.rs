@@ -19,6 +19,9 @@ pub enum FromShim {
         shim: u32,
         /// When the program was executed.
         at: Timestamp,
+        /// What it was asked for and could not have on this host. Said to the server that started it only.
+        #[serde(default)]
+        warnings: Vec<String>,
     },
     /// The container could not be started; the shim ends.
     Failed {

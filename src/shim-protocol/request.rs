@@ -31,6 +31,113 @@ pub struct Request {
     pub cgroups: Vec<CgroupPlace>,
     /// The file that has a line `oom_kill <count>`.
     pub oom_counter: Option<PathBuf>,
+    /// Disks that are mounted, where only the container's maker sees it, before anything else is looked for.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
+    /// The folder for the writable layer; made if it is missing. None means the container's own folder.
+    #[serde(default)]
+    pub writable: Option<PathBuf>,
+    /// What is mounted in it.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// File systems in memory.
+    #[serde(default)]
+    pub tmpfs: Vec<Tmpfs>,
+    /// Capabilities beyond the default ones.
+    #[serde(default)]
+    pub capabilities_added: Vec<String>,
+    /// Default capabilities that it has not; `ALL` means every one.
+    #[serde(default)]
+    pub capabilities_dropped: Vec<String>,
+    /// Limits of its processes.
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
+    /// Kernel parameters of its namespaces, by their dotted names.
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
+    /// The process namespace to join; none means one of its own.
+    #[serde(default)]
+    pub pid_namespace: Option<PathBuf>,
+    /// What process 1 is, or the first process in a namespace that it joins.
+    #[serde(default)]
+    pub first_process: FirstProcess,
+}
+
+/// What a container's first process is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstProcess {
+    /// The program.
+    #[default]
+    Program,
+    /// An init that forwards signals and reaps children; the program is its child.
+    Init,
+    /// Nothing but an init, without a program: it holds namespaces for others.
+    Holder,
+}
+
+/// A disk and where it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// The block device.
+    pub device: PathBuf,
+    /// The folder that it is mounted over.
+    pub mount_point: PathBuf,
+}
+
+/// A folder that a container sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What it sees.
+    pub source: MountSource,
+    /// Where it sees it; made if it is missing.
+    pub destination: PathBuf,
+    /// Whether it cannot write there.
+    pub is_read_only: bool,
+}
+
+/// What is behind a mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountSource {
+    /// A folder that is made if it is missing, and filled with what the image has at the destination while it is empty.
+    Volume {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder of the host, made if it is missing.
+    Directory {
+        /// The folder that holds it.
+        path: PathBuf,
+        /// Where in there it is; no symbolic link leads out.
+        below: PathBuf,
+        /// User id, group id and mode when it is made.
+        owner: Option<(u32, u32, u32)>,
+        /// As whose files the container's user's are stored: user and group id.
+        squash: Option<(u32, u32)>,
+    },
+}
+
+/// A file system in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// Where it is.
+    pub destination: PathBuf,
+    /// Its size in MiB.
+    pub size_mib: u64,
+    /// Options of mount(8).
+    pub options: Vec<String>,
+}
+
+/// A limit of processes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// The lower-case name without `RLIMIT_`.
+    pub name: String,
+    /// What is in effect; none means without limit.
+    pub soft: Option<u64>,
+    /// How far a process may raise it; none means without limit.
+    pub hard: Option<u64>,
 }
 
 /// A file bound over one of the image.

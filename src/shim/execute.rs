@@ -11,23 +11,33 @@ use std::path::{Path, PathBuf};
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError};
 use nix::errno::Errno;
+use shim_protocol::FirstProcess;
+
+use crate::init;
+use crate::ulimit::{self, Limit};
 
 /// Executes the program, or writes why it cannot to a pipe that a successful execution closes.
 ///
 /// libcontainer's own executor tells nobody once the container has been started, and words its errors otherwise.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ReportingExecutor {
     /// The writing end of the pipe; closed by the kernel on execution.
     pub(crate) report: RawFd,
+    /// What to become.
+    pub(crate) first_process: FirstProcess,
+    /// What the program is limited to.
+    pub(crate) limits: Vec<Limit>,
 }
 
 impl Executor for ReportingExecutor {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let message = match spec.process() {
-            Some(process) => {
-                execute(process.args().as_deref().unwrap_or_default(), process.env().as_deref().unwrap_or_default())
-            }
-            None => "there is no process to execute".to_owned(),
+        let message = match (self.first_process, spec.process()) {
+            (FirstProcess::Holder, _) => init::become_holder(),
+            (FirstProcess::Init | FirstProcess::Program, None) => "there is no process to execute".to_owned(),
+            (FirstProcess::Init | FirstProcess::Program, Some(process)) => self.become_program(
+                process.args().as_deref().unwrap_or_default(),
+                process.env().as_deref().unwrap_or_default(),
+            ),
         };
         // SAFETY: the launcher opened this descriptor for the executor alone, and nothing closes it before execution.
         let mut report = unsafe { File::from_raw_fd(self.report) };
@@ -45,8 +55,23 @@ impl Executor for ReportingExecutor {
     }
 }
 
+impl ReportingExecutor {
+    /// Becomes the program, or an init with the program as its child; returns only if that fails.
+    fn become_program(&self, args: &[String], env: &[String]) -> String {
+        if self.first_process == FirstProcess::Init
+            && let Err(message) = init::become_init()
+        {
+            return message;
+        }
+        match ulimit::apply(&self.limits) {
+            Ok(()) => execute(args, env),
+            Err(error) => format!("cannot limit the process: {error}"),
+        }
+    }
+}
+
 /// Becomes the program; returns only if that fails, and then says why in the words that runc uses.
-fn execute(args: &[String], env: &[String]) -> String {
+pub(crate) fn execute(args: &[String], env: &[String]) -> String {
     let Some(name) = args.first() else {
         return "there is no program to execute".to_owned();
     };
@@ -99,7 +124,7 @@ fn check(program: &Path) -> Result<(), String> {
 }
 
 /// Words an error number as Go does, which is what users of containers are used to read.
-fn describe(errno: Errno) -> String {
+pub(crate) fn describe(errno: Errno) -> String {
     errno.desc().to_lowercase()
 }
 

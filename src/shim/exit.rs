@@ -3,22 +3,30 @@
 use std::fs;
 use std::path::Path;
 
-use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
 use shim_protocol::{Exit, Request, layout};
 
 use crate::error::ShimError;
 
-/// Returns the exit code of a wait status, 128 + n for the signal n; none if the process has not ended.
-pub(crate) fn code(status: WaitStatus) -> Option<i32> {
-    match status {
-        WaitStatus::Exited(_, code) => Some(code),
-        WaitStatus::Signaled(_, signal, _) => Some(128 + signal as i32),
-        WaitStatus::Stopped(..)
-        | WaitStatus::PtraceEvent(..)
-        | WaitStatus::PtraceSyscall(_)
-        | WaitStatus::Continued(_)
-        | WaitStatus::StillAlive => None,
-    }
+/// A child that has ended.
+pub(crate) struct Ended {
+    pub(crate) pid: Pid,
+    /// Its exit code, 128 + n for the signal n.
+    pub(crate) code: i32,
+}
+
+/// Reaps a child that has ended; none if there is no such one.
+///
+/// Not by nix's function, for which a process that was ended by a real-time signal is an error.
+pub(crate) fn reap() -> Option<Ended> {
+    let mut status = 0;
+    // SAFETY: the kernel writes the status, which lives until the call returns.
+    let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::__WALL) };
+    (pid > 0).then(|| Ended { pid: Pid::from_raw(pid), code: code(status) })
+}
+
+fn code(status: i32) -> i32 {
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
 /// Returns whether the kernel has killed a process of the container for want of memory.
@@ -41,17 +49,12 @@ pub(crate) fn save(exit: &Exit) -> Result<(), ShimError> {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::signal::Signal;
-    use nix::unistd::Pid;
-
     use super::*;
 
     #[test]
     fn a_signal_is_128_and_its_number() {
-        let pid = Pid::from_raw(1);
-        assert_eq!(code(WaitStatus::Exited(pid, 3)), Some(3));
-        assert_eq!(code(WaitStatus::Signaled(pid, Signal::SIGKILL, false)), Some(137));
-        assert_eq!(code(WaitStatus::StillAlive), None);
+        // As the kernel writes them: the code in the second byte, or the signal in the first.
+        assert_eq!([3 << 8, libc::SIGKILL, 37, 37 | 0x80].map(code), [3, 137, 165, 165]);
     }
 
     #[test]

@@ -11,17 +11,14 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::process::{Resource, Rlimit};
 use shim_protocol::{Request, layout};
 
 use crate::error::ShimError;
 use crate::execute::ReportingExecutor;
 use crate::oci::{self, View};
 use crate::root::Root;
-use crate::user;
+use crate::{capability, mounts, sysctl, ulimit, user};
 
-/// Fargate's limit of open files, soft and hard.
-const OPEN_FILES: u64 = 65_535;
 /// Where hosts have their cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The container's /sys/fs/cgroup as far as it is no cgroup itself; in the launcher's scratch folder.
@@ -38,24 +35,39 @@ pub(crate) struct Ends {
     pub(crate) execution: OwnedFd,
 }
 
-/// Makes the container and lets it execute its program. Returns its main process as the host numbers it.
+/// A container that is about to execute its program.
+pub(crate) struct Made {
+    /// Its main process as the host numbers it.
+    pub(crate) pid: i32,
+    /// What it was to have and cannot have here.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Makes the container and lets it execute its program. `disks` are those of the request, mounted nowhere yet.
 ///
 /// Runs in a forked process that ends afterwards, because nothing here is undone.
-pub(crate) fn run(request: &Request, folder: &Path, ends: Ends) -> Result<i32, ShimError> {
+pub(crate) fn run(request: &Request, folder: &Path, ends: Ends, disks: Vec<OwnedFd>) -> Result<Made, ShimError> {
+    let mut warnings = Vec::new();
     join_cgroups(request)?;
     reset_process()?;
+    let limits = ulimit::prepare(&request.ulimits, &mut warnings)?;
+    let capabilities = capability::resolve(request, capability::available()?, &mut warnings)?;
+    let sysctls = sysctl::resolve(&request.sysctls)?;
     enter_namespaces(request)?;
-    let root = Root::mount(&request.layers, folder)?;
+    mounts::attach_disks(&request.disks, disks)?;
+    let root = Root::mount(&request.layers, request.writable.as_deref().unwrap_or(folder), folder)?;
     let user =
         user::resolve(&request.user, &root.read_account_file("etc/passwd")?, &root.read_account_file("etc/group")?)?;
-    root.create_directories(&crate::root::absolute(&request.working_dir))?;
     let scratch = folder.join(layout::SCRATCH);
     mount_scratch(&scratch)?;
-    let view = View { binds: take_cgroups_away(request, &scratch)? };
+    let staged = mounts::mount_all(request, &root, &user, &scratch, &mut warnings)?;
+    root.make_directory(&crate::root::absolute(&request.working_dir), None)?;
+    let view = View { binds: take_cgroups_away(request, &scratch)?, staged, capabilities, sysctls };
     oci::save(request, &user, &view, &folder.join(layout::ROOT), &scratch)?;
     drop(root);
 
-    let executor = ReportingExecutor { report: ends.execution.as_raw_fd() };
+    let executor =
+        ReportingExecutor { report: ends.execution.as_raw_fd(), first_process: request.first_process, limits };
     let mut container = ContainerBuilder::new(request.id.clone(), SyscallType::Linux)
         .with_executor(executor)
         .with_root_path(scratch.clone())?
@@ -68,14 +80,15 @@ pub(crate) fn run(request: &Request, folder: &Path, ends: Ends) -> Result<i32, S
         .as_sibling(true)
         .build()?;
     container.start()?;
-    container.pid().map(|pid| pid.as_raw()).ok_or_else(|| ShimError::create("the container has no process"))
+    let pid = container.pid().ok_or_else(|| ShimError::create("the container has no process"))?;
+    Ok(Made { pid: pid.as_raw(), warnings })
 }
 
 /// Moves this process into the cgroups of version 1.
 ///
 /// A process that writes `0` to `tasks` moves its own one thread, for which the kernel takes no lock on all forks of the
 /// machine: 0.15 ms for six hierarchies, where writing a process id to `cgroup.procs` waits 7 ms for a grace period.
-fn join_cgroups(request: &Request) -> Result<(), ShimError> {
+pub(crate) fn join_cgroups(request: &Request) -> Result<(), ShimError> {
     for place in request.cgroups.iter().filter(|place| !place.is_unified) {
         let path = place.directory.join("tasks");
         fs::write(&path, "0").map_err(ShimError::path("enter the cgroup by", &path))?;
@@ -84,29 +97,14 @@ fn join_cgroups(request: &Request) -> Result<(), ShimError> {
 }
 
 /// Undoes what Rust's start-up and the server's environment have left on this process and the container would inherit.
-fn reset_process() -> Result<(), ShimError> {
+pub(crate) fn reset_process() -> Result<(), ShimError> {
     // SAFETY: the default action runs no code of ours.
     unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }
         .map_err(ShimError::call("reset the handling of SIGPIPE"))?;
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(ShimError::call("unblock all signals"))?;
     rustix::process::umask(rustix::fs::Mode::from(0o022));
-    limit_open_files()
-}
-
-/// Sets the limit of open files, as high as this host allows: not every root may raise its hard limit.
-fn limit_open_files() -> Result<(), ShimError> {
-    let wanted = Rlimit { current: Some(OPEN_FILES), maximum: Some(OPEN_FILES) };
-    if rustix::process::setrlimit(Resource::Nofile, wanted).is_ok() {
-        return Ok(());
-    }
-    let allowed = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(OPEN_FILES).min(OPEN_FILES);
-    let _ = std::io::Write::write_fmt(
-        &mut std::io::stderr(),
-        format_args!("the host allows {allowed} open files, of the {OPEN_FILES} that Fargate gives\n"),
-    );
-    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: Some(allowed), maximum: Some(allowed) })
-        .map_err(ShimError::call("limit the number of open files"))
+    Ok(())
 }
 
 /// Enters a mount namespace whose mounts the host never sees, and, without a network to join, one with nothing but

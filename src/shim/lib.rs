@@ -9,17 +9,28 @@
 //! ([`supervise`]) stays small and outside the container's cgroup; it is the parent of the container's main process,
 //! carries its output to a file, answers servers on a socket, and writes down how it ended.
 
+mod capability;
+mod cgroup;
 mod connection;
+mod copy;
+mod enter;
 mod error;
+mod exec;
 mod execute;
 mod exit;
+mod idmap;
+mod init;
 mod launcher;
+mod memory;
+mod mounts;
 mod oci;
 mod output;
 mod root;
 mod seccomp;
 mod start;
 mod supervise;
+mod sysctl;
+mod ulimit;
 mod user;
 
 use std::ffi::OsString;
@@ -27,15 +38,18 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Runs the container whose folder is the first of `args` (those after the subcommand), until it has ended.
+/// Runs the container whose folder is the first of `args` (those after the subcommand), until it has ended; or, if that is
+/// [`shim_protocol::exec::SUBCOMMAND`], a further program in a container that runs.
 ///
 /// Standard input must be a socket to the server, or anything without content. What goes wrong is told to the server
 /// and written to standard error, which the runtime has directed to a file.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let Some(folder) = args.into_iter().next() else {
-        return complain("a shim needs the folder of its container");
+    let done = match args.into_iter().next() {
+        None => return complain("a shim needs the folder of its container"),
+        Some(word) if word == shim_protocol::exec::SUBCOMMAND => exec::run(),
+        Some(folder) => supervise::run(Path::new(&folder)),
     };
-    match supervise::run(Path::new(&folder)) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&error::chain(&error)),
     }

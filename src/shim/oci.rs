@@ -1,5 +1,6 @@
 //! The OCI configuration: what Fargate gives every container, and what the request adds.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -13,25 +14,6 @@ use crate::user::User;
 
 /// PATH of a container whose image and definition set none.
 const PATH_DEFAULT: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Fargate's capabilities, which are Docker's default ones.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    MKNOD,
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
-const MKNOD: &str = "CAP_MKNOD";
 
 /// Parts of /proc and /sys that tell of the host, or reach it.
 const MASKED_PATHS: [&str; 11] = [
@@ -49,21 +31,34 @@ const MASKED_PATHS: [&str; 11] = [
 ];
 const READ_ONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// What stands where in the container, besides what the request names.
-pub(crate) struct View {
-    /// The source and the place of each bind mount, in order.
+/// What the container sees and may do, as far as it has to be found out first.
+#[derive(Default)]
+pub(crate) struct View<'a> {
+    /// The source and the place of each read-only bind mount, in order.
     pub(crate) binds: Vec<(PathBuf, PathBuf)>,
+    /// The same for mounts that are as they shall be already.
+    pub(crate) staged: Vec<(PathBuf, PathBuf)>,
+    /// Its capabilities.
+    pub(crate) capabilities: Vec<&'static str>,
+    /// Its kernel parameters.
+    pub(crate) sysctls: BTreeMap<&'a str, &'a str>,
 }
 
 /// Writes `config.json` into the bundle, for a container whose root file system is mounted at `root`.
-pub(crate) fn save(request: &Request, user: &User, view: &View, root: &Path, bundle: &Path) -> Result<(), ShimError> {
+pub(crate) fn save(
+    request: &Request,
+    user: &User,
+    view: &View<'_>,
+    root: &Path,
+    bundle: &Path,
+) -> Result<(), ShimError> {
     let path = bundle.join("config.json");
     let file = File::create(&path).map_err(ShimError::path("make", &path))?;
     Ok(serde_json::to_writer(BufWriter::new(file), &config(request, user, view, root))?)
 }
 
-fn config(request: &Request, user: &User, view: &View, root: &Path) -> Value {
-    let capabilities = capabilities(request);
+pub(crate) fn config(request: &Request, user: &User, view: &View<'_>, root: &Path) -> Value {
+    let capabilities = &view.capabilities;
     json!({
         "ociVersion": "1.2.0",
         "hostname": request.hostname,
@@ -85,6 +80,7 @@ fn config(request: &Request, user: &User, view: &View, root: &Path) -> Value {
             "maskedPaths": MASKED_PATHS,
             "readonlyPaths": READ_ONLY_PATHS,
             "seccomp": seccomp::profile(),
+            "sysctl": view.sysctls,
         },
     })
 }
@@ -101,15 +97,12 @@ fn env(request: &Request, user: &User) -> Vec<String> {
     env
 }
 
-/// Without a device controller a container that can make device files can reach the host's disks. libcontainer drives
-/// the one of cgroup version 2 only through a C library, so that such hosts withhold the capability instead.
-fn capabilities(request: &Request) -> Vec<&'static str> {
-    let is_unified = request.cgroups.iter().any(|place| place.is_unified);
-    CAPABILITIES.into_iter().filter(|name| !(is_unified && *name == MKNOD)).collect()
-}
-
 fn namespaces(request: &Request) -> Vec<Value> {
-    let mut namespaces = ["pid", "ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).to_vec();
+    let mut namespaces = ["ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).to_vec();
+    namespaces.push(match &request.pid_namespace {
+        Some(path) => json!({ "type": "pid", "path": path }),
+        None => json!({ "type": "pid" }),
+    });
     // Without one to join, the launcher has made one already.
     if let Some(path) = &request.network_namespace {
         namespaces.push(json!({ "type": "network", "path": path }));
@@ -117,7 +110,7 @@ fn namespaces(request: &Request) -> Vec<Value> {
     namespaces
 }
 
-fn mounts(request: &Request, view: &View) -> Vec<Value> {
+fn mounts(request: &Request, view: &View<'_>) -> Vec<Value> {
     let mut mounts = vec![
         json!({ "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"] }),
         json!({ "destination": "/dev", "type": "tmpfs", "source": "tmpfs",
@@ -131,6 +124,11 @@ fn mounts(request: &Request, view: &View) -> Vec<Value> {
         json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs",
                 "options": ["nosuid", "noexec", "nodev", "ro"] }),
     ];
+    // What the definition puts in the place of one of these is in its stead.
+    mounts.retain(|mount| !view.staged.iter().any(|(_, destination)| mount["destination"] == json!(destination)));
+    mounts.extend(view.staged.iter().map(|(source, destination)| {
+        json!({ "destination": destination, "type": "bind", "source": source, "options": ["rbind"] })
+    }));
     mounts.extend(view.binds.iter().map(|(source, destination)| {
         json!({ "destination": destination, "type": "bind", "source": source,
                 "options": ["bind", "ro", "nosuid", "noexec", "nodev"] })
@@ -143,8 +141,6 @@ fn mounts(request: &Request, view: &View) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
-    use shim_protocol::CgroupPlace;
-
     use super::*;
 
     fn user() -> User {
@@ -152,7 +148,7 @@ mod tests {
     }
 
     fn config_of(request: &Request) -> Value {
-        config(request, &user(), &View { binds: Vec::new() }, Path::new("/box"))
+        config(request, &user(), &View::default(), Path::new("/box"))
     }
 
     #[test]
@@ -167,14 +163,6 @@ mod tests {
     #[test]
     fn privileges_may_be_gained_so_that_seccomp_is_loaded_before_they_are_dropped() {
         assert!(config_of(&Request::default())["process"].get("noNewPrivileges").is_none());
-    }
-
-    #[test]
-    fn device_files_cannot_be_made_where_no_controller_guards_them() {
-        let place = CgroupPlace { directory: "/c".into(), is_unified: true, seen_at: None };
-        let unified = capabilities(&Request { cgroups: vec![place], ..Request::default() });
-        assert_eq!((unified.len(), unified.contains(&MKNOD)), (13, false));
-        assert_eq!(capabilities(&Request::default()).len(), 14);
     }
 
     #[test]

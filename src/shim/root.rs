@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
 use shim_protocol::layout;
@@ -22,16 +22,21 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Mounts the layers and the container's writable layer at `<folder>/root`.
-    pub(crate) fn mount(layers: &[PathBuf], folder: &Path) -> Result<Self, ShimError> {
+    /// Mounts the layers and the writable layer in the folder `writable` at `<folder>/root`.
+    pub(crate) fn mount(layers: &[PathBuf], writable: &Path, folder: &Path) -> Result<Self, ShimError> {
         let layers = layers.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
-        let upper = open_directory(&folder.join(layout::UPPER))?;
-        let work = open_directory(&folder.join(layout::WORK))?;
+        let upper = make_and_open(&writable.join(layout::UPPER))?;
+        let work = make_and_open(&writable.join(layout::WORK))?;
         let target = folder.join(layout::ROOT);
         let options = overlay_options(&layers, &upper, &work);
         mount("overlay", &target, "overlay", MountFlags::empty(), Some(options.as_c_str()))
             .map_err(ShimError::path("mount the layers at", &target))?;
         Ok(Self { directory: open_directory(&target)? })
+    }
+
+    /// Takes a folder for a root file system.
+    pub(crate) fn of(directory: &Path) -> Result<Self, ShimError> {
+        Ok(Self { directory: make_and_open(directory)? })
     }
 
     /// Reads a file of the image; an image without it has an empty one.
@@ -50,27 +55,40 @@ impl Root {
         }
     }
 
-    /// Makes a folder and those above it, where they are missing.
-    pub(crate) fn create_directories(&self, path: &Path) -> Result<(), ShimError> {
+    /// Opens a folder. Makes it and those above it, where they are missing: root's with mode 0755, and itself with the user
+    /// id, group id and mode of `owner`.
+    pub(crate) fn make_directory(&self, path: &Path, owner: Option<(u32, u32, u32)>) -> Result<OwnedFd, ShimError> {
         let at = ShimError::path::<Errno>;
+        let names = normal_components(path);
         let mut done = PathBuf::new();
-        for name in normal_components(path) {
+        for (index, name) in names.iter().enumerate() {
             let next = done.join(name);
             match self.open(&next, OFlags::PATH | OFlags::DIRECTORY) {
                 Ok(_) => {}
                 Err(Errno::NOENT) => {
                     let parent = self.open(&done, OFlags::PATH | OFlags::DIRECTORY).map_err(at("open", &done))?;
-                    rustix::fs::mkdirat(&parent, name, Mode::from(0o755))
-                        .map_err(at("make the working directory", path))?;
+                    match rustix::fs::mkdirat(&parent, *name, Mode::from(0o755)) {
+                        // Another container may have made it at the same time.
+                        Ok(()) | Err(Errno::EXIST) => {}
+                        Err(error) => return Err(at("make the folder", path)(error)),
+                    }
+                    if let Some((uid, gid, mode)) = owner.filter(|_| index + 1 == names.len()) {
+                        let made = self.open(&next, OFlags::RDONLY | OFlags::DIRECTORY).map_err(at("open", &next))?;
+                        rustix::fs::fchown(&made, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
+                            .and_then(|()| rustix::fs::fchmod(&made, Mode::from_raw_mode(mode)))
+                            .map_err(at("give away the folder", path))?;
+                    }
                 }
-                Err(error) => return Err(at("open the working directory", path)(error)),
+                Err(error) => return Err(at("open the folder", path)(error)),
             }
             done = next;
         }
-        Ok(())
+        self.open(&done, OFlags::RDONLY | OFlags::DIRECTORY).map_err(at("open the folder", path))
     }
 
-    fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    /// Opens what is at a path, which is looked up as the container's processes will.
+    pub(crate) fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let path = path.strip_prefix("/").unwrap_or(path);
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         rustix::fs::openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
     }
@@ -93,6 +111,11 @@ fn normal_components(path: &Path) -> Vec<&OsStr> {
         }
     }
     names
+}
+
+fn make_and_open(path: &Path) -> Result<OwnedFd, ShimError> {
+    std::fs::create_dir_all(path).map_err(ShimError::path("make the folder", path))?;
+    open_directory(path)
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, ShimError> {
@@ -144,8 +167,8 @@ mod tests {
         std::fs::create_dir_all(image.join("real")).unwrap();
         std::os::unix::fs::symlink("/real", image.join("link")).unwrap();
         let root = root_of(&image);
-        root.create_directories(Path::new("/link/a/b")).unwrap();
-        root.create_directories(Path::new("/link/a/b")).unwrap();
+        root.make_directory(Path::new("/link/a/b"), None).unwrap();
+        root.make_directory(Path::new("/link/a/b"), None).unwrap();
         assert!(image.join("real/a/b").is_dir());
     }
 
@@ -153,6 +176,6 @@ mod tests {
     fn a_file_in_the_way_of_the_working_directory_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("srv"), "").unwrap();
-        assert!(root_of(folder.path()).create_directories(Path::new("/srv/app")).is_err());
+        assert!(root_of(folder.path()).make_directory(Path::new("/srv/app"), None).is_err());
     }
 }

@@ -15,11 +15,14 @@ use rustix::process::PidfdFlags;
 use serde::{Deserialize, Serialize};
 use shim_protocol::{FailureKind, Request};
 
+use crate::cgroup;
 use crate::error::{self, ShimError};
-use crate::launcher::{self, Ends};
+use crate::launcher::{self, Ends, Made};
 
 /// How long the making of a container may take, in seconds.
 const START_WAIT_MAX_S: i64 = 30;
+/// The most warnings that are passed on, so that they fit a report.
+const WARNINGS_MAX: usize = 16;
 /// The longest report of a launcher or of an execution that is read.
 const REPORT_BYTES_MAX: u64 = 8 * 1024;
 
@@ -29,12 +32,14 @@ pub(crate) struct Started {
     pub(crate) pidfd: OwnedFd,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    /// What the container was to have and cannot have here.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// What the launcher says before it ends.
 #[derive(Debug, Serialize, Deserialize)]
 enum Report {
-    Made { pid: i32 },
+    Made { pid: i32, warnings: Vec<String> },
     Failed { kind: FailureKind, message: String },
 }
 
@@ -52,25 +57,30 @@ fn start_processes(request: &Request, folder: &Path) -> Result<Started, ShimErro
     let stdin = rustix::fs::openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(ShimError::call("open /dev/null"))?;
     let ends = Ends { stdin, stdout: stdout_end, stderr: stderr_end, execution: execution_end };
+    // Not by the launcher: a container's cgroup of version 1 forbids its processes to open disks.
+    let mount = |disk: &shim_protocol::Disk| {
+        disk::mount(&disk.device).map_err(ShimError::path::<std::io::Error>("mount the disk", &disk.device))
+    };
+    let disks = request.disks.iter().map(mount).collect::<Result<Vec<_>, _>>()?;
 
     let Some(launcher) = fork_into(request)? else {
-        run_helper(request, folder, ends, report_end);
+        run_helper(request, folder, ends, disks, report_end);
     };
-    drop((ends, report_end));
-    let pid = match read_report(report, launcher)? {
-        Report::Made { pid } => Pid::from_raw(pid),
+    drop((ends, disks, report_end));
+    let (pid, warnings) = match read_report(report, launcher)? {
+        Report::Made { pid, warnings } => (Pid::from_raw(pid), warnings),
         Report::Failed { kind, message } => return Err(ShimError::Failed { kind, message }),
     };
     let pidfd = pidfd_of(pid)?;
     match read_until_end(execution, &pidfd)?.as_str() {
-        "" => Ok(Started { pid, pidfd, stdout, stderr }),
+        "" => Ok(Started { pid, pidfd, stdout, stderr, warnings }),
         message => Err(ShimError::Failed { kind: FailureKind::Start, message: message.to_owned() }),
     }
 }
 
 /// Forks; returns the child in the parent and none in the child. On a host of cgroup version 2 the child is born in the
 /// container's cgroup; on others it moves itself there, which costs little (see [`launcher`]).
-fn fork_into(request: &Request) -> Result<Option<Pid>, ShimError> {
+pub(crate) fn fork_into(request: &Request) -> Result<Option<Pid>, ShimError> {
     let Some(place) = request.cgroups.iter().find(|place| place.is_unified) else {
         // SAFETY: this process has one thread, so that the child may do all that the parent may.
         let fork = unsafe { nix::unistd::fork() }.map_err(ShimError::call("fork"))?;
@@ -94,10 +104,13 @@ fn fork_into(request: &Request) -> Result<Option<Pid>, ShimError> {
 
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-fn run_helper(request: &Request, folder: &Path, ends: Ends, report_end: OwnedFd) -> ! {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(|| launcher::run(request, folder, ends)));
+fn run_helper(request: &Request, folder: &Path, ends: Ends, disks: Vec<OwnedFd>, report_end: OwnedFd) -> ! {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(|| launcher::run(request, folder, ends, disks)));
     let report = match result {
-        Ok(Ok(pid)) => Report::Made { pid },
+        Ok(Ok(Made { pid, mut warnings })) => {
+            warnings.truncate(WARNINGS_MAX);
+            Report::Made { pid, warnings }
+        }
         Ok(Err(error)) => Report::Failed { kind: error.kind(), message: error::chain(&error) },
         Err(_) => Report::Failed { kind: FailureKind::Create, message: "the launcher panicked".to_owned() },
     };
@@ -132,7 +145,7 @@ fn read_report(report: OwnedFd, launcher: Pid) -> Result<Report, ShimError> {
     })
 }
 
-fn read_until_end(pipe: OwnedFd, process: &OwnedFd) -> Result<String, ShimError> {
+pub(crate) fn read_until_end(pipe: OwnedFd, process: &OwnedFd) -> Result<String, ShimError> {
     wait_for(&pipe, process)?;
     let mut text = String::new();
     if is_readable(&pipe)? {
@@ -160,20 +173,14 @@ fn is_readable(pipe: &OwnedFd) -> Result<bool, ShimError> {
     Ok(ready > 0)
 }
 
-fn pidfd_of(pid: Pid) -> Result<OwnedFd, ShimError> {
+pub(crate) fn pidfd_of(pid: Pid) -> Result<OwnedFd, ShimError> {
     let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or_else(|| ShimError::create("no such process"))?;
     rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(ShimError::call("watch a process"))
 }
 
 /// Kills whatever the container's cgroup holds, and reaps every child.
 fn end_processes(request: &Request) {
-    if let Some(place) = request.cgroups.first() {
-        let listed = std::fs::read_to_string(place.directory.join("cgroup.procs")).unwrap_or_default();
-        for pid in listed.lines().filter_map(|line| line.parse().ok()) {
-            // It may have ended meanwhile, which is what is wanted.
-            let _ = nix::sys::signal::kill(Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
-        }
-    }
+    cgroup::end_all(request);
     // Ends with ECHILD. Only what has just been killed, or has failed by itself, is waited for.
     while waitpid(None, Some(WaitPidFlag::__WALL)).is_ok() {}
 }

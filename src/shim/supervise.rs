@@ -7,7 +7,6 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use base::{Clock, SystemClock, Timestamp};
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -18,7 +17,7 @@ use crate::connection::Connection;
 use crate::error::{self, ShimError};
 use crate::output::{Lines, Output};
 use crate::start::{self, Started};
-use crate::{exit, start::Started as Container};
+use crate::{cgroup, exit, start::Started as Container};
 
 /// The servers that may be connected at a time; a further one replaces the eldest.
 const CONNECTIONS_MAX: usize = 8;
@@ -51,8 +50,10 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     });
     match started {
         Ok((request, output, listener, container)) => {
+            let mut container = container;
+            let warnings = std::mem::take(&mut container.warnings);
             let mut shim = Shim::new(container, output, clock.now());
-            let news = shim.started();
+            let news = shim.started(warnings);
             servers.iter_mut().for_each(|server: &mut Connection| server.tell(&news));
             shim.servers = servers;
             shim.supervise(&listener, &clock)?;
@@ -116,7 +117,7 @@ struct Ready {
 
 impl Shim {
     fn new(container: Container, output: Output, started_at: Timestamp) -> Self {
-        let Started { pid, pidfd, stdout, stderr } = container;
+        let Started { pid, pidfd, stdout, stderr, warnings: _ } = container;
         Self {
             container: ContainerProcess { pid, pidfd, started_at, code: None, has_strangers: true },
             pipes: [
@@ -129,11 +130,12 @@ impl Shim {
         }
     }
 
-    fn started(&self) -> FromShim {
+    fn started(&self, warnings: Vec<String>) -> FromShim {
         FromShim::Started {
             pid: self.container.pid.as_raw().unsigned_abs(),
             shim: std::process::id(),
             at: self.container.started_at,
+            warnings,
         }
     }
 
@@ -216,7 +218,7 @@ impl Shim {
     fn accept(&mut self, listener: &UnixListener) {
         let Ok((stream, _)) = listener.accept() else { return };
         let Some(mut server) = Connection::new(stream) else { return };
-        server.tell(&self.started());
+        server.tell(&self.started(Vec::new()));
         if self.servers.len() == CONNECTIONS_MAX {
             self.servers.remove(0);
         }
@@ -247,6 +249,10 @@ impl Shim {
     /// Reads what is left of the output, writes the end down and tells it.
     fn end(mut self, request: &Request, clock: &dyn Clock) -> Result<(), ShimError> {
         let finished_at = clock.now();
+        if request.pid_namespace.is_some() {
+            // The main process was not the first of its namespace, whose end ends all others.
+            cgroup::end_all(request);
+        }
         self.drain(clock)?;
         let exit = Exit {
             code: self.container.code.unwrap_or(128 + libc::SIGKILL),
@@ -308,11 +314,9 @@ impl Shim {
 impl ContainerProcess {
     /// Reaps every child that has ended, and notes the exit code of the main process.
     fn reap(&mut self) {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WALL)) {
-            let Some(pid) = status.pid() else { return };
-            let code = exit::code(status);
-            if pid == self.pid {
-                self.code = code;
+        while let Some(ended) = exit::reap() {
+            if ended.pid == self.pid {
+                self.code = Some(ended.code);
             } else {
                 self.has_strangers = false;
             }
