@@ -12,7 +12,7 @@ use node::EventSink;
 use shim_protocol::{FromShim, MESSAGE_BYTES_MAX, Request, layout};
 
 use crate::cgroup::Cgroups;
-use crate::container::{self, Container, Listener, Phase};
+use crate::container::{self, Container, Listener, MainProcess, Phase};
 use crate::sandbox::{self, SandboxRecord};
 
 /// How long a live shim may take for its first word.
@@ -39,7 +39,8 @@ impl Adopter {
         for name in self.cgroups.sandboxes() {
             found.sandboxes.insert(TaskId::new(name), None);
         }
-        for name in folders(run_dir)? {
+        // What begins with a dot is the runtime's own.
+        for name in folders(run_dir)?.into_iter().filter(|name| !name.starts_with('.')) {
             let folder = run_dir.join(&name);
             let id = TaskId::new(name);
             found.sandboxes.insert(id.clone(), sandbox::load(&folder));
@@ -61,8 +62,11 @@ impl Adopter {
             return None;
         }
         match greeting(folder) {
-            Ok((stream, started_at)) => {
-                container.status.send_modify(|status| status.phase = Phase::Running { started_at });
+            Ok((stream, started_at, process)) => {
+                container.status.send_modify(|status| {
+                    status.phase = Phase::Running { started_at };
+                    status.process = Some(process);
+                });
                 let listener = Listener {
                     container: Arc::clone(&container),
                     queue,
@@ -110,15 +114,15 @@ pub fn layers_in_use(run_dir: &Path) -> io::Result<HashSet<PathBuf>> {
 }
 
 /// Connects to a shim and waits for what it says first.
-fn greeting(folder: &Path) -> io::Result<(tokio::net::UnixStream, base::Timestamp)> {
+fn greeting(folder: &Path) -> io::Result<(tokio::net::UnixStream, base::Timestamp, MainProcess)> {
     let stream = crate::spawn::connect(folder)?;
     stream.set_read_timeout(Some(GREETING_WAIT_MAX))?;
     let line = read_line(&stream)?;
-    let Some(FromShim::Started { at, .. }) = shim_protocol::decode(&line) else {
+    let Some(FromShim::Started { at, pid, shim, .. }) = shim_protocol::decode(&line) else {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the shim does not say that its container runs"));
     };
     stream.set_nonblocking(true)?;
-    Ok((tokio::net::UnixStream::from_std(stream)?, at))
+    Ok((tokio::net::UnixStream::from_std(stream)?, at, MainProcess { pid, shim }))
 }
 
 /// Reads one line and not a byte more: what follows is for the listener.

@@ -15,6 +15,8 @@ use crate::hierarchy::{self, Hierarchy};
 
 /// The processes and threads that a task may have. AWS documents no number; this keeps a fork bomb from the host.
 const PROCESSES_MAX: u32 = 16_384;
+/// The processes and threads that one container may have, so that a fork bomb leaves its neighbours some.
+const CONTAINER_PROCESSES_MAX: u32 = 8_192;
 /// The length of the period that a CPU limit is a share of, in microseconds: the kernel's default.
 const CPU_PERIOD_US: u64 = 100_000;
 /// The least quota that the kernel takes, in microseconds.
@@ -26,8 +28,6 @@ const CPU_SHARES_MAX: u64 = 262_144;
 /// CPU units of one processor.
 const CPU_UNITS_PER_PROCESSOR: u64 = 1_024;
 const MIB: u64 = 1024 * 1024;
-/// How often the making of a cgroup is tried while another sandbox's removal takes its parent away.
-const CREATE_ATTEMPTS: u32 = 8;
 /// How long killed processes are waited for.
 const KILL_WAIT_MAX_MS: u64 = 10_000;
 /// How long to wait between two attempts to remove a cgroup whose last process is just leaving.
@@ -64,7 +64,8 @@ impl Cgroups {
     pub(crate) fn create_sandbox(&self, spec: &SandboxSpec) -> io::Result<()> {
         for hierarchy in &self.hierarchies {
             let path = hierarchy.mount.join(&self.root).join(spec.id.as_str());
-            self.make(hierarchy, &path)?;
+            fs::create_dir_all(&path)?;
+            self.delegate(hierarchy, &path)?;
             limit_sandbox(hierarchy, &path, spec)?;
         }
         Ok(())
@@ -73,18 +74,6 @@ impl Cgroups {
     /// Returns whether a sandbox has all its cgroups.
     pub(crate) fn has_sandbox(&self, id: &TaskId) -> bool {
         self.hierarchies.iter().all(|hierarchy| hierarchy.mount.join(&self.root).join(id.as_str()).is_dir())
-    }
-
-    fn make(&self, hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
-        let mut attempts = 1..=CREATE_ATTEMPTS;
-        loop {
-            attempts.next();
-            match fs::create_dir_all(path).and_then(|()| self.delegate(hierarchy, path)) {
-                // The folder above went away in between, with the last other sandbox.
-                Err(error) if error.kind() == ErrorKind::NotFound && !attempts.is_empty() => {}
-                result => return result,
-            }
-        }
     }
 
     /// Hands the controllers of version 2 down; those of version 1 are everywhere.
@@ -153,7 +142,8 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Removes the common parent, if no sandbox is left in it.
+    /// Removes the common parent, if no sandbox is left in it. It costs milliseconds to have it made again, so that it
+    /// stays while there is a server.
     pub(crate) fn remove_root_if_empty(&self) {
         for hierarchy in &self.hierarchies {
             // It is not empty while another sandbox exists, and then shall stay.
@@ -187,6 +177,9 @@ fn limit_container(hierarchy: &Hierarchy, path: &Path, limits: &ContainerLimits)
         } else {
             write(path, "cpu.shares", &shares.to_string())?;
         }
+    }
+    if hierarchy.has("pids") {
+        write(path, "pids.max", &CONTAINER_PROCESSES_MAX.to_string())?;
     }
     if let Some(reservation) = limits.memory_reservation_mib.filter(|_| hierarchy.has("memory")) {
         let file = if hierarchy.is_unified { "memory.low" } else { "memory.soft_limit_in_bytes" };

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::cgroup::Cgroups;
+use crate::holder;
 
 /// The requests that may wait for a shim to read them.
 const REQUESTS_MAX: usize = 64;
@@ -52,6 +53,17 @@ pub(crate) struct Status {
     pub(crate) phase: Phase,
     pub(crate) output_end: u64,
     pub(crate) has_shim: bool,
+    /// Its main process, once it was started.
+    pub(crate) process: Option<MainProcess>,
+}
+
+/// A container's main process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MainProcess {
+    /// Its number on the host.
+    pub(crate) pid: u32,
+    /// Its parent's, which is the shim.
+    pub(crate) shim: u32,
 }
 
 /// One container.
@@ -75,7 +87,8 @@ impl Container {
         image: Option<Arc<Image>>,
     ) -> (Arc<Self>, mpsc::Receiver<ToShim>) {
         let (requests, queue) = mpsc::channel(REQUESTS_MAX);
-        let status = watch::Sender::new(Status { phase: Phase::Starting, output_end: 0, has_shim: true });
+        let status =
+            watch::Sender::new(Status { phase: Phase::Starting, output_end: 0, has_shim: true, process: None });
         let listener = Mutex::default();
         (Arc::new(Self { id, sandbox, folder, status, requests, listener, _image: image }), queue)
     }
@@ -170,11 +183,17 @@ impl Listener {
     fn hear(&self, message: FromShim) {
         let container = &self.container;
         match message {
-            FromShim::Started { at, .. } => container.status.send_modify(|status| {
-                if status.phase == Phase::Starting {
-                    status.phase = Phase::Running { started_at: at };
+            FromShim::Started { at, pid, shim, warnings } => {
+                for warning in warnings {
+                    tracing::warn!(container = %container.id, warning, "a container lacks what it was to have");
                 }
-            }),
+                container.status.send_modify(|status| {
+                    status.process = Some(MainProcess { pid, shim });
+                    if status.phase == Phase::Starting {
+                        status.phase = Phase::Running { started_at: at };
+                    }
+                });
+            }
             FromShim::Failed { kind, message } => {
                 let kind = match kind {
                     FailureKind::Create => RuntimeErrorKind::Create,
@@ -194,6 +213,9 @@ impl Listener {
     }
 
     fn tell(&self, event: impl FnOnce(TaskId, ContainerId) -> Event) {
+        if holder::is_holder(&self.container) {
+            return;
+        }
         (self.events)(event(self.container.sandbox.clone(), self.container.id.clone()));
     }
 

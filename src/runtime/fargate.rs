@@ -11,19 +11,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base::{Clock, ContainerId, TaskId};
 use node::{
-    ContainerSpec, ContainerState, EventSink, OutputPage, Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
+    ContainerSpec, ContainerState, EventSink, Exec, ExecSpec, OutputPage, Runtime, RuntimeError, RuntimeErrorKind,
+    SandboxSpec, Signal,
 };
-use shim_protocol::{Request, ToShim, layout};
+use shim_protocol::{FirstProcess, ToShim};
 use tokio::net::UnixStream;
-use tokio::process::Child;
 use tokio::sync::RwLock;
 
 use crate::adopt::Adopter;
 use crate::cgroup::Cgroups;
 use crate::container::{Container, Listener, Phase};
 use crate::error::failed;
+use crate::holder;
+use crate::preparation::Preparation;
 use crate::sandbox::{self, SandboxRecord};
-use crate::spawn;
+use crate::storage::{Disk, SandboxDisks, Storage};
 
 /// How long a shim may take from its start to the execution of its program; longer than its own bound for it.
 const START_WAIT_MAX: Duration = Duration::from_secs(40);
@@ -47,6 +49,7 @@ pub struct FargateRuntime {
     cgroups: Arc<Cgroups>,
     clock: Arc<dyn Clock>,
     events: EventSink,
+    storage: Arc<Storage>,
     known: Mutex<Known>,
 }
 
@@ -66,6 +69,10 @@ impl Known {
 #[derive(Default)]
 struct Sandbox {
     record: RwLock<Option<SandboxRecord>>,
+    /// Its disks, as far as they are ready.
+    disks: Arc<SandboxDisks>,
+    /// Taken by whoever looks for the holder of its process namespace, or makes it.
+    holder: tokio::sync::Mutex<()>,
 }
 
 impl FargateRuntime {
@@ -83,18 +90,32 @@ impl FargateRuntime {
         fs::create_dir_all(&config.run_dir).map_err(at("make the run folder"))?;
         let adopter = Adopter { cgroups: Arc::clone(&cgroups), clock: Arc::clone(&clock), events: Arc::clone(&events) };
         let found = adopter.find(&config.run_dir).map_err(at("find the sandboxes"))?;
-        let sandboxes =
-            found.sandboxes.into_iter().map(|(id, record)| (id, Arc::new(Sandbox { record: RwLock::new(record) })));
+        let storage = Arc::new(Storage::new(&config.run_dir).map_err(at("clear the ready disks"))?);
+        let sandboxes = found
+            .sandboxes
+            .into_iter()
+            .map(|(id, record)| (id, Arc::new(Sandbox { record: RwLock::new(record), ..Sandbox::default() })));
         let known = Known { sandboxes: sandboxes.collect(), containers: found.containers };
-        Ok(Arc::new(Self { config, cgroups, clock, events, known: Mutex::new(known) }))
+        Ok(Arc::new(Self { config, cgroups, clock, events, storage, known: Mutex::new(known) }))
+    }
+
+    /// Keeps a few disks of this size ready, the usual one of [`SandboxSpec::storage_bytes`]. Without it, the first sandbox
+    /// that has one waits until its disk is made, and its size counts as the usual one.
+    pub fn keep_disks_ready(&self, size_bytes: u64) {
+        self.storage.keep_ready(size_bytes);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, container: &ContainerId) -> Option<Arc<Container>> {
+    pub(crate) fn find(&self, container: &ContainerId) -> Option<Arc<Container>> {
         self.known().containers.get(container).cloned()
+    }
+
+    /// Returns the program that is executed as a shim.
+    pub(crate) fn shim_program(&self) -> &Path {
+        &self.config.shim_program
     }
 
     fn folder(&self, sandbox: &TaskId) -> PathBuf {
@@ -107,15 +128,19 @@ impl FargateRuntime {
         container: &Arc<Container>,
         queue: tokio::sync::mpsc::Receiver<ToShim>,
         spec: &ContainerSpec,
-        record: SandboxRecord,
+        within: Within,
     ) -> Result<(), RuntimeError> {
         let preparation = Preparation {
             cgroups: Arc::clone(&self.cgroups),
             clock: Arc::clone(&self.clock),
+            storage: Arc::clone(&self.storage),
+            disks: within.disks,
             sandbox_folder: self.folder(&spec.sandbox),
             folder: container.folder.clone(),
             program: self.config.shim_program.clone(),
-            record,
+            record: within.record,
+            pid_namespace: within.pid_namespace,
+            first_process: within.first_process,
             spec: spec.clone(),
         };
         let handle = tokio::runtime::Handle::current();
@@ -147,6 +172,61 @@ impl FargateRuntime {
         }
     }
 
+    /// Starts a container in a sandbox, unless it is known already.
+    async fn start_in(&self, spec: &ContainerSpec, within: Within) -> Result<(), RuntimeError> {
+        let folder = sandbox::containers(&self.folder(&spec.sandbox)).join(spec.id.as_str());
+        let image = Some(Arc::clone(&spec.root.image));
+        let (container, queue) = Container::new(spec.id.clone(), spec.sandbox.clone(), folder, image);
+        let earlier = match self.known().containers.entry(spec.id.clone()) {
+            Entry::Occupied(entry) => Some(Arc::clone(entry.get())),
+            Entry::Vacant(entry) => {
+                entry.insert(Arc::clone(&container));
+                None
+            }
+        };
+        if let Some(earlier) = earlier {
+            earlier.wait_until(|status| status.phase != Phase::Starting).await;
+            return outcome(&earlier, &spec.name);
+        }
+        let result = self.start(&container, queue, spec, within).await;
+        if let Err(error) = &result {
+            let (kind, message) = (error.kind, error.message.clone());
+            container.status.send_modify(|status| status.phase = Phase::Failed { kind, message });
+            self.discard(&container).await;
+        }
+        result
+    }
+
+    /// Returns the process namespace that a sandbox's containers share, and makes it if nobody holds it.
+    async fn pid_namespace(
+        &self,
+        sandbox: &Sandbox,
+        record: &SandboxRecord,
+        id: &TaskId,
+    ) -> Result<PathBuf, RuntimeError> {
+        let _holder = sandbox.holder.lock().await;
+        if let Some(known) = self.find(&holder::id(id)) {
+            if let Some(namespace) = holder::namespace(&known) {
+                return Ok(namespace);
+            }
+            known.wait_until(|status| !status.has_shim).await;
+            self.discard(&known).await;
+        }
+        let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, id);
+        let spec = holder::spec(id, &self.folder(id)).map_err(at("make the process namespace"))?;
+        // It writes nothing, and so needs no disk.
+        let record = SandboxRecord { has_storage: false, ..record.clone() };
+        let within = Within {
+            record,
+            disks: Arc::clone(&sandbox.disks),
+            pid_namespace: None,
+            first_process: FirstProcess::Holder,
+        };
+        self.start_in(&spec, within).await?;
+        let namespace = self.find(&spec.id).and_then(|holder| holder::namespace(&holder));
+        namespace.ok_or_else(|| at("make the process namespace")(io::Error::other("its holder has ended at once")))
+    }
+
     /// Takes everything of a container away whose start has failed.
     async fn discard(&self, container: &Arc<Container>) {
         let (cgroups, clock, lost) = (Arc::clone(&self.cgroups), Arc::clone(&self.clock), Arc::clone(container));
@@ -166,6 +246,9 @@ impl Drop for FargateRuntime {
     fn drop(&mut self) {
         let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
         known.containers.values().for_each(|container| container.stop_listening());
+        if known.sandboxes.is_empty() {
+            self.cgroups.remove_root_if_empty();
+        }
     }
 }
 
@@ -179,9 +262,17 @@ impl Runtime for FargateRuntime {
             return Ok(());
         }
         let (cgroups, folder, wanted) = (Arc::clone(&self.cgroups), self.folder(&spec.id), spec.clone());
+        let (storage, disks) = (Arc::clone(&self.storage), Arc::clone(&sandbox.disks));
         let saved = blocking(move || {
             cgroups.create_sandbox(&wanted)?;
-            sandbox::save(&folder, &wanted)
+            sandbox::make(&folder)?;
+            let image = sandbox::storage_image(&folder);
+            let disk = match wanted.storage_bytes {
+                Some(_) if image.exists() => disks.get_or(&image, || Disk::open(&image).map(Some))?,
+                Some(size_bytes) => disks.get_or(&image, || Ok(storage.make(&image, size_bytes)))?,
+                None => None,
+            };
+            sandbox::save(&folder, &wanted, disk.is_some())
         })
         .await
         .map_err(failed(RuntimeErrorKind::Create, "make the cgroup and files", &spec.id))?;
@@ -199,27 +290,14 @@ impl Runtime for FargateRuntime {
         let sandbox = self.known().sandboxes.get(&spec.sandbox).cloned().ok_or_else(no_sandbox)?;
         let record = sandbox.record.read().await;
         let shared = record.clone().ok_or_else(no_sandbox)?;
-        let folder = sandbox::containers(&self.folder(&spec.sandbox)).join(spec.id.as_str());
-        let image = Some(Arc::clone(&spec.root.image));
-        let (container, queue) = Container::new(spec.id.clone(), spec.sandbox.clone(), folder, image);
-        let earlier = match self.known().containers.entry(spec.id.clone()) {
-            Entry::Occupied(entry) => Some(Arc::clone(entry.get())),
-            Entry::Vacant(entry) => {
-                entry.insert(Arc::clone(&container));
-                None
-            }
+        let pid_namespace = if shared.shares_pids && self.find(&spec.id).is_none() {
+            Some(self.pid_namespace(&sandbox, &shared, &spec.sandbox).await?)
+        } else {
+            None
         };
-        if let Some(earlier) = earlier {
-            earlier.wait_until(|status| status.phase != Phase::Starting).await;
-            return outcome(&earlier, &spec.name);
-        }
-        let result = self.start(&container, queue, spec, shared).await;
-        if let Err(error) = &result {
-            let (kind, message) = (error.kind, error.message.clone());
-            container.status.send_modify(|status| status.phase = Phase::Failed { kind, message });
-            self.discard(&container).await;
-        }
-        result
+        let first_process = if spec.isolation.has_init { FirstProcess::Init } else { FirstProcess::Program };
+        let disks = Arc::clone(&sandbox.disks);
+        self.start_in(spec, Within { record: shared, disks, pid_namespace, first_process }).await
     }
 
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
@@ -280,16 +358,25 @@ impl Runtime for FargateRuntime {
                 .await
                 .map_err(|_| at("end the shims")(io::Error::from(io::ErrorKind::TimedOut)))?;
         }
-        let folder = self.folder(sandbox);
-        blocking(move || remove_folder(&folder)).await.map_err(at("remove the files"))?;
+        let (folder, storage, disks) = (self.folder(sandbox), Arc::clone(&self.storage), Arc::clone(&entry.disks));
+        let removal = blocking(move || {
+            // Images go before their disks are detached, so that nothing is written back to them.
+            remove_folder(&folder)?;
+            storage.give_back(disks.take());
+            Ok(())
+        });
+        removal.await.map_err(at("remove the files"))?;
         *record = None;
         let mut known = self.known();
         known.containers.retain(|_, container| container.sandbox != *sandbox);
         known.sandboxes.remove(sandbox);
-        if known.sandboxes.is_empty() {
-            self.cgroups.remove_root_if_empty();
-        }
         Ok(())
+    }
+
+    async fn storage_used(&self, sandbox: &TaskId) -> Option<u64> {
+        let disks = Arc::clone(&self.known().sandboxes.get(sandbox)?.disks);
+        let disk = disks.get(&sandbox::storage_image(&self.folder(sandbox)))?;
+        disk.used_bytes().ok()
     }
 
     async fn sandboxes(&self) -> Result<Vec<TaskId>, RuntimeError> {
@@ -297,6 +384,14 @@ impl Runtime for FargateRuntime {
         names.sort_unstable();
         Ok(names)
     }
+}
+
+/// What a container is started in.
+struct Within {
+    record: SandboxRecord,
+    disks: Arc<SandboxDisks>,
+    pid_namespace: Option<PathBuf>,
+    first_process: FirstProcess,
 }
 
 /// Returns what the start of a container came to.
@@ -313,50 +408,7 @@ fn outcome(container: &Container, name: &str) -> Result<(), RuntimeError> {
     }
 }
 
-/// What has to be there before a shim can start.
-struct Preparation {
-    cgroups: Arc<Cgroups>,
-    clock: Arc<dyn Clock>,
-    sandbox_folder: PathBuf,
-    folder: PathBuf,
-    program: PathBuf,
-    record: SandboxRecord,
-    spec: ContainerSpec,
-}
-
-impl Preparation {
-    fn run(self) -> io::Result<(Child, std::os::unix::net::UnixStream)> {
-        let Self { cgroups, clock, sandbox_folder, folder, program, record, spec } = self;
-        if folder.exists() {
-            // An earlier server died between making this and starting the shim.
-            cgroups.remove(spec.sandbox.as_str(), Some(spec.id.as_str()), &*clock)?;
-            remove_folder(&folder)?;
-        }
-        fs::create_dir(&folder)?;
-        for name in [layout::UPPER, layout::WORK, layout::ROOT, layout::SCRATCH] {
-            fs::create_dir(folder.join(name))?;
-        }
-        let (cgroups, oom_counter) = cgroups.create_container(spec.sandbox.as_str(), spec.id.as_str(), &spec.limits)?;
-        let request = Request {
-            id: spec.id.to_string(),
-            args: spec.args,
-            env: spec.env,
-            working_dir: spec.working_dir,
-            user: spec.user,
-            hostname: record.hostname,
-            layers: spec.root.image.layers.clone(),
-            is_read_only: spec.root.is_read_only,
-            network_namespace: record.network_namespace,
-            files: sandbox::files(&sandbox_folder),
-            cgroups,
-            oom_counter,
-        };
-        fs::write(folder.join(layout::REQUEST), serde_json::to_vec(&request)?)?;
-        spawn::spawn(&program, &folder)
-    }
-}
-
-fn remove_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -8,11 +8,15 @@ mod adopt;
 mod cgroup;
 mod container;
 mod error;
+mod exec;
 mod fargate;
 mod hierarchy;
+mod holder;
 mod output;
+mod preparation;
 mod sandbox;
 mod spawn;
+mod storage;
 
 pub use adopt::layers_in_use;
 pub use fargate::{Config, FargateRuntime};

@@ -22,15 +22,30 @@ pub(crate) struct SandboxRecord {
     pub(crate) hostname: String,
     /// The network namespace to join.
     pub(crate) network_namespace: Option<PathBuf>,
+    /// Whether its containers share a process namespace.
+    #[serde(default)]
+    pub(crate) shares_pids: bool,
+    /// Whether its containers write to a disk of its own.
+    #[serde(default)]
+    pub(crate) has_storage: bool,
 }
 
-/// Writes the folder of a sandbox; its record comes last.
-pub(crate) fn save(folder: &Path, spec: &SandboxSpec) -> io::Result<SandboxRecord> {
-    fs::create_dir_all(folder.join(CONTAINERS))?;
+/// Makes the folder of a sandbox.
+pub(crate) fn make(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder.join(CONTAINERS))
+}
+
+/// Writes what is in the folder of a sandbox; its record comes last.
+pub(crate) fn save(folder: &Path, spec: &SandboxSpec, has_storage: bool) -> io::Result<SandboxRecord> {
     fs::write(folder.join(HOSTS.0), lines(&spec.hosts))?;
     fs::write(folder.join(HOSTNAME.0), format!("{}\n", spec.hostname))?;
     fs::write(folder.join(RESOLV_CONF.0), lines(&spec.resolv_conf))?;
-    let record = SandboxRecord { hostname: spec.hostname.clone(), network_namespace: spec.network_namespace.clone() };
+    let record = SandboxRecord {
+        hostname: spec.hostname.clone(),
+        network_namespace: spec.network_namespace.clone(),
+        shares_pids: spec.shares_pids,
+        has_storage,
+    };
     let unfinished = folder.join("sandbox.json.new");
     fs::write(&unfinished, serde_json::to_vec(&record)?)?;
     fs::rename(unfinished, folder.join(RECORD))?;
@@ -52,6 +67,21 @@ pub(crate) fn files(folder: &Path) -> Vec<FileMount> {
     [HOSTS, HOSTNAME, RESOLV_CONF]
         .map(|(name, seen_at)| FileMount { source: folder.join(name), destination: PathBuf::from(seen_at) })
         .to_vec()
+}
+
+/// Returns the image of the disk that a sandbox's containers write to.
+pub(crate) fn storage_image(folder: &Path) -> PathBuf {
+    folder.join("storage.img")
+}
+
+/// Returns where that disk is mounted, for those who make containers only.
+pub(crate) fn storage(folder: &Path) -> PathBuf {
+    folder.join("storage")
+}
+
+/// Returns where the disks of volumes of a size of their own lie.
+pub(crate) fn disks(folder: &Path) -> PathBuf {
+    folder.join("disks")
 }
 
 fn lines(lines: &[String]) -> String {
@@ -79,7 +109,8 @@ mod tests {
             shares_pids: false,
             storage_bytes: None,
         };
-        let saved = save(folder.path(), &spec).unwrap();
+        make(folder.path()).unwrap();
+        let saved = save(folder.path(), &spec, true).unwrap();
         assert_eq!(load(folder.path()), Some(saved));
         assert_eq!(fs::read_to_string(&files(folder.path())[0].source).unwrap(), "127.0.0.1 localhost\n");
     }

@@ -212,6 +212,7 @@ impl Drop for Bed {
         if std::thread::panicking() {
             return self.clear();
         }
+        self.stop();
         let name = &self.config.cgroup_root;
         let left = processes_that_mention(name);
         assert!(left.is_empty(), "processes are left: {left:?}");
@@ -222,6 +223,10 @@ impl Drop for Bed {
         }
         let folders = fs::read_dir(self.run_dir()).unwrap().count();
         assert_eq!(folders, 0, "folders are left");
+        for device in fs::read_dir("/sys/block").unwrap().flatten() {
+            let image = fs::read_to_string(device.path().join("loop/backing_file")).unwrap_or_default();
+            assert!(!image.contains(name.as_str()), "{:?} is left attached to {image}", device.file_name());
+        }
     }
 }
 

@@ -1,0 +1,223 @@
+//! Disks of sandboxes: what limits how much the containers of a task write.
+//!
+//! A disk is attached and mounted, in no namespace, for as long as its sandbox exists, so that containers come and go
+//! without it being made ready again. A few of the usual size are made ready in the background, because making one takes
+//! longer than starting a container may.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use disk::Device;
+
+/// The disks that are kept ready.
+const READY_MAX: usize = 4;
+/// The jobs that may wait for the worker; one that does not fit is done by who has it.
+const JOBS_MAX: usize = 64;
+/// The worker's niceness: whoever starts a container goes first.
+const WORKER_NICENESS: i32 = 19;
+/// Where ready disks lie, in the run folder. No sandbox has such a name.
+const READY_FOLDER: &str = ".disks";
+
+/// A disk in use. The file system goes before the device that it is on.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    mounted: OwnedFd,
+    device: Device,
+}
+
+impl Disk {
+    /// Makes a disk ready whose image exists; finds it attached if a container of an earlier server has it.
+    pub(crate) fn open(image: &Path) -> io::Result<Self> {
+        let device = Device::attach(image)?;
+        Ok(Self { mounted: disk::mount(device.path())?, device })
+    }
+
+    fn make(image: &Path, size_bytes: u64) -> io::Result<Self> {
+        disk::make(image, size_bytes)?;
+        Self::open(image).inspect_err(|_| {
+            // What matters is why it cannot be used.
+            let _ = fs::remove_file(image);
+        })
+    }
+
+    /// Returns the device file.
+    pub(crate) fn device(&self) -> &Path {
+        self.device.path()
+    }
+
+    /// Returns how much is written to it.
+    pub(crate) fn used_bytes(&self) -> io::Result<u64> {
+        let state = rustix::fs::fstatvfs(&self.mounted)?;
+        Ok((state.f_blocks - state.f_bfree) * state.f_frsize)
+    }
+}
+
+/// The disks of one sandbox, by their images.
+#[derive(Debug, Default)]
+pub(crate) struct SandboxDisks {
+    open: Mutex<HashMap<PathBuf, Arc<Disk>>>,
+}
+
+impl SandboxDisks {
+    /// Returns the disk of an image, with `make` if it is not open yet; none if there can be none.
+    pub(crate) fn get_or(
+        &self,
+        image: &Path,
+        make: impl FnOnce() -> io::Result<Option<Disk>>,
+    ) -> io::Result<Option<Arc<Disk>>> {
+        // Held while it is made: an image must not be attached twice.
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(disk) = open.get(image) {
+            return Ok(Some(Arc::clone(disk)));
+        }
+        let disk = make()?.map(Arc::new);
+        open.extend(disk.iter().map(|disk| (image.to_owned(), Arc::clone(disk))));
+        Ok(disk)
+    }
+
+    /// Returns the disk of an image if it is open.
+    pub(crate) fn get(&self, image: &Path) -> Option<Arc<Disk>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(image).cloned()
+    }
+
+    /// Takes all disks out.
+    pub(crate) fn take(&self) -> Vec<Arc<Disk>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).drain().map(|(_, disk)| disk).collect()
+    }
+}
+
+/// Gives disks out, and takes them back.
+pub(crate) struct Storage {
+    shared: Arc<Shared>,
+    jobs: Option<SyncSender<Job>>,
+    worker: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    folder: PathBuf,
+    ready: Mutex<Ready>,
+    has_warned: AtomicBool,
+}
+
+#[derive(Default)]
+struct Ready {
+    /// The size of the ready disks; none while nobody has said which one is usual.
+    size_bytes: Option<u64>,
+    disks: Vec<(PathBuf, Disk)>,
+    made: u64,
+}
+
+enum Job {
+    Refill,
+    Detach(Vec<Arc<Disk>>),
+}
+
+impl Storage {
+    /// Takes away what an earlier server kept ready, and starts the worker.
+    pub(crate) fn new(run_dir: &Path) -> io::Result<Self> {
+        let folder = run_dir.join(READY_FOLDER);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let shared = Arc::new(Shared { folder, ready: Mutex::default(), has_warned: AtomicBool::new(false) });
+        let (jobs, queue) = sync_channel(JOBS_MAX);
+        let working = Arc::clone(&shared);
+        let worker = std::thread::Builder::new().name("disks".to_owned()).spawn(move || working.work(&queue))?;
+        Ok(Self { shared, jobs: Some(jobs), worker: Some(worker) })
+    }
+
+    /// Keeps disks of that size ready from now on.
+    pub(crate) fn keep_ready(&self, size_bytes: u64) {
+        self.shared.ready().size_bytes = Some(size_bytes);
+        self.ask(Job::Refill);
+    }
+
+    /// Makes a disk with its image at `image`: a ready one, or, where there is none of that size, a new one. None, with a
+    /// warning once, where the host cannot have disks: then nothing limits what is written.
+    pub(crate) fn make(&self, image: &Path, size_bytes: u64) -> Option<Disk> {
+        let ready = {
+            let mut ready = self.shared.ready();
+            let found = if ready.size_bytes == Some(size_bytes) { ready.disks.pop() } else { None };
+            ready.size_bytes.get_or_insert(size_bytes);
+            found
+        };
+        self.ask(Job::Refill);
+        let made = match ready {
+            Some((path, disk)) => fs::rename(path, image).map(|()| disk),
+            None => Disk::make(image, size_bytes),
+        };
+        made.inspect_err(|error| self.shared.warn(error)).ok()
+    }
+
+    /// Detaches disks, sooner or later. Their images may be gone already.
+    pub(crate) fn give_back(&self, disks: Vec<Arc<Disk>>) {
+        if !disks.is_empty() {
+            self.ask(Job::Detach(disks));
+        }
+    }
+
+    fn ask(&self, job: Job) {
+        // A refill that does not fit is not needed; disks that do not fit are detached by being dropped here.
+        let _ = self.jobs.as_ref().map(|jobs| jobs.try_send(job));
+    }
+}
+
+impl Drop for Storage {
+    /// Detaches everything that is ready, and waits until it is.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(worker) = self.worker.take() {
+            let _ = worker.join();
+        }
+        self.shared.ready().disks.clear();
+        // The next server takes away what is left.
+        let _ = fs::remove_dir_all(&self.shared.folder);
+    }
+}
+
+impl Shared {
+    fn ready(&self) -> MutexGuard<'_, Ready> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn warn(&self, error: &io::Error) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "cannot limit what tasks write: disks are not to be had here");
+        }
+    }
+
+    fn work(&self, queue: &Receiver<Job>) {
+        // Without it the worker is only less polite.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), WORKER_NICENESS);
+        while let Ok(job) = queue.recv() {
+            match job {
+                Job::Refill => self.refill(),
+                Job::Detach(disks) => drop(disks),
+            }
+        }
+    }
+
+    fn refill(&self) {
+        // Where disks cannot be had, it is not tried again and again.
+        while !self.has_warned.load(Ordering::Relaxed) {
+            let (size_bytes, image) = {
+                let mut ready = self.ready();
+                let Some(size_bytes) = ready.size_bytes.filter(|_| ready.disks.len() < READY_MAX) else { return };
+                ready.made += 1;
+                (size_bytes, self.folder.join(format!("{}.img", ready.made)))
+            };
+            match fs::create_dir_all(&self.folder).and_then(|()| Disk::make(&image, size_bytes)) {
+                Ok(disk) => self.ready().disks.push((image, disk)),
+                Err(error) => return self.warn(&error),
+            }
+        }
+    }
+}
