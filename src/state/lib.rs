@@ -7,6 +7,7 @@ mod cx;
 mod document;
 pub mod ec2;
 pub mod ecs;
+pub mod efs;
 pub mod iam;
 mod journal;
 pub mod logs;
@@ -34,6 +35,8 @@ pub struct State {
     pub ecs: ecs::Ecs,
     /// Amazon EC2: VPCs and what lies in them.
     pub ec2: ec2::Ec2,
+    /// Amazon EFS.
+    pub efs: efs::Efs,
     /// CloudWatch Logs.
     pub logs: logs::Logs,
     /// AWS IAM, and the sessions of AWS STS.
@@ -64,6 +67,7 @@ impl State {
         let mut state = Self::with_journal(Some(&journal));
         state.ecs.load(&journal)?;
         state.ec2.load(&journal)?;
+        state.efs.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
         state.s3.load(&journal, path.with_file_name("objects"))?;
@@ -76,6 +80,7 @@ impl State {
         Self {
             ecs: ecs::Ecs::new(journal),
             ec2: ec2::Ec2::new(journal),
+            efs: efs::Efs::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
             s3: s3::S3::new(journal),
@@ -89,6 +94,7 @@ impl State {
     pub fn clear(&self) {
         self.ecs.clear();
         self.ec2.clear();
+        self.efs.clear();
         self.logs.clear();
         self.iam.clear();
         self.s3.clear();
