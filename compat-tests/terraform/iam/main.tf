@@ -1,9 +1,8 @@
 # Roles as tasks need them: an execution role with AWS's policy, a task role with policies of its own, an instance profile.
-# `stage` changes what can be changed in place.
+# What can be changed in place is, with `changed`.
 
-variable "stage" {
-  type    = string
-  default = "one"
+locals {
+  stage = var.changed ? "two" : "one"
 }
 
 data "aws_caller_identity" "me" {}
@@ -14,7 +13,7 @@ data "aws_iam_policy_document" "trust" {
 
     principals {
       type        = "Service"
-      identifiers = var.stage == "one" ? ["ecs-tasks.amazonaws.com"] : ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]
+      identifiers = var.changed ? ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"] : ["ecs-tasks.amazonaws.com"]
     }
   }
 }
@@ -22,7 +21,7 @@ data "aws_iam_policy_document" "trust" {
 data "aws_iam_policy_document" "read" {
   statement {
     sid       = "Read"
-    actions   = var.stage == "one" ? ["s3:GetObject"] : ["s3:GetObject", "s3:ListBucket"]
+    actions   = var.changed ? ["s3:GetObject", "s3:ListBucket"] : ["s3:GetObject"]
     resources = ["arn:aws:s3:::data", "arn:aws:s3:::data/*"]
 
     condition {
@@ -50,14 +49,14 @@ resource "aws_iam_role_policy_attachment" "execution" {
 
 resource "aws_iam_role" "task" {
   name_prefix           = "task-"
-  description           = "stage ${var.stage}"
+  description           = "stage ${local.stage}"
   assume_role_policy    = data.aws_iam_policy_document.trust.json
-  max_session_duration  = var.stage == "one" ? 3600 : 7200
-  permissions_boundary  = var.stage == "one" ? aws_iam_policy.read.arn : null
+  max_session_duration  = var.changed ? 7200 : 3600
+  permissions_boundary  = var.changed ? null : aws_iam_policy.read.arn
   force_detach_policies = true
 
   tags = {
-    Stage = var.stage
+    Stage = local.stage
     Team  = "web"
   }
 }
@@ -75,7 +74,7 @@ resource "aws_iam_policy" "read" {
   policy      = data.aws_iam_policy_document.read.json
 
   tags = {
-    Stage = var.stage
+    Stage = local.stage
   }
 }
 
@@ -86,10 +85,10 @@ resource "aws_iam_role_policy_attachment" "task" {
 
 resource "aws_iam_instance_profile" "node" {
   name = "node"
-  role = var.stage == "one" ? aws_iam_role.task.name : aws_iam_role.execution.name
+  role = var.changed ? aws_iam_role.execution.name : aws_iam_role.task.name
 
   tags = {
-    Stage = var.stage
+    Stage = local.stage
   }
 }
 

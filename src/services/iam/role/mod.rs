@@ -90,6 +90,11 @@ pub(crate) fn find_modifiable(cx: &Cx, name: &str) -> Result<Arc<Role>> {
 /// Changes a role that its account may change, and returns it as it is then.
 pub(crate) fn change(cx: &Cx, name: &str, change: impl FnOnce(&mut Role) -> Result<()>) -> Result<Arc<Role>> {
     find_modifiable(cx, name)?;
+    change_any(cx, name, change)
+}
+
+/// Changes what its account may change of every role, also of one that a service has: description and tags.
+pub(crate) fn change_any(cx: &Cx, name: &str, change: impl FnOnce(&mut Role) -> Result<()>) -> Result<Arc<Role>> {
     cx.state.iam.roles.try_update(&home(cx), &key(name), change).ok_or_else(|| unknown(name))?
 }
 

@@ -3,20 +3,20 @@
 use api::iam as api;
 use state::Cx;
 
-use super::{change, find};
+use super::{change_any, find};
 use crate::page::Paging;
 use crate::{Result, tag};
 
 /// Adds tags to a role.
 pub(crate) async fn tag_role(cx: &Cx, input: api::TagRoleRequest) -> Result<()> {
     let tags = tag::read(input.tags)?;
-    change(cx, &input.role_name.unwrap_or_default(), |role| tag::add(&mut role.tags, tags))?;
+    change_any(cx, &input.role_name.unwrap_or_default(), |role| tag::add(&mut role.tags, tags))?;
     Ok(())
 }
 
 /// Takes tags from a role.
 pub(crate) async fn untag_role(cx: &Cx, input: api::UntagRoleRequest) -> Result<()> {
-    change(cx, &input.role_name.unwrap_or_default(), |role| {
+    change_any(cx, &input.role_name.unwrap_or_default(), |role| {
         tag::remove(&mut role.tags, &input.tag_keys.unwrap_or_default());
         Ok(())
     })?;

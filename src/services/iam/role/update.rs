@@ -4,7 +4,7 @@ use api::iam as api;
 use state::Cx;
 
 use super::create::{SESSION_DURATION_S, check_trust};
-use super::{Detail, change, view};
+use super::{Detail, change, change_any, view};
 use crate::Result;
 
 /// Changes description and session duration. A description that the request leaves out stays; a duration goes back to its
@@ -26,7 +26,7 @@ pub(crate) async fn update_role_description(
     cx: &Cx,
     input: api::UpdateRoleDescriptionRequest,
 ) -> Result<api::UpdateRoleDescriptionResponse> {
-    let role = change(cx, &input.role_name.unwrap_or_default(), |role| {
+    let role = change_any(cx, &input.role_name.unwrap_or_default(), |role| {
         role.description = input.description.filter(|text| !text.is_empty());
         Ok(())
     })?;
