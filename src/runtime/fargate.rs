@@ -300,6 +300,10 @@ impl Runtime for FargateRuntime {
         self.start_in(spec, Within { record: shared, disks, pid_namespace, first_process }).await
     }
 
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {
+        self.start_process(spec).await
+    }
+
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         if let Some(container) = self.find(container) {
             container.ask(ToShim::Signal { number: signal.0 }).await;
