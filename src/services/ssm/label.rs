@@ -1,5 +1,7 @@
 //! Labels of versions.
 
+use std::collections::BTreeSet;
+
 use api::ssm as api;
 use state::Cx;
 use state::ssm::Parameter;
@@ -17,6 +19,7 @@ pub(crate) async fn label_parameter_version(
     let known = lookup::find(cx, &required(input.name, "name")?)?;
     let (labels, refused) =
         required(input.labels, "labels")?.into_iter().partition::<Vec<_>, _>(|label| is_label(label));
+    let labels = labels.into_iter().collect::<BTreeSet<_>>();
     let number = input.parameter_version.unwrap_or(known.latest.number);
     change(cx, &known, number, |row| {
         for version in row.versions_mut() {
