@@ -6,6 +6,7 @@ use state::Cx;
 pub static ALL: &[&wire::Service<Cx>] = &[
     &ec2::SERVICE,
     &ecs::SERVICE,
+    &efs::SERVICE,
     &iam::SERVICE,
     &logs::SERVICE,
     &s3::SERVICE,
