@@ -5,6 +5,7 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecs;
+mod settings;
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
 use reconcile::{Driver, DriverHandle, Timer, Wakeups};
 use state::State;
+
+pub use settings::Settings;
 
 /// What every controller is given.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
     pub(crate) wakeups: Wakeups,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) settings: Arc<Settings>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
 }
@@ -29,6 +34,7 @@ pub(crate) struct World {
 #[derive(Clone, Default)]
 pub struct Controllers {
     wakeups: Wakeups,
+    settings: Arc<Settings>,
     sandboxes: Arc<ecs::SandboxIndex>,
 }
 
@@ -43,6 +49,12 @@ impl Controllers {
     /// Makes the controllers; nothing runs yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Says how tasks are to run.
+    #[must_use]
+    pub fn with(self, settings: Settings) -> Self {
+        Self { settings: Arc::new(settings), ..self }
     }
 
     /// Returns where the node is to send its events.
@@ -64,17 +76,27 @@ impl Controllers {
         timer: Arc<dyn Timer>,
         ids: Ids,
     ) -> Running {
-        let Self { wakeups, sandboxes } = self;
+        let Self { wakeups, settings, sandboxes } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
         let started_at = clock.now();
-        let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone(), started_at };
+        let world = World {
+            state,
+            node,
+            clock: Arc::clone(&clock),
+            ids,
+            wakeups: wakeups.clone(),
+            timer: Arc::clone(&timer),
+            settings,
+            started_at,
+        };
         let driver = Driver::new(wakeups, timer, clock)
             .add(Arc::new(ecs::TaskReconciler::new(world.clone())))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
+            .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .spawn();
         Running { world, driver }

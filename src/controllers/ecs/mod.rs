@@ -1,22 +1,33 @@
 //! The controllers of Amazon ECS.
 
 mod awslogs;
-#[allow(dead_code, reason = "the start of a task calls it as soon as it reads environment files")]
+mod credentials;
+mod efs;
+mod ending;
+mod environment;
 mod environment_file;
+mod health;
+mod health_reconciler;
 mod launch;
+mod mount;
 mod network_interface;
+mod order;
 mod orphan;
 mod plan;
 mod reason;
+mod restart;
+#[cfg(test)]
+mod samples;
 mod sandbox_index;
-#[allow(dead_code, reason = "the start of a task calls it as soon as it resolves secrets")]
 mod secret;
 mod service;
 mod service_plan;
+mod start;
 mod task;
 mod task_definition;
 
 pub(crate) use awslogs::LogReconciler;
+pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
 pub(crate) use sandbox_index::SandboxIndex;
 pub(crate) use service::{ServiceReconciler, watch_services};
@@ -35,6 +46,8 @@ pub(crate) const SERVICES: &str = "ecs.services";
 pub(crate) const TASK_DEFINITIONS: &str = "ecs.task_definitions";
 /// The reconciler of container output.
 pub(crate) const LOGS: &str = "ecs.logs";
+/// The reconciler of containers' health.
+pub(crate) const HEALTH: &str = "ecs.health";
 /// The reconciler of sandboxes without a task.
 pub(crate) const ORPHANS: &str = "ecs.orphans";
 

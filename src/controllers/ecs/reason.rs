@@ -1,17 +1,27 @@
 //! The words for why a task or container failed. Clients match on them, so they are AWS's own, in this one place.
 
+use base::Region;
 use node::{ImageError, NetworkError, RuntimeError, RuntimeErrorKind};
+use state::ecs::{Container, ContainerStatus, Task};
 use state::secretsmanager::NoVersion;
 
+use super::order::{Obstacle, ObstacleKind};
 use super::secret::{FetchFailure, SecretFailure};
 
 /// The reason of a task whose essential container ended, with whatever exit code.
 pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// The reason of a task whose essential container ended before all of them had started. (From user reports; what AWS says
+/// when that container ended by itself is unverified.)
+pub(crate) const FAILED_TO_START: &str = "Task failed to start";
+/// The reason of a task of a service that is not healthy.
+pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
 /// The reason of a container that the kernel killed for its memory.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// What the reasons begin with of tasks whose secrets cannot be had.
 const SECRETS_FAILED: &str =
     "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed";
+/// What the reasons begin with of tasks whose EFS volumes cannot be had.
+const EFS_FAILED: &str = "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS volumes";
 /// The longest reason of a container: the API's documented limit, in characters.
 const REASON_CHARS_MAX: usize = 1024;
 
@@ -111,7 +121,6 @@ pub(crate) fn no_registry_credentials(parameter: &str, failure: &SecretFailure) 
 
 /// Words an environment file that cannot be had or read; `cause` is S3's error or the reader's. (Seen up to the cause,
 /// whose form is unverified.)
-#[allow(dead_code, reason = "the start of a task calls it as soon as it reads environment files")]
 pub(crate) fn no_environment_file(cause: &str) -> String {
     bounded(format!(
         "ResourceInitializationError: failed to download env files: file download command: non empty error stream: {cause}"
@@ -134,6 +143,58 @@ fn not_fetched(failure: &FetchFailure) -> String {
                 .to_owned()
         }
     }
+}
+
+/// Words a container that waits for another one in vain: the agent's own words, as they were seen in reports.
+pub(crate) fn cannot_depend(task: &Task, container: &Container, obstacle: Obstacle) -> String {
+    let target = dependency_node(container);
+    let Some(dependency) = task.containers.get(obstacle.dependency) else { return vanished() };
+    let dependency = dependency_node(dependency);
+    let failed = format!("failed to resolve container ordering dependency [{dependency}] for target [{target}]");
+    let cause = match obstacle.kind {
+        ObstacleKind::TimedOut => {
+            format!("container ordering dependency [{dependency}] for target [{target}] has timed out.")
+        }
+        ObstacleKind::Failed => format!("{failed} as dependency did not exit successfully."),
+        ObstacleKind::NeverStarts => format!("{failed} because dependency will never start"),
+        ObstacleKind::Ended => failed,
+    };
+    bounded(format!("CannotStartContainerError: dependency graph: {cause}"))
+}
+
+/// Shows a container as the agent does in these words.
+fn dependency_node(container: &Container) -> String {
+    let known = match container.status {
+        ContainerStatus::Pending => "NONE",
+        ContainerStatus::Running => "RUNNING",
+        ContainerStatus::Stopped => "STOPPED",
+    };
+    let exit = container.exit_code.map(|code| format!(" - Exit: {code}")).unwrap_or_default();
+    format!("{}({}) ({known}->RUNNING){exit}", container.name, container.image)
+}
+
+/// Words a volume that a starting task cannot have. (Unverified: AWS refuses most of these before.)
+pub(crate) fn no_volume(name: &str, why: &str) -> String {
+    bounded(format!("ResourceInitializationError: unable to set up volume {name}: {why}"))
+}
+
+/// Words an EFS file system that there is not, as Fargate 1.4.0 does.
+pub(crate) fn no_file_system(file_system: &str, region: &Region) -> String {
+    bounded(format!(
+        "{EFS_FAILED}: stderr: Failed to resolve \"{file_system}.efs.{region}.amazonaws.com\" - check that your file system \
+         ID is correct, and ensure that the VPC has an EFS mount target for this file system ID. See \
+         https://docs.aws.amazon.com/console/efs/mount-dns-name for more detail. Attempting to lookup mount target ip \
+         address using botocore. Failed to import necessary dependency botocore, please install botocore first. : \
+         unsuccessful EFS utils command execution; code: 1"
+    ))
+}
+
+/// Words a folder that an EFS file system does not have, as Fargate 1.4.0 does.
+pub(crate) fn no_folder(file_system: &str, region: &Region, folder: &str) -> String {
+    bounded(format!(
+        "{EFS_FAILED}: stderr: b'mount.nfs4: mounting {file_system}.efs.{region}.amazonaws.com:{folder} failed, reason \
+         given by server: No such file or directory' : unsuccessful EFS utils command execution; code: 32"
+    ))
 }
 
 /// Words a task that a restart of the machine took away, or somebody else.

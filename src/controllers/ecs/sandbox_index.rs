@@ -9,7 +9,8 @@ use reconcile::{Key, Wakeups};
 use state::State;
 use state::ecs::TaskKey;
 
-use super::{LOGS, SERVICES, TASKS, key_of, service};
+use super::health_reconciler::has_checks;
+use super::{HEALTH, LOGS, SERVICES, TASKS, key_of, service};
 
 /// Finds the driver's key of a sandbox. Filled from the table of tasks, so it holds exactly the tasks that are known.
 #[derive(Default)]
@@ -29,10 +30,17 @@ impl SandboxIndex {
             let Some(known) = known else {
                 let forgotten = index.keys().remove(&task.id);
                 // It has something to forget, too.
-                forgotten.into_iter().for_each(|key| wakeups.wake(LOGS, key));
+                forgotten.into_iter().for_each(|key| {
+                    wakeups.wake(HEALTH, key.clone());
+                    wakeups.wake(LOGS, key);
+                });
                 return;
             };
-            wakeups.wake(TASKS, index.learn(scope, task));
+            let key = index.learn(scope, task);
+            if has_checks(&known) {
+                wakeups.wake(HEALTH, key.clone());
+            }
+            wakeups.wake(TASKS, key);
             if let Some(service) = service::key_of_task(scope, &known) {
                 wakeups.wake(SERVICES, service);
             }

@@ -14,8 +14,8 @@ use state::ecs::{
 };
 use state::{Tag, ecs::ClusterName};
 
-use super::SERVICES;
 use super::service_plan::{self, Action, Gate, Member, Obstacle};
+use super::{SERVICES, reason};
 use crate::World;
 
 /// The platform version that `LATEST` means.
@@ -118,6 +118,7 @@ impl OneService<'_> {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
+                Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
                 Action::Complete => self.complete(&service),
                 Action::Pause => {
                     if let Some(at) = self.begin_pause(&service) {
@@ -274,14 +275,23 @@ impl OneService<'_> {
         self.report(&format!("has started {} tasks: {}.", started.len(), listed(&started)));
     }
 
+    fn stop_unhealthy(&self, tasks: &[TaskId]) {
+        for id in tasks {
+            self.stop_task(id, reason::UNHEALTHY);
+            self.report(&format!("(task {id}) failed container health checks."));
+        }
+    }
+
+    fn stop_task(&self, id: &TaskId, reason: &str) {
+        let task = TaskKey { cluster: self.key.cluster.clone(), id: id.clone() };
+        let code = StopCode::ServiceSchedulerInitiated;
+        let stop = StopRequest { code, reason: reason.to_owned(), at: self.now() };
+        self.world.state.ecs.stop_task(self.scope, &task, stop);
+    }
+
     fn stop(&self, revision: &ServiceRevisionId, tasks: &[TaskId]) {
         let reason = format!("Scaling activity initiated by (deployment {})", deployment_id(revision));
-        for id in tasks {
-            let task = TaskKey { cluster: self.key.cluster.clone(), id: id.clone() };
-            let code = StopCode::ServiceSchedulerInitiated;
-            let stop = StopRequest { code, reason: reason.clone(), at: self.now() };
-            self.world.state.ecs.stop_task(self.scope, &task, stop);
-        }
+        tasks.iter().for_each(|id| self.stop_task(id, &reason));
         self.report(&format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use base::{ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
-    Deployment, DeploymentController, LaunchType, RolloutState, SchedulingStrategy, Service, ServiceStatus, StopCode,
-    Task, TaskSet, TaskSetStatus, TaskStatus,
+    Deployment, DeploymentController, HealthStatus, LaunchType, RolloutState, SchedulingStrategy, Service,
+    ServiceStatus, StopCode, Task, TaskSet, TaskSetStatus, TaskStatus,
 };
 
 /// How long a task without health checks must have run to count as healthy. (Model, minimumHealthyPercent.)
@@ -32,6 +32,8 @@ pub(crate) enum Action {
     Start { revision: ServiceRevisionId, count: usize },
     /// Stop tasks of a deployment or task set.
     Stop { revision: ServiceRevisionId, tasks: Vec<TaskId> },
+    /// Stop tasks that are not healthy.
+    StopUnhealthy { tasks: Vec<TaskId> },
     /// Say that the primary deployment is done.
     Complete,
     /// Say that the primary deployment has come to where it pauses.
@@ -138,9 +140,11 @@ impl Rollout<'_> {
         }
         let live = self.members.iter().filter(|member| is_live(member));
         let (new, old) = live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision);
-        let start = self.start(new.len(), old.len(), actions);
-        let surplus = new.len().saturating_sub(self.desired());
-        stop(stop_first(&new, surplus, self.now), actions);
+        let (unhealthy, fit) = new.iter().copied().partition::<Vec<_>, _>(|member| self.is_unhealthy(member));
+        let start = self.start(fit.len(), old.len() + unhealthy.len(), actions);
+        let surplus = fit.len().saturating_sub(self.desired());
+        stop(stop_first(&fit, surplus, self.now), actions);
+        stop_unhealthy(self.replaced(&unhealthy, &fit, old.len(), start), actions);
         let outdated = if self.gate.is_some() { Vec::new() } else { self.outdated(&new, &old) };
         let is_stuck =
             self.gate.is_none() && start == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired();
@@ -194,14 +198,26 @@ impl Rollout<'_> {
         count
     }
 
+    /// Returns the unhealthy tasks that may be stopped now: all of them once there are healthy ones in their place; one
+    /// after the other where there may not be more tasks at a time.
+    fn replaced<'m>(&self, unhealthy: &[&'m Member], fit: &[&Member], old: usize, started: usize) -> Vec<&'m Member> {
+        let healthy = fit.iter().filter(|member| self.is_healthy(member)).count();
+        if healthy >= self.desired() {
+            return unhealthy.to_vec();
+        }
+        let is_full = started == 0 && self.room(fit.len() + unhealthy.len(), old) == 0;
+        let is_quiet = healthy == fit.len();
+        unhealthy.iter().copied().take(usize::from(is_full && is_quiet)).collect()
+    }
+
     /// Returns the tasks of other deployments that may be stopped now, the oldest first.
     ///
     /// One that runs counts for the lower bound however young it is: it serves already. A new one counts when it is
     /// healthy.
     fn outdated<'m>(&self, new: &[&'m Member], old: &[&'m Member]) -> Vec<&'m Member> {
-        let is_running = |member: &&&Member| member.task.last_status == TaskStatus::Running;
+        let serves = |member: &Member| member.task.last_status == TaskStatus::Running && !self.is_unhealthy(member);
         let healthy = new.iter().filter(|member| self.is_healthy(member)).count();
-        let running = old.iter().filter(is_running).count();
+        let running = old.iter().filter(|member| serves(member)).count();
         let mut spare = (healthy + running).saturating_sub(self.least());
         let mut oldest_first = old.to_vec();
         oldest_first.sort_by_key(|member| member.task.created_at);
@@ -209,7 +225,7 @@ impl Rollout<'_> {
             if member.task.is_protected(self.now) {
                 return false;
             }
-            let serves = member.task.last_status == TaskStatus::Running;
+            let serves = serves(member);
             let may_stop = !serves || spare > 0;
             spare -= usize::from(serves && may_stop);
             may_stop
@@ -239,7 +255,9 @@ impl Rollout<'_> {
         }
         let young = new.iter().filter_map(|member| member.task.started_at).map(|at| at.plus(HEALTHY_AFTER));
         let protected = self.protected_until(old);
-        if let Some(at) = young.filter(|at| self.now < *at).chain(protected).min() {
+        let graced =
+            new.iter().filter(|member| is_failing(member)).filter_map(|member| grace_end(self.service, member));
+        if let Some(at) = young.chain(graced).filter(|at| self.now < *at).chain(protected).min() {
             actions.push(Action::LookAgain(at));
         }
     }
@@ -255,7 +273,43 @@ impl Rollout<'_> {
 
     fn is_healthy(&self, member: &Member) -> bool {
         let since = member.task.started_at.filter(|_| member.task.last_status == TaskStatus::Running);
+        let mut checks = checks(member).peekable();
+        if checks.peek().is_some() {
+            return since.is_some() && checks.all(|status| status == HealthStatus::Healthy);
+        }
         since.is_some_and(|since| self.now >= since.plus(HEALTHY_AFTER))
+    }
+
+    fn is_unhealthy(&self, member: &Member) -> bool {
+        is_unhealthy(self.service, member, self.now)
+    }
+}
+
+/// Returns what the health checks of a task's essential containers say.
+fn checks(member: &Member) -> impl Iterator<Item = HealthStatus> {
+    let essential = member.task.containers.iter().filter(|container| container.is_essential);
+    essential.filter_map(|container| container.health.as_ref().map(|health| health.status))
+}
+
+/// Whether a task is to be replaced: its health checks fail, and not only because it has just been started.
+fn is_unhealthy(service: &Service, member: &Member, now: Timestamp) -> bool {
+    is_failing(member) && grace_end(service, member).is_none_or(|end| now >= end)
+}
+
+fn is_failing(member: &Member) -> bool {
+    member.task.last_status == TaskStatus::Running && member.task.health() == HealthStatus::Unhealthy
+}
+
+/// Returns until when the health checks of a task do not count.
+fn grace_end(service: &Service, member: &Member) -> Option<Timestamp> {
+    let grace = u64::from(service.health_check_grace_period_s?);
+    Some(member.task.started_at?.plus(Duration::from_secs(grace)))
+}
+
+fn stop_unhealthy(members: Vec<&Member>, actions: &mut Vec<Action>) {
+    if !members.is_empty() {
+        let tasks = members.iter().map(|member| member.task.key.id.clone()).collect();
+        actions.push(Action::StopUnhealthy { tasks });
     }
 }
 
@@ -267,7 +321,9 @@ fn plan_task_set(service: &Service, task_set: &TaskSet, members: &[Member], now:
         actions.push(Action::RemoveTaskSet { revision: revision.clone() });
         return;
     }
-    let live = own().filter(|member| is_live(member)).collect::<Vec<_>>();
+    let live = own().filter(|member| is_live(member));
+    let (unhealthy, live) = live.partition::<Vec<_>, _>(|member| is_unhealthy(service, member, now));
+    stop_unhealthy(unhealthy, actions);
     let missing = desired.saturating_sub(live.len());
     if missing > 0 && task_set.workload.capacity.launch_type() == LaunchType::Fargate {
         match retry_at(own(), desired).at.filter(|at| now < *at) {

@@ -3,11 +3,11 @@
 use base::{AccountId, Arn, Ids, Region, Scope, SequentialEntropy, ServiceDeploymentId};
 use state::Document;
 use state::ecs::{
-    Cluster, ClusterName, Creation, Family, Launch, NetworkMode, Overrides, RolloutPolicy, ServiceCapacity, ServiceKey,
-    ServiceName, StopRequest, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus, TaskSetKey, TaskSize,
-    TaskStart, Workload,
+    Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, Launch, Overrides, RolloutPolicy,
+    ServiceCapacity, ServiceKey, ServiceName, StopRequest, TaskDefinition, TaskSetKey, TaskSize, TaskStart, Workload,
 };
 
+use super::super::samples;
 use super::*;
 
 /// The second at which the plans are made.
@@ -25,36 +25,17 @@ fn arn(resource: &str) -> Arn {
     Arn::new("ecs", &scope(), resource)
 }
 
-fn definition() -> TaskDefinition {
-    TaskDefinition {
-        name: TaskDefinitionName { family: Family::parse("f").unwrap(), revision: 1 },
-        arn: arn("task-definition/f:1"),
-        status: TaskDefinitionStatus::Active,
-        registered_at: second(0),
-        deregistered_at: None,
-        delete_requested_at: None,
-        registered_by: String::new(),
-        tags: Vec::new(),
-        document: Document::new("{}"),
-        requires_fargate: true,
-        is_fargate_compatible: true,
-        network_mode: NetworkMode::Awsvpc,
-        cpu_units: None,
-        memory_mib: None,
-        ephemeral_storage_gib: None,
-        execution_role_arn: None,
-        task_role_arn: None,
-        shares_pids: false,
-        volumes: Vec::new(),
-        allows_fault_injection: false,
-        containers: Vec::new(),
-    }
+/// Makes the definition of a task; one whose letter is of a health check has one.
+fn definition(letter: &str) -> TaskDefinition {
+    let check = HealthCheck { command: Vec::new(), interval_s: 30, timeout_s: 5, retries: 3, start_period_s: 0 };
+    let container = ContainerDefinition { health_check: Some(check), ..samples::container("app") };
+    samples::definition(if "cug".contains(letter) { vec![container] } else { Vec::new() })
 }
 
 fn workload(launch_type: LaunchType) -> Workload {
     Workload {
-        definition: definition().name,
-        definition_arn: definition().arn,
+        definition: definition("").name,
+        definition_arn: definition("").arn,
         capacity: ServiceCapacity::LaunchType(launch_type),
         platform_version: None,
         network: None,
@@ -114,12 +95,12 @@ fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_percent: u3
 
 /// Makes tasks, two letters each. The first names the deployment. The second: `p`ending, `r`unning for ten seconds,
 /// `h`ealthy, protected (`k`ept) and healthy, `s`topping, `f`ailed to start a second ago, `e`nded a second after it
-/// began to run, a second ago.
+/// began to run, a second ago. With a health check: running and `u`nhealthy, `g`ood, not yet `c`hecked.
 fn members(letters: &str) -> Vec<Member> {
     let cluster = Cluster::new(&scope(), ClusterName::default_cluster(), second(0), Vec::new());
     let ids = Ids::new(Arc::new(SequentialEntropy::default()));
     let member = |(place, letters): (usize, &str)| {
-        let definition = definition();
+        let definition = definition(&letters[1..]);
         let start = TaskStart {
             cluster: &cluster,
             definition: &definition,
@@ -140,11 +121,18 @@ fn members(letters: &str) -> Vec<Member> {
         let ended = |code| Some(StopRequest { code, reason: String::new(), at: second(NOW_S - 1) });
         let started_s = match &letters[1..] {
             "r" => Some(NOW_S - 10),
-            "h" | "k" | "s" => Some(NOW_S - 40),
+            "h" | "k" | "s" | "u" | "g" | "c" => Some(NOW_S - 40),
             "e" => Some(NOW_S - 2),
             _ => None,
         };
         task.started_at = started_s.map(second);
+        for health in task.containers.iter_mut().filter_map(|container| container.health.as_mut()) {
+            health.status = match &letters[1..] {
+                "u" => HealthStatus::Unhealthy,
+                "g" => HealthStatus::Healthy,
+                _ => HealthStatus::Unknown,
+            };
+        }
         task.protected_until = (&letters[1..] == "k").then(|| second(NOW_S + 60));
         (task.last_status, task.stop, task.stopped_at) = match &letters[1..] {
             "p" => (TaskStatus::Pending, None, None),
@@ -165,6 +153,9 @@ fn shown(actions: &[Action]) -> String {
         Action::Stop { revision, tasks } => {
             let tasks = tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join("+");
             format!("stop {tasks} of {revision}")
+        }
+        Action::StopUnhealthy { tasks } => {
+            format!("replace {}", tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join("+"))
         }
         Action::Complete => "complete".to_owned(),
         Action::Pause => "pause".to_owned(),
@@ -225,6 +216,43 @@ fn a_rollout_keeps_within_its_percentages() {
     for (desired, minimum, maximum, tasks, expected) in rows {
         let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], None, second(NOW_S));
         assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum}: {tasks}");
+    }
+}
+
+#[test]
+fn a_task_with_health_checks_counts_when_they_pass_and_is_replaced_when_they_fail() {
+    // desired, minimum, maximum, grace period in seconds, tasks → plan
+    let rows = [
+        (1, 100, 200, None, "ng", "complete, steady"),
+        (1, 100, 200, None, "nc", ""),
+        (1, 100, 200, None, "nu", "start 1 of n"),
+        (1, 100, 200, None, "nu np", ""),
+        (1, 100, 200, None, "nu nc", ""),
+        (1, 100, 200, None, "nu ng", "replace 1"),
+        (2, 100, 200, None, "nu nu", "start 2 of n"),
+        (2, 100, 200, None, "nu nu ng ng", "replace 1+2"),
+        (2, 100, 200, None, "nu ng", "start 1 of n"),
+        // No room for one more: one after the other.
+        (2, 50, 100, None, "nu nu", "replace 1"),
+        (2, 50, 100, None, "ns nu", "start 1 of n"),
+        (2, 50, 100, None, "nu np", ""),
+        (2, 50, 100, None, "nu ng", "replace 1"),
+        // Within the grace period they do not count.
+        (1, 100, 200, Some(60), "nu", "look in 20"),
+        (1, 100, 200, Some(40), "nu", "start 1 of n"),
+        // An unhealthy task of before serves nobody.
+        (1, 100, 200, None, "ou nc", "stop 1 of o"),
+        (1, 100, 200, None, "og nc", ""),
+        (1, 100, 200, None, "og ng", "stop 1 of o"),
+    ];
+    for (desired, minimum, maximum, grace, tasks, expected) in rows {
+        let mut service = service(desired, minimum, maximum);
+        service.health_check_grace_period_s = grace;
+        if !tasks.contains('o') {
+            service.deployments.truncate(1);
+        }
+        let plan = plan(&service, &members(tasks), &[], None, second(NOW_S));
+        assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum} {grace:?}: {tasks}");
     }
 }
 

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base::{Scope, Timestamp};
-use node::{ContainerState, Image, RuntimeError, RuntimeErrorKind, Signal};
+use node::{ContainerState, Signal};
 use reconcile::{Key, Reconciler, Step};
 use state::ecs::{
-    AttachmentStatus, Container, ContainerStatus, LogConfiguration, StopCode, StopRequest, Task, TaskDefinition,
-    TaskKey, TaskStatus,
+    AttachmentStatus, Container, ContainerDefinition, ContainerHealth, ContainerStatus, LogConfiguration, StopCode,
+    StopRequest, Task, TaskDefinition, TaskKey, TaskStatus,
 };
 
-use super::plan::{self, Action, KILL_AGAIN_AFTER, Output};
-use super::{ORPHANS, TASKS, awslogs, key_of, launch, network_interface, reason, service, task_of};
+use super::credentials::{self, Given};
+use super::order::Obstacle;
+use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
+use super::start::{self, Failure, Prepared, Start};
+use super::{ORPHANS, TASKS, awslogs, ending, key_of, network_interface, reason, service, task_of};
 use crate::World;
 
 /// How many actions one step carries out before others get their turn. A task's whole life has fewer than twenty.
@@ -22,6 +25,9 @@ const ACTIONS_PER_STEP_MAX: usize = 32;
 /// How long the output of containers that have ended is waited for before the task is taken away without it: output that
 /// cannot be read must not keep a task for ever.
 const OUTPUT_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// The exit code of a container that was given up before it started: the agent's, which is that of SIGTERM.
+const CODE_ABANDONED: i32 = 143;
 
 /// Walks each task from PROVISIONING to STOPPED.
 pub(crate) struct TaskReconciler {
@@ -73,15 +79,23 @@ struct OneTask<'a> {
 impl OneTask<'_> {
     /// Carries out one action. None means that there may be another one right now.
     async fn act(&self) -> Result<Option<Step>, Gone> {
-        let Some(known) = self.world.state.ecs.tasks.get(self.scope, &self.key) else { return Err(Gone) };
-        let task = self.observe(known).await?;
+        let Some(task) = self.world.state.ecs.tasks.get(self.scope, &self.key) else { return Err(Gone) };
+        let definition = self.world.state.ecs.task_definitions.get(self.scope, &task.definition);
+        let definitions = definition.as_ref().map_or(&[][..], |definition| &definition.containers);
+        let task = self.observe(task, definitions).await?;
         let output = self.output(&task).await;
-        match plan::next(&task, output, self.now()) {
+        let renew_at = credentials::renew_at(self.world, &task);
+        match plan::next(Known { task: &task, definitions, output, renew_at }, self.now()) {
             Action::Provision => self.provision(&task).await?,
-            Action::Launch => self.launch(&task).await?,
+            Action::Launch(places) => self.launch(&task, definition.as_deref().ok_or(Gone)?, &places).await?,
+            Action::Abandon(place, obstacle) => self.abandon(&task, place, obstacle)?,
+            Action::Restart(place) => self.restart(&task, place).await?,
+            Action::RenewCredentials => {
+                self.give_credentials(&task, definition.as_deref().ok_or(Gone)?, true)?;
+            }
             Action::Enter(status) => self.enter(status)?,
-            Action::Terminate => self.terminate(&task).await?,
-            Action::Kill => return Ok(Some(self.kill(&task).await)),
+            Action::Terminate(places) => self.terminate(&task, &places).await?,
+            Action::Kill(places) => return Ok(Some(self.kill(&task, &places).await)),
             Action::TearDown => return self.tear_down(&task).await,
             Action::Forget => {
                 self.forget(&task);
@@ -93,20 +107,23 @@ impl OneTask<'_> {
         Ok(None)
     }
 
-    /// Writes the ends of containers into the record. The end of an essential one asks the task to stop.
-    async fn observe(&self, task: Arc<Task>) -> Result<Arc<Task>, Gone> {
+    /// Writes the ends of containers into the record.
+    async fn observe(&self, task: Arc<Task>, definitions: &[ContainerDefinition]) -> Result<Arc<Task>, Gone> {
         if task.launch.container_instance().is_some() {
             return Ok(task);
         }
-        if !matches!(task.last_status, TaskStatus::Running | TaskStatus::Deactivating | TaskStatus::Stopping) {
+        if matches!(task.last_status, TaskStatus::Provisioning | TaskStatus::Deprovisioning | TaskStatus::Stopped) {
             return Ok(task);
         }
         let mut ended = Vec::new();
         for container in task.containers.iter().filter(|container| container.status == ContainerStatus::Running) {
             match self.world.node.runtime.container(&container.id).await {
                 Some(ContainerState { exit: None, .. }) => {}
-                Some(ContainerState { exit: Some(exit), .. }) => ended.push((container.id.clone(), Some(exit))),
-                None => ended.push((container.id.clone(), None)),
+                // It is being started again after that end, unless the task is to stop.
+                Some(ContainerState { exit: Some(exit), .. })
+                    if container.restarting_after == Some(exit.at) && task.stop.is_none() => {}
+                Some(ContainerState { exit: Some(exit), .. }) => ended.push((container, Some(exit))),
+                None => ended.push((container, None)),
             }
         }
         if ended.is_empty() {
@@ -114,25 +131,10 @@ impl OneTask<'_> {
         }
         let now = self.now();
         self.update(|task| {
-            for (id, exit) in ended {
-                let Some(container) = task.containers.iter_mut().find(|container| container.id == id) else { continue };
-                let at = exit.as_ref().map_or(now, |exit| exit.at);
-                container.status = ContainerStatus::Stopped;
-                container.finished_at = Some(at);
-                container.exit_code = exit.as_ref().map(|exit| exit.code);
-                container.reason = match exit {
-                    Some(exit) if exit.is_oom_killed => Some(reason::OUT_OF_MEMORY.to_owned()),
-                    Some(_) => None,
-                    None => Some(reason::vanished()),
-                };
-                if container.is_essential {
-                    task.execution_stopped_at.get_or_insert(at);
-                    task.stop(StopRequest {
-                        code: StopCode::EssentialContainerExited,
-                        reason: reason::ESSENTIAL_EXITED.to_owned(),
-                        at: now,
-                    });
-                }
+            for (container, exit) in ended {
+                let policy = definitions.iter().find(|known| known.name == container.name);
+                let policy = policy.and_then(|known| known.restart_policy.as_ref());
+                ending::note(task, &container.id, policy, exit.as_ref(), now);
             }
         })
     }
@@ -177,128 +179,147 @@ impl OneTask<'_> {
         Ok(())
     }
 
-    async fn launch(&self, task: &Task) -> Result<(), Gone> {
-        let definition = self.world.state.ecs.task_definitions.get(self.scope, &task.definition).ok_or(Gone)?;
-        if let Err(why) = awslogs::prepare(self.world, self.scope, task, &definition) {
-            return self.fail(&why);
-        }
-        let Some(images) = self.pull(task, &definition).await? else { return Ok(()) };
-        let attached = match task.eni.as_ref().and_then(|eni| network_interface::spec(self.world, self.scope, eni)) {
-            None => Ok(None),
-            Some(spec) => self.world.node.network.attach(&self.key.id, &spec).await.map(Some),
+    async fn launch(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<(), Gone> {
+        let task = self.give_credentials(task, definition, false)?;
+        let start = Start { world: self.world, scope: self.scope, task: &task, definition };
+        let prepared = match self.prepare(&start, places).await? {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                if let Some(container) = failure.container.and_then(|place| task.containers.get(place)) {
+                    self.set_reason(container, &failure.why)?;
+                }
+                return self.fail(&failure.why);
+            }
         };
-        let namespace = match attached {
-            Ok(attachment) => attachment.map(|attachment| attachment.namespace),
-            Err(error) => return self.fail(&reason::cannot_attach(&error)),
-        };
-        let sandbox = launch::sandbox(task, &self.scope.region, namespace);
-        if let Err(error) = self.world.node.runtime.create_sandbox(&sandbox).await {
-            return self.fail(&reason::cannot_run(&error));
-        }
-        for (container, image) in task.containers.iter().zip(&images) {
+        for prepared in prepared {
             // A stop may have been asked for while an image was pulled or another container started.
             if self.is_to_stop()? {
                 return Ok(());
             }
-            if let Err(error) = self.start(task, container, &definition, image).await? {
-                let why = reason::cannot_run(&error);
-                self.set_reason(container, &why)?;
-                return self.fail(&why);
-            }
-        }
-        let now = self.now();
-        self.update(|task| {
-            task.started_at = Some(now);
-            task.last_status = TaskStatus::Running;
-        })?;
-        Ok(())
-    }
-
-    /// Finds the images of all containers, or fails the task.
-    async fn pull(&self, task: &Task, definition: &TaskDefinition) -> Result<Option<Vec<Arc<Image>>>, Gone> {
-        let started = self.now();
-        self.update(|task| {
-            task.pull_started_at.get_or_insert(started);
-        })?;
-        let mut images = Vec::new();
-        for container in &definition.containers {
-            match self.world.node.images.pull(&container.image).await {
-                Ok(image) => images.push(image),
+            let Some(container) = task.containers.get(prepared.place) else { continue };
+            let stop_signal = start::stop_signal(&prepared.image);
+            match start.start(prepared).await {
+                Ok(()) => self.note_start(container, stop_signal)?,
                 Err(error) => {
-                    let why = reason::cannot_pull(&error);
-                    tracing::warn!(
-                        task = %self.key.id, %error,
-                        "no image; `neargate image load FILE --name {}` brings it", container.image
-                    );
-                    if let Some(container) = task.containers.iter().find(|known| known.name == container.name) {
-                        self.set_reason(container, &why)?;
+                    let why = reason::cannot_run(&error);
+                    tracing::warn!(task = %self.key.id, container = %container.name, %why, "a container did not start");
+                    self.set_reason(container, &why)?;
+                    if container.is_essential {
+                        return self.fail(&why);
                     }
-                    return self.fail(&why).map(|()| None);
                 }
             }
         }
-        let stopped = self.now();
-        self.update(|task| {
-            task.pull_stopped_at.get_or_insert(stopped);
-            for (container, image) in task.containers.iter_mut().zip(&images) {
-                container.image_digest = Some(image.digest.clone());
-            }
-        })?;
-        Ok(Some(images))
+        Ok(())
     }
 
-    async fn start(
-        &self,
-        task: &Task,
-        container: &Container,
-        definition: &TaskDefinition,
-        image: &Arc<Image>,
-    ) -> Result<Result<(), RuntimeError>, Gone> {
-        let Some(of_container) = definition.containers.iter().find(|known| known.name == container.name) else {
-            return Err(Gone);
+    /// Finds everything that containers need to start. The first time the images of all of them, so that none starts if
+    /// one cannot.
+    async fn prepare(&self, start: &Start<'_>, places: &[usize]) -> Result<Result<Vec<Prepared>, Failure>, Gone> {
+        let fetched = match start.fetch(places).await {
+            Ok(fetched) => fetched,
+            Err(failure) => return Ok(Err(failure)),
         };
-        let spec = launch::container(task, container, of_container, image, &self.scope.region);
-        if spec.args.is_empty() {
-            return Ok(Err(RuntimeError {
-                kind: RuntimeErrorKind::Create,
-                action: "make the container",
-                subject: container.name.clone(),
-                message: "no command specified".to_owned(),
-            }));
-        }
-        if let Err(error) = self.world.node.runtime.start_container(&spec).await {
-            return Ok(Err(error));
-        }
-        let now = self.now();
-        self.update(|task| {
-            if let Some(known) = task.containers.iter_mut().find(|known| known.id == container.id) {
-                known.status = ContainerStatus::Running;
-                known.started_at.get_or_insert(now);
-            }
-        })?;
-        Ok(Ok(()))
-    }
-
-    async fn terminate(&self, task: &Task) -> Result<(), Gone> {
-        for container in running(task).filter(|container| container.stop_signalled_at.is_none()) {
-            self.signal(container, Signal::TERM).await;
-            let now = self.now();
+        let is_first = start.task.pull_stopped_at.is_none();
+        let images = if is_first {
+            let began = self.now();
             self.update(|task| {
-                if let Some(known) = task.containers.iter_mut().find(|known| known.id == container.id) {
-                    known.stop_signalled_at = Some(now);
+                task.pull_started_at.get_or_insert(began);
+            })?;
+            let all = (0..start.task.containers.len()).collect::<Vec<_>>();
+            start.pull(&all).await
+        } else {
+            start.pull(places).await
+        };
+        let images = match images {
+            Ok(images) => images,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if is_first {
+            let ended = self.now();
+            self.update(|task| {
+                task.pull_stopped_at.get_or_insert(ended);
+                for (place, image) in &images {
+                    if let Some(container) = task.containers.get_mut(*place) {
+                        container.image_digest = Some(image.digest.clone());
+                    }
                 }
             })?;
         }
+        Ok(start.make_sandbox().await.map(|()| Start::prepared(fetched, &images)))
+    }
+
+    /// Gives the task credentials of its roles, those that it lacks or all anew.
+    fn give_credentials(&self, task: &Task, definition: &TaskDefinition, is_renewal: bool) -> Result<Arc<Task>, Gone> {
+        // The sessions and the task that names them are kept together.
+        self.world.state.together(|| {
+            let given = credentials::give(self.world, self.scope, task, definition, is_renewal);
+            let Given { task: of_task, execution } = given;
+            self.update(|task| {
+                task.credentials = of_task;
+                task.execution_credentials = execution;
+            })
+        })
+    }
+
+    fn note_start(&self, container: &Container, stop_signal: Option<i32>) -> Result<(), Gone> {
+        let now = self.now();
+        self.update_container(container, |known| {
+            known.status = ContainerStatus::Running;
+            known.started_at.get_or_insert(now);
+            known.stop_signal = stop_signal;
+            known.health = known.health.take().map(|_| ContainerHealth::new(now));
+        })
+    }
+
+    /// Gives a container up that can never start.
+    fn abandon(&self, task: &Task, place: usize, obstacle: Obstacle) -> Result<(), Gone> {
+        let Some(container) = task.containers.get(place) else { return Ok(()) };
+        let why = reason::cannot_depend(task, container, obstacle);
+        self.update_container(container, |known| {
+            known.status = ContainerStatus::Stopped;
+            known.exit_code = Some(CODE_ABANDONED);
+            known.reason = Some(why.clone());
+        })?;
+        if container.is_essential { self.fail(&why) } else { Ok(()) }
+    }
+
+    /// Starts a container again that has ended.
+    async fn restart(&self, task: &Task, place: usize) -> Result<(), Gone> {
+        let Some(container) = task.containers.get(place) else { return Ok(()) };
+        let Some(ended_at) = container.restarting_after else { return Ok(()) };
+        let restarted = self.world.node.runtime.restart_container(&container.id, ended_at).await;
+        let now = self.now();
+        match restarted {
+            Ok(()) => self.update_container(container, |known| {
+                known.restarting_after = None;
+                known.restarted_at = Some(now);
+                known.health = known.health.take().map(|_| ContainerHealth::new(now));
+            }),
+            Err(error) => {
+                let why = reason::cannot_run(&error);
+                tracing::warn!(task = %self.key.id, container = %container.name, %why, "a container did not restart");
+                self.update(|task| ending::note(task, &container.id, None, None, now))?;
+                self.set_reason(container, &why)
+            }
+        }
+    }
+
+    async fn terminate(&self, task: &Task, places: &[usize]) -> Result<(), Gone> {
+        for container in places.iter().filter_map(|place| task.containers.get(*place)) {
+            self.signal(container, container.stop_signal.map_or(Signal::TERM, Signal)).await;
+            let now = self.now();
+            self.update_container(container, |known| known.stop_signalled_at = Some(now))?;
+        }
         Ok(())
     }
 
-    async fn kill(&self, task: &Task) -> Step {
-        let now = self.now();
-        for container in running(task).filter(|container| plan::kill_at(container).is_some_and(|at| now >= at)) {
+    async fn kill(&self, task: &Task, places: &[usize]) -> Step {
+        for container in places.iter().filter_map(|place| task.containers.get(*place)) {
             self.signal(container, Signal::KILL).await;
         }
         // Its end is an event. Should that fail to come, the signal is sent again.
-        Step::At(now.plus(KILL_AGAIN_AFTER))
+        Step::At(self.now().plus(KILL_AGAIN_AFTER))
     }
 
     async fn tear_down(&self, task: &Task) -> Result<Option<Step>, Gone> {
@@ -315,6 +336,8 @@ impl OneTask<'_> {
         self.update(|task| {
             task.stopped_at = Some(now);
             task.last_status = TaskStatus::Stopped;
+            task.credentials = None;
+            task.execution_credentials = None;
             for container in &mut task.containers {
                 container.status = ContainerStatus::Stopped;
             }
@@ -342,8 +365,12 @@ impl OneTask<'_> {
     }
 
     fn enter(&self, status: TaskStatus) -> Result<(), Gone> {
+        let now = self.now();
         self.update(|task| {
             task.last_status = status;
+            if status == TaskStatus::Running {
+                task.started_at.get_or_insert(now);
+            }
             if let (TaskStatus::Deprovisioning, Some(eni)) = (status, &mut task.eni) {
                 eni.status = AttachmentStatus::Detaching;
             }
@@ -358,10 +385,16 @@ impl OneTask<'_> {
     }
 
     fn set_reason(&self, container: &Container, why: &str) -> Result<(), Gone> {
+        self.update_container(container, |known| {
+            known.status = ContainerStatus::Stopped;
+            known.reason = Some(why.to_owned());
+        })
+    }
+
+    fn update_container(&self, container: &Container, change: impl FnOnce(&mut Container)) -> Result<(), Gone> {
         self.update(|task| {
             if let Some(known) = task.containers.iter_mut().find(|known| known.id == container.id) {
-                known.status = ContainerStatus::Stopped;
-                known.reason = Some(why.to_owned());
+                change(known);
             }
         })?;
         Ok(())
@@ -402,10 +435,6 @@ impl OneTask<'_> {
     fn now(&self) -> Timestamp {
         self.world.clock.now()
     }
-}
-
-fn running(task: &Task) -> impl Iterator<Item = &Container> {
-    task.containers.iter().filter(|container| container.status == ContainerStatus::Running)
 }
 
 /// Returns where a container's output goes, if it goes to CloudWatch Logs.

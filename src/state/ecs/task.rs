@@ -177,6 +177,9 @@ pub struct ContainerOverride {
     pub command: Option<Vec<String>>,
     /// Is merged into the environment, by name.
     pub environment: Vec<KeyValue>,
+    /// The ARNs of S3 objects with further environment variables, which win over those of the definition's.
+    #[serde(default)]
+    pub environment_files: Vec<String>,
     /// Replaces the CPU units.
     pub cpu_units: Option<u32>,
     /// Replaces the hard memory limit.

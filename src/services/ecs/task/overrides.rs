@@ -79,6 +79,7 @@ fn container(entry: &api::ContainerOverride) -> ContainerOverride {
         name: entry.name.clone().unwrap_or_default(),
         command: entry.command.clone().filter(|command| !command.is_empty()),
         environment: crate::task_definition::environment(entry.environment.as_deref()),
+        environment_files: entry.environment_files.iter().flatten().filter_map(|file| file.value.clone()).collect(),
         cpu_units: positive(entry.cpu),
         memory_mib: positive(entry.memory),
         memory_reservation_mib: positive(entry.memory_reservation),

@@ -1,0 +1,3 @@
+//! What containers are started with.
+
+use super::*;

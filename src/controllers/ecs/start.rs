@@ -1,0 +1,152 @@
+//! The start of a task's containers: everything that they need is found first, so that none starts in vain.
+
+use std::sync::Arc;
+
+use base::Scope;
+use node::{Image, RuntimeError, RuntimeErrorKind, Signal};
+use state::ecs::{Container, ContainerDefinition, ContainerOverride, Task, TaskDefinition};
+
+use super::environment::{self, Fetched};
+use super::launch::{self, Launch};
+use super::{awslogs, efs, mount, network_interface, reason};
+use crate::World;
+
+/// Why a task cannot start.
+pub(super) struct Failure {
+    /// The place of the container that it is about; none if it is about the task.
+    pub(super) container: Option<usize>,
+    /// Why, in AWS's words.
+    pub(super) why: String,
+}
+
+/// A container that has all that it needs to start.
+pub(super) struct Prepared {
+    /// Its place in the task.
+    pub(super) place: usize,
+    pub(super) image: Arc<Image>,
+    fetched: Fetched,
+    mounts: Vec<node::Mount>,
+}
+
+/// The containers of a task that are about to start.
+pub(super) struct Start<'a> {
+    pub(super) world: &'a World,
+    pub(super) scope: &'a Scope,
+    pub(super) task: &'a Task,
+    pub(super) definition: &'a TaskDefinition,
+}
+
+impl<'a> Start<'a> {
+    /// Fetches what containers get from elsewhere: log streams, secrets, files, volumes. Nothing of it is kept.
+    pub(super) async fn fetch(&self, places: &[usize]) -> Result<Vec<(usize, Fetched, Vec<node::Mount>)>, Failure> {
+        let Self { world, scope, task, definition } = *self;
+        let now = world.clock.now();
+        let mut all = Vec::new();
+        for place in places {
+            let Some((container, of_container)) = self.container(*place) else { continue };
+            if let Some(parameter) = &of_container.repository_credentials {
+                super::secret::registry_credentials(&world.state, scope, parameter, now).map_err(of_task)?;
+            }
+            let overrides = overrides(task, container);
+            let fetched =
+                environment::fetch(&world.state, scope, of_container, overrides, now).await.map_err(of_task)?;
+            let folder = |volume: &_| efs::folder(world, scope, volume);
+            let mounts = mount::mounts(task, definition, of_container, &folder).map_err(of_task)?;
+            all.push((*place, fetched, mounts));
+        }
+        awslogs::prepare(world, scope, task, definition).map_err(of_task)?;
+        Ok(all)
+    }
+
+    /// Finds the images of containers, in that order.
+    pub(super) async fn pull(&self, places: &[usize]) -> Result<Vec<(usize, Arc<Image>)>, Failure> {
+        let mut images = Vec::new();
+        for place in places {
+            let Some((_, of_container)) = self.container(*place) else { continue };
+            let pulled = self.world.node.images.pull(&of_container.image).await;
+            let image = pulled.map_err(|error| {
+                tracing::warn!(
+                    task = %self.task.key.id, %error,
+                    "no image; `neargate image load FILE --name {}` brings it", of_container.image
+                );
+                Failure { container: Some(*place), why: reason::cannot_pull(&error) }
+            })?;
+            images.push((*place, image));
+        }
+        Ok(images)
+    }
+
+    /// Makes what the containers share. Repeating it changes nothing.
+    pub(super) async fn make_sandbox(&self) -> Result<(), Failure> {
+        let Self { world, scope, task, definition } = *self;
+        let spec = task.eni.as_ref().and_then(|eni| network_interface::spec(world, scope, eni));
+        let namespace = match spec {
+            None => None,
+            Some(spec) => {
+                let attached = world.node.network.attach(&task.key.id, &spec).await;
+                Some(attached.map_err(|error| of_task(reason::cannot_attach(&error)))?.namespace)
+            }
+        };
+        let sandbox = launch::sandbox(task, definition, &world.settings, &scope.region, namespace);
+        let made = world.node.runtime.create_sandbox(&sandbox).await;
+        made.map_err(|error| of_task(reason::cannot_run(&error)))
+    }
+
+    /// Joins what was fetched for containers to their images.
+    pub(super) fn prepared(
+        fetched: Vec<(usize, Fetched, Vec<node::Mount>)>,
+        images: &[(usize, Arc<Image>)],
+    ) -> Vec<Prepared> {
+        let joined = fetched.into_iter().filter_map(|(place, fetched, mounts)| {
+            let (_, image) = images.iter().find(|(known, _)| *known == place)?;
+            Some(Prepared { place, image: Arc::clone(image), fetched, mounts })
+        });
+        joined.collect()
+    }
+
+    /// Starts one container.
+    pub(super) async fn start(&self, prepared: Prepared) -> Result<(), RuntimeError> {
+        let Prepared { place, image, fetched, mounts } = prepared;
+        let Some((container, of_container)) = self.container(place) else { return Ok(()) };
+        let launch = Launch {
+            task: self.task,
+            container,
+            definition: of_container,
+            image: &image,
+            region: &self.scope.region,
+            fetched: &fetched,
+            mounts,
+            serves_api: self.world.node.network.serves_tasks(),
+        };
+        let spec = launch.spec();
+        if spec.args.is_empty() {
+            return Err(RuntimeError {
+                kind: RuntimeErrorKind::Create,
+                action: "make the container",
+                subject: container.name.clone(),
+                message: "no command specified".to_owned(),
+            });
+        }
+        self.world.node.runtime.start_container(&spec).await
+    }
+
+    fn container(&self, place: usize) -> Option<(&'a Container, &'a ContainerDefinition)> {
+        let container = self.task.containers.get(place)?;
+        let definition = self.definition.containers.iter().find(|known| known.name == container.name)?;
+        Some((container, definition))
+    }
+}
+
+/// Returns the signal that asks a container of that image to end, where that is not SIGTERM.
+pub(super) fn stop_signal(image: &Image) -> Option<i32> {
+    let signal = Signal::parse(image.config.stop_signal.as_deref()?)?;
+    (signal != Signal::TERM).then_some(signal.0)
+}
+
+fn overrides<'a>(task: &'a Task, container: &Container) -> Option<&'a ContainerOverride> {
+    task.overrides.containers.iter().find(|entry| entry.name == container.name)
+}
+
+fn of_task(why: String) -> Failure {
+    Failure { container: None, why }
+}

@@ -1,0 +1,28 @@
+//! What an operator has said of how tasks run.
+
+use std::path::PathBuf;
+
+/// What an operator has said of how tasks run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How much every task may write, in MiB, whatever its ephemeral storage is; none leaves that to the task.
+    pub ephemeral_storage_mib: Option<u64>,
+    /// The folder that holds a folder for each EFS file system.
+    pub efs_dir: PathBuf,
+}
+
+impl Settings {
+    /// Where EFS file systems lie in a data directory.
+    pub const EFS_FOLDER: &'static str = "efs";
+
+    /// Returns what holds unless something was said, for a server that keeps its data in `data_dir`.
+    pub fn new(data_dir: &std::path::Path) -> Self {
+        Self { ephemeral_storage_mib: None, efs_dir: data_dir.join(Self::EFS_FOLDER) }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new(std::path::Path::new("/var/lib/neargate"))
+    }
+}
