@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Clock, Ids, SystemClock};
-use controllers::Controllers;
+use controllers::{Controllers, Settings};
 use image::ImageStore;
 use network::FargateNetwork;
+use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
 use node::simulated::SimulatedNode;
 use node::{EventSink, ImageError, Node};
@@ -16,6 +17,7 @@ use reconcile::{SystemTimer, Timer};
 use runtime::FargateRuntime;
 use state::State;
 
+use crate::vpc_server::{self, VpcServer};
 use crate::{Config, Emulator, NodeKind, Parts, StartError};
 
 /// Only the server's user may look into its folders: below them are the environment of tasks, and files that the root of
@@ -35,10 +37,14 @@ pub(crate) const SHIM_PROGRAM: &str = "/proc/self/exe";
 /// Outside a tokio runtime.
 pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let controllers = Controllers::new();
-    let node = match config.node {
-        NodeKind::Fargate => fargate(&config.data_dir(), &clock, controllers.event_sink())?,
-        NodeKind::Simulated => simulated(&clock, controllers.event_sink()),
+    let controllers = Controllers::new().with(settings(config));
+    let (sockets, waiting_vpcs) = vpc_server::channel();
+    let (node, network) = match config.node {
+        NodeKind::Fargate => {
+            let (node, network) = fargate(&config.data_dir(), &clock, controllers.event_sink(), sockets)?;
+            (node, Some(network))
+        }
+        NodeKind::Simulated => (simulated(&clock, controllers.event_sink()), None),
     };
     let state = match &config.data_dir {
         None => State::in_memory(),
@@ -51,15 +57,32 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
         state,
         node,
         node_kind: config.node,
-        clock,
+        clock: Arc::clone(&clock),
         timer: Arc::new(SystemTimer),
         ids: Ids::system(),
         scope: config.scope.clone(),
     };
-    Ok(Emulator::start(parts, controllers))
+    let emulator = Emulator::start(parts, controllers);
+    if let Some(network) = network {
+        tokio::spawn(VpcServer::new(&emulator, clock, config).run(waiting_vpcs));
+        tokio::spawn(adopt_vpcs(network));
+    }
+    Ok(emulator)
 }
 
-fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result<Node, StartError> {
+/// Answers the tasks again that an earlier server has left running.
+async fn adopt_vpcs(network: Arc<FargateNetwork>) {
+    if let Err(error) = network.adopt().await {
+        tracing::error!(%error, "tasks of an earlier server find no metadata until another one starts in their VPC");
+    }
+}
+
+fn fargate(
+    data_dir: &Path,
+    clock: &Arc<dyn Clock>,
+    events: EventSink,
+    sockets: SocketSink,
+) -> Result<(Node, Arc<FargateNetwork>), StartError> {
     if !nix::unistd::geteuid().is_root() {
         return Err(StartError::NotRoot);
     }
@@ -76,11 +99,11 @@ fn fargate(data_dir: &Path, clock: &Arc<dyn Clock>, events: EventSink) -> Result
             error => StartError::Images(error),
         })?;
     let instance = instance(&data_dir);
-    let network = FargateNetwork::new(network::Config { instance: instance.clone(), sockets: None })?;
+    let network = FargateNetwork::new(network::Config { instance: instance.clone(), sockets: Some(sockets) })?;
     let config =
         runtime::Config { run_dir, cgroup_root: format!("neargate-{instance}"), shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(config, Arc::clone(clock), events)?;
-    Ok(Node { runtime, network, images })
+    Ok((Node { runtime, network: Arc::clone(&network) as _, images }, network))
 }
 
 fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
@@ -88,6 +111,15 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
     let node = simulated.node();
     tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await });
     node
+}
+
+/// Says how tasks are to run.
+fn settings(config: &Config) -> Settings {
+    Settings {
+        ephemeral_storage_mib: config.ephemeral_storage_mib,
+        node_has_files: config.node == NodeKind::Fargate,
+        ..Settings::new(&config.data_dir())
+    }
 }
 
 /// Makes a folder that nobody else can look into; one that is there keeps its mode.

@@ -43,11 +43,18 @@ pub struct Gateway {
     limits: Limits,
 }
 
-struct Site {
-    emulator: Arc<Emulator>,
-    allowed_hosts: Vec<String>,
-    limits: Limits,
-    room: Room,
+/// What a request is answered with.
+pub(crate) struct Site {
+    /// Answers requests to the API.
+    pub(crate) emulator: Arc<Emulator>,
+    /// Host names that requests may use besides those of this machine.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// The limits of the gateway.
+    pub(crate) limits: Limits,
+    /// Room for bodies.
+    pub(crate) room: Room,
+    /// Whether it is tasks that ask: what is for the user alone is not for them.
+    pub(crate) is_for_tasks: bool,
 }
 
 impl Gateway {
@@ -71,6 +78,7 @@ impl Gateway {
             allowed_hosts,
             limits,
             room: Room::new(limits.bodies_bytes),
+            is_for_tasks: false,
         });
         let places = Arc::new(Semaphore::new(site.limits.connections));
         let graceful = GracefulShutdown::new();
@@ -80,7 +88,7 @@ impl Gateway {
                 () = &mut stop => break,
                 accepted = accept(&listener, &places, site.limits.write_timeout) => accepted,
             };
-            let Some((stream, place)) = accepted else { continue };
+            let Some((stream, _, place)) = accepted else { continue };
             let site = Arc::clone(&site);
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new())
@@ -106,14 +114,15 @@ impl Gateway {
     }
 }
 
-async fn accept(
+/// Accepts a connection once there is a place for it; none if that fails, after a pause.
+pub(crate) async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     write_timeout: Duration,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Answers are small and must not wait for more to send.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection stays with Nagle's algorithm");
@@ -123,7 +132,7 @@ async fn accept(
             if let Err(error) = setsockopt(&stream, TcpUserTimeout, &write_timeout_ms) {
                 tracing::debug!(%error, "a connection may stay although its client reads nothing");
             }
-            Some((stream, place))
+            Some((stream, peer, place))
         }
         Err(error) => {
             // Out of file descriptors, most likely: it passes when connections end.
@@ -135,13 +144,18 @@ async fn accept(
 }
 
 impl Site {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
+    /// Answers a request, whoever it is for.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let (parts, body) = request.into_parts();
         if let Err(refusal) = guard::check(&parts, &self.allowed_hosts) {
             tracing::warn!(reason = %refusal.message(), "request refused");
             return with_body(refuse(StatusCode::FORBIDDEN, "AccessDeniedException", &refusal.message()));
         }
         if admin::is_for(&parts) {
+            if self.is_for_tasks {
+                let message = "Tasks may not ask for this.";
+                return with_body(refuse(StatusCode::FORBIDDEN, "AccessDeniedException", message));
+            }
             return with_body(admin::answer(&self.emulator, &self.limits, &parts, body).await);
         }
         if self.emulator.streams(&parts) {

@@ -59,12 +59,18 @@ pub(crate) fn check(request: &Parts, allowed: &[String]) -> Result<(), Refusal> 
     let authority = request.uri.authority().map(http::uri::Authority::as_str);
     for host in [authority, text(&HOST)].into_iter().flatten() {
         let name = host_of(host).to_ascii_lowercase();
-        let is_aws = AWS_DOMAINS.iter().any(|domain| name.ends_with(domain));
-        if !(is_this_machine(&name) || name.parse::<IpAddr>().is_ok() || is_aws || allowed.contains(&name)) {
+        if !(is_this_machine(&name) || name.parse::<IpAddr>().is_ok() || is_aws_host(&name) || allowed.contains(&name))
+        {
             return Err(Refusal::Host(name));
         }
     }
     Ok(())
+}
+
+/// Says whether a host, with or without a port, is an endpoint of AWS by its name.
+pub(crate) fn is_aws_host(authority: &str) -> bool {
+    let name = host_of(authority).to_ascii_lowercase();
+    AWS_DOMAINS.iter().any(|domain| name.ends_with(domain))
 }
 
 /// Takes the port off, and the brackets of an IPv6 address.

@@ -7,6 +7,7 @@ mod admin;
 mod assemble;
 mod body;
 pub mod cli;
+mod clock_quality;
 mod config;
 mod download;
 mod emulator;
@@ -14,6 +15,8 @@ mod gateway;
 mod guard;
 mod node_kind;
 mod upload;
+mod vpc_names;
+mod vpc_server;
 
 pub use assemble::assemble;
 pub use config::{Config, Limits};

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("network", &["base", "node"]),
     ("image", &["base", "node"]),
     ("balancer", &["base", "node"]),
+    ("task-metadata", &["base", "node", "state"]),
     ("bench", &[]),
     ("xtask", &[]),
 ];
