@@ -86,15 +86,16 @@ fn set_title(title: &CStr) -> io::Result<()> {
     let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' ')).ok_or(io::ErrorKind::InvalidData)?;
     let mut addresses = fields.skip(45).map(|field| field.parse::<usize>().unwrap_or_default());
     let (start, end) = (addresses.next().unwrap_or_default(), addresses.next().unwrap_or_default());
-    let Some(room) = end.checked_sub(start).filter(|room| start != 0 && *room > title.count_bytes()) else {
+    let Some(room) = end.checked_sub(start).filter(|room| start != 0 && *room > title.count_bytes() + 1) else {
         return Err(io::ErrorKind::InvalidData.into());
     };
     let memory = std::ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY: the kernel says that the arguments lie between these addresses, on the stack of this process, which nothing
-    // reads any more.
+    // reads any more. Without a zero at their end it takes what is before the first one for all of them.
     unsafe {
         memory.write_bytes(0, room);
         memory.copy_from_nonoverlapping(title.as_ptr().cast(), title.count_bytes());
+        memory.add(room - 1).write(b' ');
     }
     let name = title.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let name = std::ffi::CString::new(name).unwrap_or_default();

@@ -52,8 +52,9 @@ pub(crate) fn run(request: &Request, folder: &Path, ends: Ends, disks: Vec<Owned
     reset_process()?;
     let limits = ulimit::prepare(&request.ulimits, &mut warnings)?;
     let capabilities = capability::resolve(request, capability::available()?, &mut warnings)?;
-    let sysctls = sysctl::resolve(&request.sysctls)?;
+    sysctl::check(&request.sysctls)?;
     enter_namespaces(request)?;
+    sysctl::set_of_network(&request.sysctls, request.network_namespace.as_deref())?;
     mounts::attach_disks(&request.disks, disks)?;
     let root = Root::mount(&request.layers, request.writable.as_deref().unwrap_or(folder), folder)?;
     let user =
@@ -62,7 +63,12 @@ pub(crate) fn run(request: &Request, folder: &Path, ends: Ends, disks: Vec<Owned
     mount_scratch(&scratch)?;
     let staged = mounts::mount_all(request, &root, &user, &scratch, &mut warnings)?;
     root.make_directory(&crate::root::absolute(&request.working_dir), None)?;
-    let view = View { binds: take_cgroups_away(request, &scratch)?, staged, capabilities, sysctls };
+    let view = View {
+        binds: take_cgroups_away(request, &scratch)?,
+        staged,
+        capabilities,
+        sysctls: sysctl::of_others(&request.sysctls),
+    };
     oci::save(request, &user, &view, &folder.join(layout::ROOT), &scratch)?;
     drop(root);
 
@@ -98,9 +104,12 @@ pub(crate) fn join_cgroups(request: &Request) -> Result<(), ShimError> {
 
 /// Undoes what Rust's start-up and the server's environment have left on this process and the container would inherit.
 pub(crate) fn reset_process() -> Result<(), ShimError> {
-    // SAFETY: the default action runs no code of ours.
-    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) }
-        .map_err(ShimError::call("reset the handling of SIGPIPE"))?;
+    // A server that was started by `nohup`, or in the background of a script, ignores signals, and so would its containers.
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }
+            .map_err(ShimError::call("reset the handling of signals"))?;
+    }
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(ShimError::call("unblock all signals"))?;
     rustix::process::umask(rustix::fs::Mode::from(0o022));

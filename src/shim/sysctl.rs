@@ -1,6 +1,13 @@
 //! Kernel parameters: only those that belong to the container's own namespaces.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
 use crate::error::ShimError;
 
@@ -16,19 +23,61 @@ const OF_IPC: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// Returns the parameters as OCI's `linux.sysctl`; of one that is named twice, the last value. The words of a refusal are
-/// runc's.
-pub(crate) fn resolve(wanted: &[(String, String)]) -> Result<BTreeMap<&str, &str>, ShimError> {
+/// The namespace of a network's parameters, and how they are named.
+const NETWORK: &str = "net.";
+
+/// Checks the names of the parameters that are wanted. The words of a refusal are runc's.
+pub(crate) fn check(wanted: &[(String, String)]) -> Result<(), ShimError> {
     for (name, _) in wanted {
-        // libcontainer makes folders of the dots; what has slashes would be a path of its own.
+        // Dots become folders; what has slashes would be a path of its own.
         let is_name = !name.contains('/') && name.split('.').all(|part| !part.is_empty());
         let is_namespaced =
-            name.starts_with("net.") || name.starts_with("fs.mqueue.") || OF_IPC.contains(&name.as_str());
+            name.starts_with(NETWORK) || name.starts_with("fs.mqueue.") || OF_IPC.contains(&name.as_str());
         if !is_name || !is_namespaced {
             return Err(ShimError::create(format!("sysctl {name:?} is not in a separate kernel namespace")));
         }
     }
-    Ok(wanted.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
+    Ok(())
+}
+
+/// Returns those that libcontainer has to set, in the namespaces that it makes; of one that is named twice, the last value.
+pub(crate) fn of_others(wanted: &[(String, String)]) -> BTreeMap<&str, &str> {
+    let others = wanted.iter().filter(|(name, _)| !name.starts_with(NETWORK));
+    others.map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// Sets those of the network namespace, which this process enters for it. libcontainer would refuse where the launcher has
+/// made the namespace.
+pub(crate) fn set_of_network(wanted: &[(String, String)], namespace: Option<&Path>) -> Result<(), ShimError> {
+    let mut wanted = wanted.iter().filter(|(name, _)| name.starts_with(NETWORK)).peekable();
+    if wanted.peek().is_none() {
+        return Ok(());
+    }
+    if let Some(path) = namespace {
+        let file = File::open(path).map_err(ShimError::path("open the network namespace", path))?;
+        nix::sched::setns(file, CloneFlags::CLONE_NEWNET)
+            .map_err(ShimError::path("enter the network namespace", path))?;
+    }
+    let proc = own_proc()?;
+    for (name, value) in wanted {
+        let path = PathBuf::from("sys").join(name.replace('.', "/"));
+        rustix::fs::openat(&proc, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|file| rustix::io::write(&file, value.as_bytes()))
+            .map_err(|error| {
+                let reason = std::io::Error::from(error);
+                ShimError::create(format!("write sysctl key {name}: open /proc/{}: {reason}", path.display()))
+            })?;
+    }
+    Ok(())
+}
+
+/// Opens a proc of one's own: that of a host which is a container itself may be read-only.
+fn own_proc() -> Result<OwnedFd, ShimError> {
+    let mounted = rustix::mount::fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).and_then(|context| {
+        rustix::mount::fsconfig_create(&context)?;
+        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    });
+    mounted.or_else(|_| File::open("/proc").map(OwnedFd::from)).map_err(ShimError::call("open /proc"))
 }
 
 #[cfg(test)]
@@ -37,10 +86,10 @@ mod tests {
 
     #[test]
     fn only_parameters_of_namespaces_are_let_through() {
-        let resolve = |name: &str| resolve(&[(name.to_owned(), "1".to_owned())]).map(|_| ()).map_err(|e| e.to_string());
+        let check = |name: &str| check(&[(name.to_owned(), "1".to_owned())]).map_err(|error| error.to_string());
         for name in ["net.core.somaxconn", "net.ipv4.tcp_keepalive_time", "fs.mqueue.msg_max", "kernel.shm_rmid_forced"]
         {
-            assert_eq!(resolve(name), Ok(()), "{name}");
+            assert_eq!(check(name), Ok(()), "{name}");
         }
         for name in [
             "kernel.core_pattern",
@@ -51,7 +100,7 @@ mod tests {
             "net.",
             "kernel.shm",
         ] {
-            assert_eq!(resolve(name), Err(format!("sysctl {name:?} is not in a separate kernel namespace")));
+            assert_eq!(check(name), Err(format!("sysctl {name:?} is not in a separate kernel namespace")));
         }
     }
 }
