@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base::{Clock, ContainerId, TaskId};
 use node::{
-    ContainerSpec, ContainerState, EventSink, Exec, ExecSpec, OutputPage, Runtime, RuntimeError, RuntimeErrorKind,
-    SandboxSpec, Signal,
+    ContainerSpec, ContainerState, ContainerStats, EventSink, Exec, ExecSpec, OutputPage, Runtime, RuntimeError,
+    RuntimeErrorKind, SandboxSpec, Signal,
 };
 use shim_protocol::{FirstProcess, ToShim};
 use tokio::net::UnixStream;
@@ -150,6 +150,7 @@ impl FargateRuntime {
         })
         .await
         .and_then(|(child, stream)| Ok((child, UnixStream::from_std(stream)?)))
+        .inspect_err(|_| container.status.send_modify(|status| status.has_shim = false))
         .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &spec.name))?;
         let listener = Listener {
             container: Arc::clone(container),
@@ -209,7 +210,9 @@ impl FargateRuntime {
             if let Some(namespace) = holder::namespace(&known) {
                 return Ok(namespace);
             }
-            known.wait_until(|status| !status.has_shim).await;
+            let gone = known.wait_until(|status| !status.has_shim);
+            // Whatever still holds it up ends with its cgroup.
+            let _ = tokio::time::timeout(SHIM_WAIT_MAX, gone).await;
             self.discard(&known).await;
         }
         let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, id);
@@ -230,12 +233,13 @@ impl FargateRuntime {
     /// Takes everything of a container away whose start has failed.
     async fn discard(&self, container: &Arc<Container>) {
         let (cgroups, clock, lost) = (Arc::clone(&self.cgroups), Arc::clone(&self.clock), Arc::clone(container));
-        let removed = blocking(move || {
-            cgroups.remove(lost.sandbox.as_str(), Some(lost.id.as_str()), &*clock)?;
-            remove_folder(&lost.folder)
-        })
-        .await;
-        if let Err(error) = removed {
+        let ended = blocking(move || cgroups.remove(lost.sandbox.as_str(), Some(lost.id.as_str()), &*clock)).await;
+        // A shim that does not end now is left to itself: nothing of its container is left.
+        let gone = container.wait_until(|status| !status.has_shim);
+        let _ = tokio::time::timeout(SHIM_WAIT_MAX, gone).await;
+        let folder = container.folder.clone();
+        let removed = blocking(move || remove_folder(&folder)).await;
+        if let Err(error) = ended.and(removed) {
             tracing::error!(container = %container.id, %error, "cannot remove a container that did not start");
         }
         self.known().containers.remove(&container.id);
@@ -290,14 +294,23 @@ impl Runtime for FargateRuntime {
         let sandbox = self.known().sandboxes.get(&spec.sandbox).cloned().ok_or_else(no_sandbox)?;
         let record = sandbox.record.read().await;
         let shared = record.clone().ok_or_else(no_sandbox)?;
-        let pid_namespace = if shared.shares_pids && self.find(&spec.id).is_none() {
-            Some(self.pid_namespace(&sandbox, &shared, &spec.sandbox).await?)
-        } else {
-            None
-        };
         let first_process = if spec.isolation.has_init { FirstProcess::Init } else { FirstProcess::Program };
-        let disks = Arc::clone(&sandbox.disks);
-        self.start_in(spec, Within { record: shared, disks, pid_namespace, first_process }).await
+        let within = |pid_namespace| {
+            let (record, disks) = (shared.clone(), Arc::clone(&sandbox.disks));
+            self.start_in(spec, Within { record, disks, pid_namespace, first_process })
+        };
+        if !shared.shares_pids || self.find(&spec.id).is_some() {
+            return within(None).await;
+        }
+        let namespace = self.pid_namespace(&sandbox, &shared, &spec.sandbox).await?;
+        match within(Some(namespace.clone())).await {
+            // Its holder was killed in between.
+            Err(_) if !namespace.exists() => {
+                let namespace = self.pid_namespace(&sandbox, &shared, &spec.sandbox).await?;
+                within(Some(namespace)).await
+            }
+            done => done,
+        }
     }
 
     async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {
@@ -375,6 +388,17 @@ impl Runtime for FargateRuntime {
         known.containers.retain(|_, container| container.sandbox != *sandbox);
         known.sandboxes.remove(sandbox);
         Ok(())
+    }
+
+    async fn stats(&self, container: &ContainerId) -> Option<ContainerStats> {
+        let found = self.find(container)?;
+        if found.state()?.exit.is_some() {
+            return None;
+        }
+        let (cgroups, now) = (Arc::clone(&self.cgroups), self.clock.now());
+        let read =
+            blocking(move || crate::stats::read(cgroups.of_container(found.sandbox.as_str(), found.id.as_str()), now));
+        read.await.inspect_err(|error| tracing::debug!(%container, %error, "a container is not counted")).ok()
     }
 
     async fn storage_used(&self, sandbox: &TaskId) -> Option<u64> {

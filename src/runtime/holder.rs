@@ -52,5 +52,7 @@ pub(crate) fn spec(sandbox: &TaskId, sandbox_folder: &std::path::Path) -> std::i
 pub(crate) fn namespace(holder: &Container) -> Option<PathBuf> {
     let status = holder.status.borrow();
     let process = status.process.filter(|_| matches!(status.phase, Phase::Running { .. }))?;
-    Some(PathBuf::from(format!("/proc/{}/ns/pid", process.pid)))
+    let namespace = PathBuf::from(format!("/proc/{}/ns/pid", process.pid));
+    // Of one that has just been killed there is no namespace any more; its shim has yet to say so.
+    namespace.exists().then_some(namespace)
 }

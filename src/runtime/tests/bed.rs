@@ -15,10 +15,11 @@ use runtime::{Config, FargateRuntime};
 use tokio::sync::broadcast;
 
 /// How long anything may take.
-const WAIT_MAX: Duration = Duration::from_secs(60);
-const PROGRAMS: [&str; 24] = [
-    "awk", "cat", "dd", "echo", "env", "false", "grep", "hostname", "id", "kill", "ls", "mknod", "mount", "nc", "pwd",
-    "seq", "sh", "sleep", "stat", "tail", "touch", "true", "wget", "yes",
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+const PROGRAMS: [&str; 39] = [
+    "awk", "cat", "chmod", "chown", "cut", "dd", "df", "echo", "env", "false", "grep", "hostname", "id", "ipcs",
+    "kill", "ln", "ls", "mkdir", "mknod", "mount", "nc", "ps", "pwd", "readlink", "rm", "seq", "sh", "sleep", "stat",
+    "sync", "sysctl", "tail", "touch", "tr", "true", "umount", "wc", "wget", "yes",
 ];
 
 /// Runs a test to its end.
@@ -198,6 +199,26 @@ impl Bed {
         &self.config.run_dir
     }
 
+    /// Returns the loop devices that are attached to those of this bed's images that have a text in their paths.
+    pub(crate) fn devices(&self, part: &str) -> Vec<String> {
+        let name = &self.config.cgroup_root;
+        let devices = fs::read_dir("/sys/block").unwrap().flatten().filter(|device| {
+            let image = fs::read_to_string(device.path().join("loop/backing_file")).unwrap_or_default();
+            image.contains(name.as_str()) && image.contains(part)
+        });
+        devices.map(|device| device.file_name().into_string().unwrap()).collect()
+    }
+
+    /// Waits until something of which there is no event holds.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+        let waiting = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WAIT_MAX, waiting).await.expect("it comes to hold in time");
+    }
+
     /// Returns the folder of a sandbox's cgroup in the hierarchy of a controller, on either version.
     pub(crate) fn cgroup(&self, controller: &str, sandbox: &TaskId) -> PathBuf {
         let versioned = Path::new("/sys/fs/cgroup").join(controller);
@@ -223,11 +244,29 @@ impl Drop for Bed {
         }
         let folders = fs::read_dir(self.run_dir()).unwrap().count();
         assert_eq!(folders, 0, "folders are left");
-        for device in fs::read_dir("/sys/block").unwrap().flatten() {
-            let image = fs::read_to_string(device.path().join("loop/backing_file")).unwrap_or_default();
-            assert!(!image.contains(name.as_str()), "{:?} is left attached to {image}", device.file_name());
-        }
+        assert_eq!(self.devices(""), [""; 0], "disks are left attached");
     }
+}
+
+/// Makes a network namespace, which lasts as long as its file is open.
+pub(crate) fn network_namespace() -> fs::File {
+    let made = std::thread::spawn(|| {
+        // SAFETY: only this thread's network changes, and it does nothing else.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
+        fs::File::open("/proc/thread-self/ns/net").unwrap()
+    });
+    made.join().unwrap()
+}
+
+/// Returns a path at which other processes find an open file.
+pub(crate) fn path_of(file: &fs::File) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(file)))
+}
+
+/// Whether this host can have disks.
+pub(crate) fn has_disks() -> bool {
+    let has_devices = fs::File::options().read(true).write(true).open("/dev/loop-control").is_ok();
+    has_devices && ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"].iter().any(|program| Path::new(program).exists())
 }
 
 fn open(config: &Config, events: &broadcast::Sender<Event>) -> Arc<FargateRuntime> {

@@ -6,10 +6,15 @@
 
 mod bed;
 mod ending;
+mod exec;
+mod hostile;
 mod limits;
+mod mounts;
 mod output;
+mod process;
 mod restart;
 mod starting;
+mod storage;
 
 use std::process::ExitCode;
 
@@ -32,7 +37,19 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|first| first == shim_protocol::layout::SUBCOMMAND) {
         return shim::main(args);
     }
-    let all = [ending::TESTS, limits::TESTS, output::TESTS, restart::TESTS, starting::TESTS].concat();
+    let all = [
+        ending::TESTS,
+        exec::TESTS,
+        hostile::TESTS,
+        limits::TESTS,
+        mounts::TESTS,
+        output::TESTS,
+        process::TESTS,
+        restart::TESTS,
+        starting::TESTS,
+        storage::TESTS,
+    ]
+    .concat();
     let trials = all.into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test();

@@ -1,12 +1,11 @@
 //! How containers start, or fail to.
 
-use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use node::{ContainerSpec, Image, RootFileSystem, Runtime, RuntimeErrorKind};
 
-use crate::bed::{Bed, set_script};
+use crate::bed::{Bed, network_namespace, path_of, set_script};
 
 crate::tests![
     a_container_has_its_environment_and_home,
@@ -188,17 +187,9 @@ async fn a_container_without_sandbox_is_refused() {
 
 async fn two_containers_share_a_network_namespace() {
     let bed = Bed::new();
-    // A namespace of a thread that ends is kept by its open file.
-    let namespace = std::thread::spawn(|| {
-        // SAFETY: only this thread's network changes, and it does nothing else.
-        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }.unwrap();
-        std::fs::File::open("/proc/thread-self/ns/net").unwrap()
-    })
-    .join()
-    .unwrap();
+    let namespace = network_namespace();
     let mut sandbox = bed.sandbox_spec();
-    let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
-    sandbox.network_namespace = Some(PathBuf::from(path));
+    sandbox.network_namespace = Some(path_of(&namespace));
     bed.runtime.create_sandbox(&sandbox).await.unwrap();
     let mut names = Vec::new();
     for _ in 0..2 {
