@@ -71,6 +71,12 @@ impl Cgroups {
         Ok(())
     }
 
+    /// Returns the cgroups of a container, one a hierarchy.
+    pub(crate) fn of_container(&self, sandbox: &str, container: &str) -> impl Iterator<Item = (&Hierarchy, PathBuf)> {
+        let below = Path::new(&self.root).join(sandbox).join(container);
+        self.hierarchies.iter().map(move |hierarchy| (hierarchy, hierarchy.mount.join(&below)))
+    }
+
     /// Returns whether a sandbox has all its cgroups.
     pub(crate) fn has_sandbox(&self, id: &TaskId) -> bool {
         self.hierarchies.iter().all(|hierarchy| hierarchy.mount.join(&self.root).join(id.as_str()).is_dir())

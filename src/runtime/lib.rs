@@ -16,6 +16,7 @@ mod output;
 mod preparation;
 mod sandbox;
 mod spawn;
+mod stats;
 mod storage;
 
 pub use adopt::layers_in_use;
