@@ -64,7 +64,7 @@ pub(super) fn nftables() -> Finding {
         None => Finding::warn(
             "nftables",
             "there is no nft program",
-            "nothing uses it yet; security groups will: apt install nftables",
+            "tasks reach what listens on all addresses of this machine, and cannot inject faults: apt install nftables",
         ),
     }
 }
