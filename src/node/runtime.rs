@@ -181,9 +181,7 @@ pub trait Runtime: Send + Sync {
     /// Starts the program of a container that has ended anew: in the same root file system, with its output going on where
     /// it stands. Only the end at `ended_at` is followed by a start, so that repeating the call changes nothing; a
     /// container that ended at another time, or runs, is left as it is.
-    async fn restart_container(&self, container: &ContainerId, _ended_at: Timestamp) -> Result<(), RuntimeError> {
-        Err(RuntimeError::unsupported("restart the process", container))
-    }
+    async fn restart_container(&self, container: &ContainerId, ended_at: Timestamp) -> Result<(), RuntimeError>;
 
     /// Starts a further process in a container that runs. What cannot be executed is an error of the kind
     /// [`RuntimeErrorKind::Start`].

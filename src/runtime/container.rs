@@ -93,6 +93,14 @@ impl Container {
         (Arc::new(Self { id, sandbox, folder, status, requests, listener, _image: image }), queue)
     }
 
+    /// Makes its next run, about to start, whose output goes on where this one's ended.
+    pub(crate) fn next_run(&self) -> (Arc<Self>, mpsc::Receiver<ToShim>) {
+        let (id, sandbox, folder) = (self.id.clone(), self.sandbox.clone(), self.folder.clone());
+        let (next, queue) = Self::new(id, sandbox, folder, self._image.clone());
+        next.status.send_modify(|status| status.output_end = self.status.borrow().output_end);
+        (next, queue)
+    }
+
     /// Returns what callers see of it: nothing before its program runs.
     pub(crate) fn state(&self) -> Option<ContainerState> {
         let status = self.status.borrow();

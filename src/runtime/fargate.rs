@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base::{Clock, ContainerId, TaskId};
+use base::{Clock, ContainerId, TaskId, Timestamp};
 use node::{
     ContainerSpec, ContainerState, ContainerStats, EventSink, Exec, ExecSpec, OutputPage, Runtime, RuntimeError,
     RuntimeErrorKind, SandboxSpec, Signal,
 };
 use shim_protocol::{FirstProcess, ToShim};
 use tokio::net::UnixStream;
+use tokio::process::Child;
 use tokio::sync::RwLock;
 
 use crate::adopt::Adopter;
@@ -24,6 +25,7 @@ use crate::container::{Container, Listener, Phase};
 use crate::error::failed;
 use crate::holder;
 use crate::preparation::Preparation;
+use crate::restart::Restart;
 use crate::sandbox::{self, SandboxRecord};
 use crate::storage::{Disk, SandboxDisks, Storage};
 
@@ -143,15 +145,26 @@ impl FargateRuntime {
             first_process: within.first_process,
             spec: spec.clone(),
         };
+        self.supervise(container, queue, &spec.name, move || preparation.run()).await
+    }
+
+    /// Starts a shim by `spawn`, listens to it, and waits until its container runs.
+    async fn supervise(
+        &self,
+        container: &Arc<Container>,
+        queue: tokio::sync::mpsc::Receiver<ToShim>,
+        name: &str,
+        spawn: impl FnOnce() -> io::Result<(Child, std::os::unix::net::UnixStream)> + Send + 'static,
+    ) -> Result<(), RuntimeError> {
         let handle = tokio::runtime::Handle::current();
         let (child, stream) = blocking(move || {
             let _within = handle.enter();
-            preparation.run()
+            spawn()
         })
         .await
         .and_then(|(child, stream)| Ok((child, UnixStream::from_std(stream)?)))
         .inspect_err(|_| container.status.send_modify(|status| status.has_shim = false))
-        .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &spec.name))?;
+        .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &name))?;
         let listener = Listener {
             container: Arc::clone(container),
             queue,
@@ -163,14 +176,36 @@ impl FargateRuntime {
         listener.spawn(stream);
         let started = container.wait_until(|status| status.phase != Phase::Starting);
         match tokio::time::timeout(START_WAIT_MAX, started).await {
-            Ok(_) => outcome(container, &spec.name),
+            Ok(_) => outcome(container, name),
             Err(_) => Err(RuntimeError {
                 kind: RuntimeErrorKind::Internal,
                 action: "start the process",
-                subject: spec.name.clone(),
+                subject: name.to_owned(),
                 message: format!("its shim said nothing for {} seconds", START_WAIT_MAX.as_secs()),
             }),
         }
+    }
+
+    /// Starts a container anew that has ended.
+    async fn restart(
+        &self,
+        container: &Arc<Container>,
+        queue: tokio::sync::mpsc::Receiver<ToShim>,
+        disks: &Arc<SandboxDisks>,
+        pid_namespace: Option<PathBuf>,
+    ) -> Result<(), RuntimeError> {
+        let restart = Restart {
+            cgroups: Arc::clone(&self.cgroups),
+            clock: Arc::clone(&self.clock),
+            disks: Arc::clone(disks),
+            sandbox: container.sandbox.clone(),
+            sandbox_folder: self.folder(&container.sandbox),
+            container: container.id.clone(),
+            folder: container.folder.clone(),
+            program: self.config.shim_program.clone(),
+            pid_namespace,
+        };
+        self.supervise(container, queue, container.id.as_str(), move || restart.run()).await
     }
 
     /// Starts a container in a sandbox, unless it is known already.
@@ -311,6 +346,43 @@ impl Runtime for FargateRuntime {
             }
             done => done,
         }
+    }
+
+    async fn restart_container(&self, container: &ContainerId, ended_at: Timestamp) -> Result<(), RuntimeError> {
+        let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, container);
+        let gone = || at("restart the process")(io::Error::other("there is no such container"));
+        let ended = self.find(container).ok_or_else(gone)?;
+        let sandbox = self.known().sandboxes.get(&ended.sandbox).cloned().ok_or_else(gone)?;
+        let record = sandbox.record.read().await;
+        let shared = record.as_ref().ok_or_else(gone)?;
+        let has_ended_then =
+            |known: &Container| known.state().and_then(|state| state.exit).is_some_and(|exit| exit.at == ended_at);
+        if !has_ended_then(&ended) {
+            return Ok(());
+        }
+        let without_shim = ended.wait_until(|status| !status.has_shim);
+        tokio::time::timeout(SHIM_WAIT_MAX, without_shim)
+            .await
+            .map_err(|_| at("end the shim")(io::Error::from(io::ErrorKind::TimedOut)))?;
+        let pid_namespace = match shared.shares_pids {
+            true => Some(self.pid_namespace(&sandbox, shared, &ended.sandbox).await?),
+            false => None,
+        };
+        let (next, queue) = ended.next_run();
+        {
+            // Who asks at the same time finds the run that has begun.
+            let mut known = self.known();
+            if !known.containers.get(container).is_some_and(|known| Arc::ptr_eq(known, &ended)) {
+                return Ok(());
+            }
+            known.containers.insert(container.clone(), Arc::clone(&next));
+        }
+        let restarted = self.restart(&next, queue, &sandbox.disks, pid_namespace).await;
+        if restarted.is_err() {
+            // It stays ended, as it was.
+            self.known().containers.insert(container.clone(), ended);
+        }
+        restarted
     }
 
     async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {

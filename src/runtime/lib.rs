@@ -14,6 +14,7 @@ mod hierarchy;
 mod holder;
 mod output;
 mod preparation;
+mod restart;
 mod sandbox;
 mod spawn;
 mod stats;

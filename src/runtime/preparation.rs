@@ -73,6 +73,11 @@ impl Preparation {
             network_namespace: self.record.network_namespace.clone(),
             files: sandbox::files(&self.sandbox_folder),
             cgroups,
+            limits: shim_protocol::Limits {
+                cpu_units: spec.limits.cpu_units,
+                memory_mib: spec.limits.memory_mib,
+                memory_reservation_mib: spec.limits.memory_reservation_mib,
+            },
             oom_counter,
             disks,
             writable,

@@ -11,4 +11,4 @@ pub mod output;
 mod request;
 
 pub use message::{Exit, FailureKind, FromShim, MESSAGE_BYTES_MAX, ToShim, decode, encode};
-pub use request::{CgroupPlace, Disk, FileMount, FirstProcess, Mount, MountSource, Request, Tmpfs, Ulimit};
+pub use request::{CgroupPlace, Disk, FileMount, FirstProcess, Limits, Mount, MountSource, Request, Tmpfs, Ulimit};

@@ -29,6 +29,9 @@ pub struct Request {
     pub files: Vec<FileMount>,
     /// The cgroups in which the container is born.
     pub cgroups: Vec<CgroupPlace>,
+    /// What the runtime limits it to in there; a restart does so again.
+    #[serde(default)]
+    pub limits: Limits,
     /// The file that has a line `oom_kill <count>`.
     pub oom_counter: Option<PathBuf>,
     /// Disks that are mounted, where only the container's maker sees it, before anything else is looked for.
@@ -61,6 +64,17 @@ pub struct Request {
     /// What process 1 is, or the first process in a namespace that it joins.
     #[serde(default)]
     pub first_process: FirstProcess,
+}
+
+/// A container's share of its sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Relative weight in CPU units.
+    pub cpu_units: u32,
+    /// The hard memory limit in MiB.
+    pub memory_mib: Option<u64>,
+    /// The soft memory limit in MiB.
+    pub memory_reservation_mib: Option<u64>,
 }
 
 /// What a container's first process is.

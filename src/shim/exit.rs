@@ -47,6 +47,16 @@ pub(crate) fn save(exit: &Exit) -> Result<(), ShimError> {
     fs::rename(path, layout::EXIT).map_err(ShimError::path("rename", path))
 }
 
+/// Takes away what an earlier run of the container has left: from now on it has not ended.
+pub(crate) fn forget() -> Result<(), ShimError> {
+    match fs::remove_file(layout::EXIT) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ShimError::path("remove", Path::new(layout::EXIT))(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

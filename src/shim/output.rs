@@ -22,14 +22,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Opens the file anew.
+    /// Opens the file, to go on where it ends.
     pub(crate) fn create(path: &Path) -> Result<Self, ShimError> {
         let file = OpenOptions::new()
             .append(true)
             .create(true)
             .open(path)
             .map_err(ShimError::path("open the output file", path))?;
-        Ok(Self { file, written: 0, released: 0, unwritten: Vec::new() })
+        // What an earlier run of the container has written is for the server to deliver.
+        let written = file.metadata().map_err(ShimError::path("look at the output file", path))?.len();
+        Ok(Self { file, written, released: written, unwritten: Vec::new() })
     }
 
     /// Returns the length of the file.

@@ -26,7 +26,13 @@ impl Root {
     pub(crate) fn mount(layers: &[PathBuf], writable: &Path, folder: &Path) -> Result<Self, ShimError> {
         let layers = layers.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
         let upper = make_and_open(&writable.join(layout::UPPER))?;
-        let work = make_and_open(&writable.join(layout::WORK))?;
+        // What an earlier run of the container has left there would keep the kernel from mounting it again.
+        let work = writable.join(layout::WORK);
+        match std::fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(ShimError::path("empty", &work)(error)),
+            _ => {}
+        }
+        let work = make_and_open(&work)?;
         let target = folder.join(layout::ROOT);
         let options = overlay_options(&layers, &upper, &work);
         mount("overlay", &target, "overlay", MountFlags::empty(), Some(options.as_c_str()))

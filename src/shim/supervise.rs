@@ -46,6 +46,7 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
         let listener = UnixListener::bind(layout::SOCKET).map_err(ShimError::call("listen"))?;
         listener.set_nonblocking(true).map_err(ShimError::call("listen"))?;
         let container = start::start(&request, folder)?;
+        exit::forget()?;
         Ok((request, output, listener, container))
     });
     match started {

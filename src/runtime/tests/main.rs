@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod again;
 mod bed;
 mod ending;
 mod exec;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         return shim::main(args);
     }
     let all = [
+        again::TESTS,
         ending::TESTS,
         exec::TESTS,
         hostile::TESTS,
