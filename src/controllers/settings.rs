@@ -9,6 +9,8 @@ pub struct Settings {
     pub ephemeral_storage_mib: Option<u64>,
     /// The folder that holds a folder for each EFS file system.
     pub efs_dir: PathBuf,
+    /// Whether the node has files; a simulated one has not.
+    pub node_has_files: bool,
 }
 
 impl Settings {
@@ -17,12 +19,13 @@ impl Settings {
 
     /// Returns what holds unless something was said, for a server that keeps its data in `data_dir`.
     pub fn new(data_dir: &std::path::Path) -> Self {
-        Self { ephemeral_storage_mib: None, efs_dir: data_dir.join(Self::EFS_FOLDER) }
+        Self { ephemeral_storage_mib: None, efs_dir: data_dir.join(Self::EFS_FOLDER), node_has_files: true }
     }
 }
 
 impl Default for Settings {
+    /// Returns what holds for a node without files.
     fn default() -> Self {
-        Self::new(std::path::Path::new("/var/lib/neargate"))
+        Self { node_has_files: false, ..Self::new(std::path::Path::new("")) }
     }
 }

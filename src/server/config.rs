@@ -21,6 +21,8 @@ pub struct Config {
     pub scope: Scope,
     /// Host names that requests may use besides those of this machine.
     pub allowed_hosts: Vec<String>,
+    /// How much every task may write, in MiB, whatever its ephemeral storage is; none leaves that to the task.
+    pub ephemeral_storage_mib: Option<u64>,
     /// The limits of the gateway.
     pub limits: Limits,
 }

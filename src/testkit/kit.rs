@@ -87,6 +87,7 @@ impl Testkit {
             data_dir: Some(data_dir.to_owned()),
             scope: scope(),
             allowed_hosts: Vec::new(),
+            ephemeral_storage_mib: None,
             limits: Limits::default(),
         };
         Ok(Self { emulator: server::assemble(&config)?, scope: scope(), time: Time::System })

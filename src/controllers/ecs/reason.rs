@@ -197,6 +197,14 @@ pub(crate) fn no_folder(file_system: &str, region: &Region, folder: &str) -> Str
     ))
 }
 
+/// Words an access point that there is not, or not of that file system, as Fargate 1.4.0 does.
+pub(crate) fn no_access_point() -> String {
+    format!(
+        "{EFS_FAILED}: stderr: b'mount.nfs4: access denied by server while mounting 127.0.0.1:/' : unsuccessful EFS utils \
+         command execution; code: 32"
+    )
+}
+
 /// Words a task that a restart of the machine took away, or somebody else.
 pub(crate) fn vanished() -> String {
     "ContainerRuntimeError: the container is no longer known to its node".to_owned()

@@ -78,6 +78,7 @@ pub(crate) fn container(name: &str) -> ContainerDefinition {
         is_root_read_only: false,
         stop_timeout_s: None,
         log: None,
+        log_router: None,
         health_check: None,
         depends_on: Vec::new(),
         start_timeout_s: None,

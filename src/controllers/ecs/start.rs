@@ -50,7 +50,8 @@ impl<'a> Start<'a> {
             let overrides = overrides(task, container);
             let fetched =
                 environment::fetch(&world.state, scope, of_container, overrides, now).await.map_err(of_task)?;
-            let folder = |volume: &_| efs::folder(world, scope, volume);
+            let subnet = task.eni.as_ref().map(|eni| &eni.subnet);
+            let folder = |volume: &_| efs::folder(&world.state, &world.settings, scope, volume, subnet);
             let mounts = mount::mounts(task, definition, of_container, &folder).map_err(of_task)?;
             all.push((*place, fetched, mounts));
         }

@@ -442,6 +442,6 @@ pub(super) fn log_of<'a>(definition: &'a TaskDefinition, container: &Container) 
     let definition = definition.containers.iter().find(|known| known.name == container.name)?;
     match definition.log.as_ref()? {
         LogConfiguration::AwsLogs(log) => Some(log),
-        LogConfiguration::Other { .. } => None,
+        LogConfiguration::Splunk(_) | LogConfiguration::FireLens(_) | LogConfiguration::Other { .. } => None,
     }
 }

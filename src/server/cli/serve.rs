@@ -40,6 +40,9 @@ pub(super) struct Serve {
     /// Another host name that requests may be for (repeat it for more)
     #[arg(long = "allow-host", value_name = "NAME")]
     allowed_hosts: Vec<String>,
+    /// How much every task may write in MiB, instead of its 20 to 200 GiB: to see what a program does on a full disk
+    #[arg(long, value_name = "MIB")]
+    ephemeral_storage_mib: Option<u64>,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
@@ -74,6 +77,7 @@ impl Serve {
             data_dir: self.data_dir,
             scope: Scope::new(self.account, self.region),
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            ephemeral_storage_mib: self.ephemeral_storage_mib,
             limits: Limits::default(),
         }
     }

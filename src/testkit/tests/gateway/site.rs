@@ -39,6 +39,10 @@ pub(crate) struct Response {
 }
 
 impl Response {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
@@ -57,6 +61,7 @@ impl Site {
             data_dir: None,
             scope: Scope::new(AccountId::DEFAULT, Region::default()),
             allowed_hosts: Vec::new(),
+            ephemeral_storage_mib: None,
             limits,
         };
         let kit = Testkit::simulated();

@@ -9,11 +9,16 @@
 
 mod bench;
 mod ending;
+mod environment;
 mod failing;
+mod health;
 mod interface;
 mod lifetime;
+mod metadata;
+mod order;
 mod output;
 mod stopping;
+mod volume;
 
 use std::process::ExitCode;
 
@@ -42,11 +47,16 @@ fn main() -> ExitCode {
     }
     let all = [
         ending::SCENARIOS,
+        environment::SCENARIOS,
         failing::SCENARIOS,
+        health::SCENARIOS,
         interface::SCENARIOS,
         lifetime::SCENARIOS,
+        metadata::SCENARIOS,
+        order::SCENARIOS,
         output::SCENARIOS,
         stopping::SCENARIOS,
+        volume::SCENARIOS,
     ];
     let trials = all.concat().into_iter().flat_map(|(name, places, scenario)| {
         places.iter().map(move |&place| {
