@@ -76,6 +76,9 @@ impl ApiError {
             Protocol::Query | Protocol::Ec2 => {
                 Self::client("InvalidAction", format!("The action {operation} is not valid for this web service."))
             }
+            Protocol::RestXml => {
+                Self::new("MethodNotAllowed", 405, "The specified method is not allowed against this resource.")
+            }
             // The JSON front end says no more than the code.
             _ => Self::client("UnknownOperationException", ""),
         }

@@ -12,7 +12,6 @@ macro_rules! errors {
             api::Error::$variant(api::$payload {
                 error_code: Some($code.to_owned()),
                 message: Some($message),
-                ..Default::default()
             })
         })*
     };

@@ -38,7 +38,7 @@ pub(crate) async fn create_file_system(
     }
     let performance_mode = input.performance_mode.unwrap_or(api::PerformanceMode::GeneralPurpose);
     // A file system of one zone is backed up unless its client says no.
-    let backs_up = input.backup.unwrap_or(zone.is_some());
+    let backs_up = input.backup.unwrap_or_else(|| zone.is_some());
     let id = cx.ids.ec2("fs");
     let system = FileSystem {
         arn: identity::arn(cx, &format!("file-system/{id}")),
@@ -91,8 +91,9 @@ pub(crate) async fn update_file_system(
     let system = find(cx, input.file_system_id)?;
     let mode = input.throughput_mode.unwrap_or_else(|| system.throughput_mode.as_str().into());
     let is_provisioned = mode == api::ThroughputMode::Provisioned;
-    let throughput =
-        input.provisioned_throughput_in_mibps.or(system.provisioned_throughput_mibps.filter(|_| is_provisioned));
+    let throughput = input
+        .provisioned_throughput_in_mibps
+        .or_else(|| system.provisioned_throughput_mibps.filter(|_| is_provisioned));
     check_throughput(&mode, throughput)?;
     let updated = cx.state.efs.file_systems.update(cx.scope(), &system.id, |system| {
         system.throughput_mode = mode.to_string();

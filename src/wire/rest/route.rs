@@ -195,11 +195,14 @@ mod tests {
             request = request.header(header, "x");
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let found = find(ROUTES, "s3", &parts).map_or("none".to_owned(), |route| {
-            let labels = route.labels(&target("s3", &parts.headers, &parts.uri)).unwrap();
-            let labels = labels.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
-            format!("{}{labels}", route.operation)
-        });
+        let found = find(ROUTES, "s3", &parts).map_or_else(
+            || "none".to_owned(),
+            |route| {
+                let labels = route.labels(&target("s3", &parts.headers, &parts.uri)).unwrap();
+                let labels = labels.iter().map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+                format!("{}{labels}", route.operation)
+            },
+        );
         assert_eq!(found, expected, "{line}");
     }
 

@@ -42,9 +42,14 @@ pub(crate) fn output(
             Location::Body | Location::Uri | Location::Query => {}
         }
     }
+    let is_raw = schema.members.iter().any(|member| member.location == Location::Raw);
+    if is_raw {
+        // Unless the output itself says of which type it is.
+        response.headers_mut().entry(CONTENT_TYPE).or_insert(BYTES);
+    }
     let has = |location| schema.members.iter().any(|member| member.location == location);
     let is_empty = response.status() == StatusCode::NO_CONTENT;
-    if has(Location::Body) && !has(Location::Payload) && !has(Location::Raw) {
+    if has(Location::Body) && !has(Location::Payload) && !is_raw {
         let body = members(protocol, model, output, schema);
         write_body(protocol, &mut response, body);
     } else if protocol == Protocol::RestJson && response.body().is_empty() && !is_empty {
@@ -72,7 +77,6 @@ fn write_raw(response: &mut Response<Bytes>, value: &dyn Value, shape: &'static 
     if let Some(content) = raw.content {
         response.extensions_mut().insert(content);
     }
-    response.headers_mut().entry(CONTENT_TYPE).or_insert(BYTES);
 }
 
 fn write_body(protocol: Protocol, response: &mut Response<Bytes>, body: Vec<u8>) {
