@@ -8,6 +8,7 @@ use base::{AccountId, Clock, Ids, Scope, Timestamp};
 use bytes::Bytes;
 use controllers::{Controllers, Running};
 use futures_util::FutureExt;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use http_body_util::Full;
 use node::Node;
@@ -123,8 +124,9 @@ impl Emulator {
     {
         let request_id = self.ids.uuid();
         let routed = OnceLock::new();
+        let (parts, body) = request.into_parts();
+        let closes = upload::is_never_continued(&parts);
         let answer = async {
-            let (parts, body) = request.into_parts();
             let Ok(_place) = self.uploads.try_acquire() else {
                 let error = wire::ApiError::new("SlowDown", 503, "Please reduce your request rate.");
                 return wire::render_error(wire::Protocol::RestXml, &error, &request_id);
@@ -139,7 +141,11 @@ impl Emulator {
                 Err(error) => wire::render_error(wire::Protocol::RestXml, &error, &request_id),
             }
         };
-        unpanicked(answer, &request_id, &routed).await
+        let mut response = unpanicked(answer, &request_id, &routed).await;
+        if closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
     }
 
     /// Answers one request, and says as soon as it is known where it goes.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Body;
@@ -79,6 +80,13 @@ where
     let writing = write(writing).await?;
     let received = writing.receiver.finish(path)?;
     Ok((upload, Content::Received(Arc::new(received))))
+}
+
+/// Tells whether a client waits to be told to go on, and will not be, because its body is empty. botocore takes the status
+/// of such an answer for that of the next one on the same connection, which must therefore be another connection.
+pub(crate) fn is_never_continued(head: &Parts) -> bool {
+    let is_empty = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
+    is_empty && head.headers.contains_key(EXPECT)
 }
 
 async fn next_frame<B>(body: &mut std::pin::Pin<&mut B>, pause_max: Duration) -> Result<Option<Bytes>, ApiError>

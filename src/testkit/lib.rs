@@ -8,4 +8,4 @@ mod kit;
 mod message;
 
 pub use kit::{START, Testkit};
-pub use message::{Reply, form_request, json_request};
+pub use message::{Reply, form_request, json_request, rest_request};

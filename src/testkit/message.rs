@@ -92,6 +92,30 @@ pub fn form_request(service: &str, operation: &str, account: &str, region: &str,
     request.body(Bytes::from(body)).expect("the parts of the request are valid")
 }
 
+/// Makes a request of a REST service, signed as `account` in `region`.
+///
+/// # Errors
+///
+/// If a header or the URI is none.
+///
+/// # Panics
+///
+/// If the service is none that is known.
+pub fn rest_request(
+    service: &str,
+    account: &str,
+    region: &str,
+    (method, uri): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> http::Result<Request<Bytes>> {
+    let mut request = signed(names(service), account, region).method(method).uri(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Bytes::copy_from_slice(body.as_bytes()))
+}
+
 fn names(service: &str) -> &'static ServiceNames {
     wire::service_named(service).unwrap_or_else(|| panic!("{service} is no service"))
 }

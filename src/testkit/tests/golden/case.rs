@@ -15,6 +15,15 @@
 //! { … }
 //! ```
 //!
+//! A request of a REST service has its method and path, and header lines before `--`:
+//!
+//! ```text
+//! > s3 PutObject PUT /bucket/key
+//! content-type: text/plain
+//! --
+//! hello
+//! ```
+//!
 //! In bodies, `$TASK` stands for the id of the task that was started last, `$INSTANCE` for that of the container instance
 //! that was registered last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
 //! an empty line's worth of `--`, and a body, as they are.
@@ -23,7 +32,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use testkit::{Reply, Testkit, form_request, json_request};
+use testkit::{Reply, Testkit, form_request, json_request, rest_request};
 
 use crate::pretty;
 
@@ -33,6 +42,9 @@ const REGION: &str = "us-east-1";
 const TASK: &str = "$TASK";
 /// Stands for the id of the container instance that was registered last.
 const INSTANCE: &str = "$INSTANCE";
+
+/// Headers that are shown otherwise, or say nothing.
+const UNSHOWN: [&str; 3] = ["content-type", "x-amz-request-id", "x-amz-id-2"];
 
 /// A part of a case, as written.
 enum Part<'a> {
@@ -77,7 +89,7 @@ pub(crate) fn successes(text: &str) -> Vec<String> {
     for line in text.lines() {
         if let Some(head) = line.strip_prefix("> ") {
             last = Some(head.split(' ').take(2).collect::<Vec<_>>().join(" "));
-        } else if line.starts_with("< 200 ") {
+        } else if line.starts_with("< 20") {
             found.extend(last.take());
         }
     }
@@ -127,9 +139,11 @@ async fn step(kit: &Testkit, head: &str, body: &[String]) -> Result<Option<Reply
             kit.advance(Duration::from_secs(seconds)).await;
         }
         ["http", method, uri] => return Ok(Some(kit.send(raw(method, uri, body)?).await)),
+        [service, _, method, uri, ref options @ ..] if uri.starts_with('/') => {
+            return Ok(Some(kit.send(rest(service, (method, uri), options, body)?).await));
+        }
         [service, operation, ref options @ ..] => {
-            let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
-            let (account, region) = (option("account").unwrap_or(ACCOUNT), option("region").unwrap_or(REGION));
+            let (account, region) = signer(options);
             let names = wire::service_named(service).ok_or_else(|| format!("{service} is no service"))?;
             let request = if names.target.is_empty() {
                 form_request(service, operation, account, region, &body.join("&"))
@@ -141,6 +155,25 @@ async fn step(kit: &Testkit, head: &str, body: &[String]) -> Result<Option<Reply
         _ => return Err(format!("`{head}` is no step")),
     }
     Ok(None)
+}
+
+/// Reads who signs a request, and for which region.
+fn signer<'a>(options: &[&'a str]) -> (&'a str, &'a str) {
+    let option = |name: &str| options.iter().find_map(|option| option.strip_prefix(name)?.strip_prefix('='));
+    (option("account").unwrap_or(ACCOUNT), option("region").unwrap_or(REGION))
+}
+
+fn rest(service: &str, target: (&str, &str), options: &[&str], lines: &[String]) -> Result<Request<Bytes>, String> {
+    wire::service_named(service).ok_or_else(|| format!("{service} is no service"))?;
+    let (account, region) = signer(options);
+    // Without headers there is no line that ends them.
+    let has_headers = lines.iter().any(|line| line == "--");
+    let mut lines = lines.iter();
+    let head = lines.by_ref().take(if has_headers { usize::MAX } else { 0 }).take_while(|line| *line != "--");
+    let headers = head.map(|line| line.split_once(": ").ok_or_else(|| format!("`{line}` is no header")));
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
+    let body = lines.map(String::as_str).collect::<Vec<_>>().join("\n");
+    rest_request(service, account, region, target, &headers, &body).map_err(|error| error.to_string())
 }
 
 fn raw(method: &str, uri: &str, lines: &[String]) -> Result<Request<Bytes>, String> {
@@ -162,5 +195,11 @@ fn written(reply: &Reply) -> String {
     if !error.is_empty() {
         text.push_str(&format!(" {error}"));
     }
-    format!("{text}\n{}", pretty::body(&reply.text()))
+    text.push('\n');
+    // What S3 says, it says in headers as often as not.
+    if reply.headers.contains_key("x-amz-request-id") {
+        let lines = reply.headers.iter().filter(|(name, _)| !UNSHOWN.contains(&name.as_str()));
+        lines.for_each(|(name, value)| text.push_str(&format!("{name}: {}\n", value.to_str().unwrap_or("?"))));
+    }
+    format!("{text}{}", pretty::body(&reply.text()))
 }

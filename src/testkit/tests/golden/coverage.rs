@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The services whose every operation needs a case of success.
-const COVERED: [&str; 7] = ["ec2", "ecs", "iam", "logs", "secretsmanager", "ssm", "sts"];
+const COVERED: [&str; 9] = ["ec2", "ecs", "efs", "iam", "logs", "s3", "secretsmanager", "ssm", "sts"];
 
 /// What cannot succeed yet: no agent runs in containers that a session could be opened with.
 const NEVER_SUCCEED: [&str; 1] = ["ecs ExecuteCommand"];
