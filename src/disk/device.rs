@@ -125,7 +125,7 @@ impl Device {
             }
         }
         let file = File::options().read(true).write(true).open(&path).map_err(named("loop device"))?;
-        Ok(Self { file: file, path })
+        Ok(Self { file, path })
     }
 
     fn configure(&self, image: &File) -> io::Result<()> {

@@ -2,16 +2,22 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use rustix::fs::SeekFrom;
 
 /// The smallest disk, in bytes: what ext4 needs for itself, and something to write to.
 pub const SIZE_BYTES_MIN: u64 = 1024 * 1024;
 /// Where e2fsprogs puts it; a server's PATH is not always root's.
 const PROGRAMS: [&str; 3] = ["mkfs.ext4", "/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"];
-/// No journal: nobody needs these disks after the machine has failed. No blocks kept for root: a container's user may be
-/// it. The tables are left as the holes that they are.
-const OPTIONS: [&str; 8] = ["-q", "-F", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"];
+/// No journal: nobody needs these disks after the machine has failed. Nothing kept for growing, which they never do, or for
+/// root, which a container's user may be. The tables are left as the holes that they are.
+const OPTIONS: [&str; 8] =
+    ["-q", "-F", "-O", "^has_journal,^resize_inode", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"];
+/// The most that an empty image of any size takes. A file system that cannot tell holes from data says that it is all.
+const EMPTY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Makes an image of that size at `path`, which it comes to be at only when it is whole. It takes the disk's space only as
 /// it is written to.
@@ -29,6 +35,42 @@ pub fn make(path: &Path, size_bytes: u64) -> io::Result<()> {
         // What matters is why it could not be made.
         let _ = fs::remove_file(&unfinished);
     })
+}
+
+/// Makes an image that is the same as an empty one. It is made much faster so: `mkfs.ext4` waits for the disk.
+///
+/// # Errors
+///
+/// If a file cannot be read or made, or has no holes.
+pub fn copy(empty: &Path, path: &Path) -> io::Result<()> {
+    let source = File::open(empty)?;
+    let target = File::options().write(true).create_new(true).open(path)?;
+    copy_data(&source, &target).inspect_err(|_| {
+        // What matters is why it could not be copied.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn copy_data(source: &File, target: &File) -> io::Result<()> {
+    let size_bytes = source.metadata()?.len();
+    target.set_len(size_bytes)?;
+    let (mut end, mut copied) = (0, 0);
+    while end < size_bytes {
+        let start = match rustix::fs::seek(source, SeekFrom::Data(end)) {
+            Ok(start) => start,
+            // There is nothing but a hole.
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        end = rustix::fs::seek(source, SeekFrom::Hole(start))?;
+        copied += end - start;
+        let length = usize::try_from(end - start).ok().filter(|_| copied <= EMPTY_BYTES_MAX);
+        let length = length.ok_or_else(|| io::Error::other("it is not empty, or its file system has no holes"))?;
+        let mut bytes = vec![0; length];
+        source.read_exact_at(&mut bytes, start)?;
+        target.write_all_at(&bytes, start)?;
+    }
+    Ok(())
 }
 
 fn format(path: &Path) -> io::Result<()> {

@@ -9,7 +9,7 @@ mod image;
 mod mount;
 
 pub use device::Device;
-pub use image::{SIZE_BYTES_MIN, make};
+pub use image::{SIZE_BYTES_MIN, copy, make};
 pub use mount::mount;
 
 #[cfg(test)]

@@ -80,6 +80,25 @@ fn a_device_detaches_itself_when_the_last_is_gone() {
 }
 
 #[test]
+fn a_copy_of_an_empty_image_is_one() {
+    if !has_devices() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("a.img"), folder.path().join("b.img"));
+    make(&first, 20 << 30).unwrap();
+    copy(&first, &second).unwrap();
+    assert_eq!(fs::metadata(&second).unwrap().len(), 20 << 30);
+    let room = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&second).unwrap()) * 512;
+    assert!(room < 2 * 1024 * 1024, "{room}");
+    let devices = [&first, &second].map(|image| Device::attach(image).unwrap());
+    let roots = devices.each_ref().map(|device| mount(device.path()).unwrap());
+    openat(&roots[0], "file", OFlags::CREATE | OFlags::WRONLY, Mode::from(0o600)).unwrap();
+    assert!(openat(&roots[1], "file", OFlags::RDONLY, Mode::empty()).is_err());
+    assert!(copy(&first, &second).is_err(), "nothing is written over");
+}
+
+#[test]
 fn a_renamed_image_is_still_found() {
     if !has_devices() {
         return;

@@ -4,7 +4,7 @@
 //! without it being made ready again. A few of the usual size are made ready in the background, because making one takes
 //! longer than starting a container may.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,6 +18,8 @@ use disk::Device;
 
 /// The disks that are kept ready.
 const READY_MAX: usize = 4;
+/// The sizes of which an empty image is kept, to be copied; further ones take their place.
+const EMPTY_MAX: usize = 16;
 /// The jobs that may wait for the worker; one that does not fit is done by who has it.
 const JOBS_MAX: usize = 64;
 /// The worker's niceness: whoever starts a container goes first.
@@ -39,8 +41,8 @@ impl Disk {
         Ok(Self { mounted: disk::mount(device.path())?, device })
     }
 
-    fn make(image: &Path, size_bytes: u64) -> io::Result<Self> {
-        disk::make(image, size_bytes)?;
+    fn make(image: &Path, empty: &Path) -> io::Result<Self> {
+        disk::copy(empty, image)?;
         Self::open(image).inspect_err(|_| {
             // What matters is why it cannot be used.
             let _ = fs::remove_file(image);
@@ -103,6 +105,8 @@ pub(crate) struct Storage {
 struct Shared {
     folder: PathBuf,
     ready: Mutex<Ready>,
+    /// The sizes of which there is an empty image to copy.
+    empty: Mutex<HashSet<u64>>,
     has_warned: AtomicBool,
 }
 
@@ -127,7 +131,12 @@ impl Storage {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let shared = Arc::new(Shared { folder, ready: Mutex::default(), has_warned: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            folder,
+            ready: Mutex::default(),
+            empty: Mutex::default(),
+            has_warned: AtomicBool::new(false),
+        });
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let working = Arc::clone(&shared);
         let worker = std::thread::Builder::new().name("disks".to_owned()).spawn(move || working.work(&queue))?;
@@ -152,7 +161,7 @@ impl Storage {
         self.ask(Job::Refill);
         let made = match ready {
             Some((path, disk)) => fs::rename(path, image).map(|()| disk),
-            None => Disk::make(image, size_bytes),
+            None => self.shared.empty(size_bytes).and_then(|empty| Disk::make(image, &empty)),
         };
         made.inspect_err(|error| self.shared.warn(error)).ok()
     }
@@ -188,6 +197,23 @@ impl Shared {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns an empty image of that size. Whoever needs the same one waits until it is made.
+    fn empty(&self, size_bytes: u64) -> io::Result<PathBuf> {
+        let name = |size_bytes: u64| self.folder.join(format!("{size_bytes}.empty"));
+        let mut known = self.empty.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.contains(&size_bytes) {
+            if known.len() == EMPTY_MAX {
+                for size_bytes in known.drain() {
+                    fs::remove_file(name(size_bytes))?;
+                }
+            }
+            fs::create_dir_all(&self.folder)?;
+            disk::make(&name(size_bytes), size_bytes)?;
+            known.insert(size_bytes);
+        }
+        Ok(name(size_bytes))
+    }
+
     fn warn(&self, error: &io::Error) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "cannot limit what tasks write: disks are not to be had here");
@@ -214,7 +240,7 @@ impl Shared {
                 ready.made += 1;
                 (size_bytes, self.folder.join(format!("{}.img", ready.made)))
             };
-            match fs::create_dir_all(&self.folder).and_then(|()| Disk::make(&image, size_bytes)) {
+            match self.empty(size_bytes).and_then(|empty| Disk::make(&image, &empty)) {
                 Ok(disk) => self.ready().disks.push((image, disk)),
                 Err(error) => return self.warn(&error),
             }

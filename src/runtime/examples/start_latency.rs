@@ -1,7 +1,8 @@
 //! Measures containers: the call to return, the first output, the exit known; alone, and fifty at once.
 //!
-//! Needs root and a root file system in the first argument, such as a folder with `bin/busybox` in it. Prints medians and
-//! the largest of each, in milliseconds.
+//! Needs root and a root file system in the first argument, such as a folder with `bin/busybox` in it. A second argument is
+//! the size of each sandbox's storage in GiB; without it sandboxes have none. Prints medians and the largest of each, in
+//! milliseconds.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         return shim::main(args);
     }
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    tokio.block_on(measure(PathBuf::from(first)));
+    let storage_gib = args.next().map(|size| size.to_str().expect("a number").parse::<u64>().expect("a number of GiB"));
+    tokio.block_on(measure(PathBuf::from(first), storage_gib.map(|gib| gib << 30)));
     ExitCode::SUCCESS
 }
 
@@ -42,6 +44,7 @@ struct Bench {
     events: broadcast::Sender<Event>,
     image: Arc<Image>,
     ids: Ids,
+    storage_bytes: Option<u64>,
 }
 
 /// Milliseconds from the call.
@@ -53,7 +56,7 @@ struct Times {
     removed: f64,
 }
 
-async fn measure(layer: PathBuf) {
+async fn measure(layer: PathBuf, storage_bytes: Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
     let events = broadcast::Sender::new(10_000);
     let sink = events.clone();
@@ -67,7 +70,10 @@ async fn measure(layer: PathBuf) {
     });
     let runtime = FargateRuntime::new(config, Arc::new(SystemClock), sink).unwrap();
     let image = Arc::new(Image { digest: String::new(), config: ImageConfig::default(), layers: vec![layer] });
-    let bench = Bench { runtime, events, image, ids: Ids::system() };
+    if let Some(size_bytes) = storage_bytes {
+        runtime.keep_disks_ready(size_bytes);
+    }
+    let bench = Bench { runtime, events, image, ids: Ids::system(), storage_bytes };
     bench.once().await;
 
     let mut alone = Vec::new();
@@ -137,7 +143,7 @@ impl Bench {
             hosts: Vec::new(),
             resolv_conf: Vec::new(),
             shares_pids: false,
-            storage_bytes: None,
+            storage_bytes: self.storage_bytes,
         };
         self.runtime.create_sandbox(&spec).await.unwrap();
         id
