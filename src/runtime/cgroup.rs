@@ -285,6 +285,109 @@ fn pause() {
 mod tests {
     use super::*;
 
+    /// Makes a folder with the files that the kernel would show in a new cgroup.
+    fn fake(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        folder
+    }
+
+    fn read(folder: &Path, file: &str) -> String {
+        fs::read_to_string(folder.join(file)).unwrap()
+    }
+
+    fn hierarchy(mount: &Path, controllers: &[&'static str], is_unified: bool) -> Hierarchy {
+        Hierarchy { mount: mount.to_owned(), controllers: controllers.to_vec(), is_unified }
+    }
+
+    const UNIFIED: [&str; 4] = ["cpu", "memory", "pids", "io"];
+    const LIMITS: ContainerLimits =
+        ContainerLimits { cpu_units: 1_024, memory_mib: Some(2), memory_reservation_mib: Some(1) };
+
+    #[test]
+    fn a_container_of_version_2_is_limited() {
+        let files = ["cpu.weight", "memory.max", "memory.swap.max", "memory.low", "pids.max"];
+        let folder = fake(&files);
+        limit_container(&hierarchy(folder.path(), &UNIFIED, true), folder.path(), &LIMITS).unwrap();
+        let written = files.map(|file| read(folder.path(), file));
+        assert_eq!(written, ["39", "2097152", "0", "1048576", "8192"]);
+    }
+
+    #[test]
+    fn a_container_of_version_1_is_limited() {
+        let files = [
+            "cpu.shares",
+            "memory.limit_in_bytes",
+            "memory.memsw.limit_in_bytes",
+            "memory.soft_limit_in_bytes",
+            "pids.max",
+        ];
+        let folder = fake(&files);
+        let controllers = ["cpu", "memory", "pids"];
+        limit_container(&hierarchy(folder.path(), &controllers, false), folder.path(), &LIMITS).unwrap();
+        let written = files.map(|file| read(folder.path(), file));
+        assert_eq!(written, ["1024", "2097152", "2097152", "1048576", "8192"]);
+    }
+
+    #[test]
+    fn a_kernel_that_does_not_count_swap_is_none_the_worse() {
+        let folder = fake(&["cpu.weight", "memory.max", "pids.max"]);
+        let limits = ContainerLimits { memory_reservation_mib: None, ..LIMITS };
+        limit_container(&hierarchy(folder.path(), &UNIFIED, true), folder.path(), &limits).unwrap();
+        assert_eq!(read(folder.path(), "memory.max"), "2097152");
+    }
+
+    #[test]
+    fn a_sandbox_of_version_2_is_limited() {
+        let folder = fake(&["cpu.max", "memory.max", "memory.swap.max", "pids.max"]);
+        let spec = SandboxSpec {
+            id: TaskId::new("t"),
+            cpu_units: Some(512),
+            memory_mib: Some(3),
+            network_namespace: None,
+            hostname: String::new(),
+            hosts: Vec::new(),
+            resolv_conf: Vec::new(),
+            shares_pids: true,
+            storage_bytes: None,
+        };
+        limit_sandbox(&hierarchy(folder.path(), &UNIFIED, true), folder.path(), &spec).unwrap();
+        let written = ["cpu.max", "memory.max", "pids.max"].map(|file| read(folder.path(), file));
+        assert_eq!(written, ["50000 100000", "3145728", "16384"]);
+    }
+
+    #[test]
+    fn the_controllers_of_version_2_that_there_are_are_handed_down() {
+        let files = ["cgroup.controllers", "cgroup.subtree_control"];
+        let mount = fake(&files);
+        let sandbox = mount.path().join("root/task");
+        fs::create_dir_all(&sandbox).unwrap();
+        for folder in [mount.path(), &mount.path().join("root"), &sandbox] {
+            fs::write(folder.join(files[0]), "cpuset cpu memory hugetlb pids\n").unwrap();
+            fs::write(folder.join(files[1]), "").unwrap();
+        }
+        let unified = hierarchy(mount.path(), &UNIFIED, true);
+        let cgroups = Cgroups { hierarchies: vec![unified.clone()], root: "root".to_owned() };
+        cgroups.delegate(&unified, &sandbox).unwrap();
+        for folder in [mount.path(), &mount.path().join("root"), &sandbox] {
+            assert_eq!(read(folder, files[1]), "+cpu +memory +pids");
+        }
+    }
+
+    #[test]
+    fn the_common_parent_stays_while_a_sandbox_is_in_it() {
+        let mount = fake(&[]);
+        let cgroups = Cgroups { hierarchies: vec![hierarchy(mount.path(), &UNIFIED, true)], root: "root".to_owned() };
+        fs::create_dir_all(mount.path().join("root/task")).unwrap();
+        cgroups.remove_root_if_empty();
+        assert_eq!(cgroups.sandboxes(), ["task"]);
+        fs::remove_dir(mount.path().join("root/task")).unwrap();
+        cgroups.remove_root_if_empty();
+        assert!(!mount.path().join("root").exists());
+    }
+
     #[test]
     fn shares_span_the_weights() {
         assert_eq!([2, 1_024, 262_144].map(weight), [1, 39, 10_000]);

@@ -125,7 +125,7 @@ fn block_io_v1(bytes: &str, operations: &str) -> Vec<BlockIo> {
             let Some(device) = words.next().and_then(parse_device) else { continue };
             let (Some(operation), Some(Ok(count))) = (words.next(), words.next().map(str::parse)) else { continue };
             let (major, minor) = device;
-            let entry = devices.entry(device).or_insert(BlockIo { major, minor, ..BlockIo::default() });
+            let entry = devices.entry(device).or_insert_with(|| BlockIo { major, minor, ..BlockIo::default() });
             match (operation, is_bytes) {
                 ("Read", true) => entry.read_bytes = count,
                 ("Write", true) => entry.written_bytes = count,

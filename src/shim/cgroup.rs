@@ -1,6 +1,7 @@
 //! Ending what a container's cgroups hold.
 
 use std::fs;
+use std::io::Write;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,13 +16,16 @@ const ROUND_NS: i64 = 1_000_000;
 /// Kills whatever is in the container's cgroups, until nothing is. A fork bomb loses: it cannot fork beyond its limit, and
 /// every round takes all that is there.
 pub(crate) fn end_all(request: &Request) {
-    let Some(place) = request.cgroups.iter().find(|place| place.is_unified).or(request.cgroups.first()) else { return };
+    let Some(place) = request.cgroups.iter().find(|place| place.is_unified).or_else(|| request.cgroups.first()) else {
+        return;
+    };
     for _ in 0..ROUNDS_MAX {
         let listed = fs::read_to_string(place.directory.join("cgroup.procs")).unwrap_or_default();
         if listed.is_empty() {
             return;
         }
-        if fs::write(place.directory.join("cgroup.kill"), "1").is_err() {
+        let kill_file = fs::File::options().write(true).open(place.directory.join("cgroup.kill"));
+        if kill_file.and_then(|mut file| file.write_all(b"1")).is_err() {
             for pid in listed.lines().filter_map(|line| line.parse().ok()) {
                 // It may have ended meanwhile, which is what is wanted.
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

@@ -24,8 +24,10 @@ pub(crate) fn namespace(user: &User, squash: (u32, u32)) -> io::Result<OwnedFd> 
         ForkResult::Child => {
             let is_done = unshare(CloneFlags::CLONE_NEWUSER).is_ok();
             let _ = rustix::io::write(&ready, &[u8::from(is_done)]);
-            while is_done {
-                nix::unistd::pause();
+            if is_done {
+                loop {
+                    nix::unistd::pause();
+                }
             }
             // SAFETY: ends this process at once, without what the parent has registered for its own end.
             unsafe { libc::_exit(0) }
