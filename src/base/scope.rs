@@ -165,4 +165,6 @@ pub struct Caller {
     pub access_key_id: Option<String>,
     /// The id that the response carries and the logs name.
     pub request_id: String,
+    /// Where the request was sent to: a host, with its port unless that is the protocol's own. None if it did not say.
+    pub host: Option<String>,
 }

@@ -18,6 +18,7 @@ use state::{Cx, State};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use crate::data_channel::Channels;
 use crate::{NodeKind, upload};
 
 /// Why an emulator could not start.
@@ -82,6 +83,8 @@ pub struct Emulator {
     ids: Ids,
     scope: Scope,
     controllers: Running,
+    timer: Arc<dyn Timer>,
+    channels: Channels,
     /// Places for requests whose bodies are being received into files.
     uploads: Semaphore,
     started_at: Timestamp,
@@ -92,10 +95,11 @@ impl Emulator {
     pub fn start(parts: Parts, controllers: Controllers) -> Arc<Self> {
         let Parts { state, node, node_kind, clock, timer, ids, scope } = parts;
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
-        let controllers = controllers.spawn(shared, node.clone(), clocks, timer, ids.clone());
+        let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
         let uploads = Semaphore::new(upload::UPLOADS_MAX);
-        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, uploads, started_at })
+        let channels = Channels::default();
+        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, uploads, started_at })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
@@ -174,7 +178,8 @@ impl Emulator {
                 return wire::render_error(routed.protocol, &error, request_id);
             }
         };
-        let caller = wire::caller(credential, account, &self.scope, request_id.to_owned());
+        let mut caller = wire::caller(credential, account, &self.scope, request_id.to_owned());
+        caller.host = host_of(&parts);
         let cx = Cx { state: Arc::clone(&self.state), clock: Arc::clone(&self.clock), ids: self.ids.clone(), caller };
         let request = Request::from_parts(parts, body);
         let span = tracing::debug_span!("request", operation = %routed.operation, %request_id);
@@ -218,6 +223,26 @@ impl Emulator {
         &self.controllers
     }
 
+    /// Tells the time.
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Waits for it.
+    pub(crate) fn timer(&self) -> &Arc<dyn Timer> {
+        &self.timer
+    }
+
+    /// Makes identifiers.
+    pub(crate) fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// Returns the data channels that are open.
+    pub(crate) fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
     /// Returns the records.
     pub fn state(&self) -> &Arc<State> {
         &self.state
@@ -237,6 +262,12 @@ impl Emulator {
     pub fn uptime(&self) -> std::time::Duration {
         self.clock.now().since(self.started_at)
     }
+}
+
+/// Returns where a request was sent to, with its port.
+fn host_of(parts: &http::request::Parts) -> Option<String> {
+    let header = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    parts.uri.authority().map(http::uri::Authority::as_str).or(header).map(str::to_owned)
 }
 
 /// Awaits an answer; a panic in it becomes one in the protocol that the request turned out to speak.

@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::body::Room;
+use crate::data_channel::{self, Place};
 use crate::download::{Outgoing, with_body};
 use crate::{Config, Emulator, Limits, admin, guard};
 
@@ -81,7 +81,7 @@ impl Gateway {
             is_for_tasks: false,
         });
         let places = Arc::new(Semaphore::new(site.limits.connections));
-        let graceful = GracefulShutdown::new();
+        let ending = watch::Sender::new(false);
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -95,20 +95,41 @@ impl Gateway {
                 .header_read_timeout(site.limits.head_timeout)
                 .max_headers(site.limits.headers)
                 .max_buf_size(site.limits.head_bytes);
-            let service = service_fn(move |request| {
+            let place = Arc::new(place);
+            let held = Place::new(&place);
+            let service = service_fn(move |mut request: Request<Incoming>| {
                 let site = Arc::clone(&site);
+                // A connection that becomes a data channel keeps its place.
+                request.extensions_mut().insert(held.clone());
                 async move { Ok::<_, std::convert::Infallible>(site.answer(request).await) }
             });
-            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let mut ending = ending.subscribe();
             tokio::spawn(async move {
-                if let Err(error) = connection.await {
+                let mut connection = pin!(connection);
+                // It fails only if the sender is gone, and then the server is.
+                let asked_to_end = async { drop(ending.wait_for(|is_ending| *is_ending).await) };
+                let ended = tokio::select! {
+                    ended = &mut connection => ended,
+                    () = asked_to_end => {
+                        connection.as_mut().graceful_shutdown();
+                        connection.await
+                    }
+                };
+                if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended early");
                 }
-                drop(place);
+                drop((place, ending));
             });
         }
         drop(listener);
-        if timeout(site.limits.drain_timeout, graceful.shutdown()).await.is_err() {
+        ending.send_replace(true);
+        // Each connection has a receiver.
+        let (ended, ()) = tokio::join!(
+            timeout(site.limits.drain_timeout, ending.closed()),
+            emulator.channels().stop(site.limits.drain_timeout),
+        );
+        if ended.is_err() {
             tracing::warn!("requests that were still under way are cut off");
         }
     }
@@ -150,6 +171,9 @@ impl Site {
         if let Err(refusal) = guard::check(&parts, &self.allowed_hosts) {
             tracing::warn!(reason = %refusal.message(), "request refused");
             return with_body(refuse(StatusCode::FORBIDDEN, "AccessDeniedException", &refusal.message()));
+        }
+        if data_channel::is_for(&parts) {
+            return with_body(data_channel::answer(&self.emulator, Request::from_parts(parts, body)));
         }
         if admin::is_for(&parts) {
             if self.is_for_tasks {

@@ -9,6 +9,7 @@ mod body;
 pub mod cli;
 mod clock_quality;
 mod config;
+mod data_channel;
 mod download;
 mod emulator;
 mod gateway;

@@ -65,7 +65,7 @@ pub fn caller(credential: Option<Credential>, known: Option<AccountId>, default:
     let account = known.or_else(named).unwrap_or(default.account);
     let region = credential.as_ref().and_then(|credential| credential.region.as_deref()).and_then(Region::parse);
     let scope = Scope::new(account, region.unwrap_or_else(|| default.region.clone()));
-    Caller { scope, access_key_id: credential.map(|credential| credential.access_key_id), request_id }
+    Caller { scope, access_key_id: credential.map(|credential| credential.access_key_id), request_id, host: None }
 }
 
 #[cfg(test)]

@@ -25,14 +25,28 @@ pub(super) enum Body<'a> {
 }
 
 impl Endpoint {
+    /// Calls an operation of AWS's JSON protocol, in a region and with the credentials of the environment.
+    pub(super) fn call(&self, service: &str, region: &str, target: &str, request: &Value) -> anyhow::Result<Value> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let key = variable("AWS_ACCESS_KEY_ID").unwrap_or_else(|| "test".to_owned());
+        // Which account and region it is about is in the signature, which nobody verifies.
+        let scope = format!("{key}/20260101/{region}/{service}/aws4_request");
+        let authorization = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
+        let mut call = agent()
+            .post(&self.endpoint_url)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target)
+            .header("authorization", authorization);
+        if let Some(token) = variable("AWS_SESSION_TOKEN") {
+            call = call.header("x-amz-security-token", token);
+        }
+        self.read(call.send(request.to_string()))
+    }
+
     /// Sends a request to a path under `/_neargate/`, and returns the answer's JSON.
     pub(super) fn send(&self, method: &str, path: &str, name: Option<&str>, body: Body<'_>) -> anyhow::Result<Value> {
         let url = format!("{}/_neargate/{path}", self.endpoint_url.trim_end_matches('/'));
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .build()
-            .new_agent();
+        let agent = agent();
         let answer = match body {
             Body::None => {
                 let mut request = if method == "DELETE" { agent.delete(&url) } else { agent.get(&url) };
@@ -49,6 +63,10 @@ impl Endpoint {
                 request.send(ureq::SendBody::from_reader(stream))
             }
         };
+        self.read(answer)
+    }
+
+    fn read(&self, answer: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
         let answer = answer
             .with_context(|| format!("no neargate answers at {}; start one: sudo neargate serve", self.endpoint_url))?;
         let status = answer.status();
@@ -60,4 +78,9 @@ impl Endpoint {
         }
         Ok(json)
     }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIMEOUT));
+    config.build().new_agent()
 }

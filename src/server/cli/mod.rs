@@ -2,6 +2,7 @@
 
 mod client;
 mod doctor;
+mod exec;
 mod image;
 mod serve;
 
@@ -27,6 +28,11 @@ enum Command {
     /// Load, list and remove the images that tasks run
     #[command(subcommand)]
     Image(image::Image),
+    /// Run a command in a container of a running task
+    ///
+    /// What `aws ecs execute-command` does, without AWS's plugin: the task must have been run with --enable-execute-command.
+    /// Ends with the command's exit code.
+    Exec(exec::Exec),
     /// Say what this machine can and cannot do, and what follows
     Doctor(doctor::Doctor),
 }
@@ -36,17 +42,19 @@ Examples:
   sudo neargate serve                                       the server, with real containers
   neargate serve --node simulated                           without containers, without root
   docker save httpd:2.4 | neargate image load -             bring an image
+  neargate exec -it TASK -- sh                              look into a running task
   export AWS_ENDPOINT_URL=http://127.0.0.1:4566             then use aws, terraform, SDKs as ever";
 
 /// Runs the command that the program was called with.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
-        Command::Image(image) => image.run(),
+        Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
+        Command::Image(image) => image.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(doctor) => return doctor.run(),
+        Command::Exec(exec) => exec.run(),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE

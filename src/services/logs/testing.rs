@@ -25,6 +25,7 @@ pub(crate) fn cx() -> Cx {
             scope: Scope::new(AccountId::parse("123456789012").unwrap(), Region::default()),
             access_key_id: None,
             request_id: "id-1".to_owned(),
+            host: None,
         },
     }
 }

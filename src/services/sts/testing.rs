@@ -34,6 +34,7 @@ impl Bed {
                 scope: Scope::new(AccountId::parse("123456789012").unwrap(), Region::parse(region).unwrap()),
                 access_key_id: None,
                 request_id: "id-1".to_owned(),
+                host: None,
             },
         };
         Self { cx, clock }

@@ -304,6 +304,7 @@ mod tests {
             scope: Scope::new(session.account, Region::default()),
             access_key_id: Some(session.access_key_id.clone()),
             request_id: String::new(),
+            host: None,
         };
         assert_eq!(iam.principal_of(&caller), session.principal);
     }

@@ -144,7 +144,7 @@ fn container(task: &Task, container: &Container) -> api::Container {
         network_bindings: Some(container.network_bindings.iter().map(network_binding).collect()),
         network_interfaces: Some(interface.into_iter().collect()),
         health_status: Some(health(container.health.as_ref().map_or(HealthStatus::Unknown, |health| health.status))),
-        managed_agents: container.exec_agent.as_ref().map(|agent| vec![managed_agent(agent)]),
+        managed_agents: managed_agent(task, container).map(|agent| vec![agent]),
         cpu: Some(container.cpu_units.to_string()),
         memory: container.memory_mib.map(|mib| mib.to_string()),
         memory_reservation: container.memory_reservation_mib.map(|mib| mib.to_string()),
@@ -171,11 +171,21 @@ fn network_binding(binding: &NetworkBinding) -> api::NetworkBinding {
     }
 }
 
-fn managed_agent(agent: &ExecAgent) -> api::ManagedAgent {
-    api::ManagedAgent {
+/// The agent of ECS Exec. On Fargate it is there for as long as the container runs; elsewhere it is as it was reported.
+fn managed_agent(task: &Task, container: &Container) -> Option<api::ManagedAgent> {
+    let agent = match (&task.launch, &container.exec_agent) {
+        (Launch::Fargate { .. }, _) if task.is_exec_enabled => &ExecAgent {
+            status: container.status.as_str().to_owned(),
+            reason: None,
+            started_at: container.restarted_at.or(container.started_at),
+        },
+        (_, Some(reported)) => reported,
+        (_, None) => return None,
+    };
+    Some(api::ManagedAgent {
         last_started_at: agent.started_at.map(Into::into),
         name: Some(api::ManagedAgentName::ExecuteCommandAgent),
         reason: agent.reason.clone(),
         last_status: Some(agent.status.clone()),
-    }
+    })
 }
