@@ -6,8 +6,10 @@ mod capacity_provider;
 mod cluster;
 mod container_instance;
 mod daemon;
+mod exec_session;
 mod express_gateway_service;
 mod health;
+mod log_configuration;
 mod names;
 mod service;
 mod service_deployment;
@@ -33,8 +35,15 @@ pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
     DaemonRevisionKey, DaemonTaskDefinition,
 };
+pub use exec_session::{
+    EXEC_SESSIONS_PER_CONTAINER_MAX, ExecSession, ExecSessions, TooManyExecSessions, Transcript,
+};
 pub use express_gateway_service::{ExpressGatewayRevision, ExpressGatewayService};
 pub use health::{ContainerHealth, HealthCheck, HealthStatus};
+pub use log_configuration::{
+    AwsLogs, BUFFER_BYTES_DEFAULT, Delivery, DeliveryMode, EventStart, FireLens, LogConfiguration, LogRouter,
+    LogRouterKind, RouterConfiguration, Splunk,
+};
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
@@ -51,7 +60,7 @@ pub use task::{
     TaskStatus,
 };
 pub use task_definition::{
-    AwsLogs, Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, LogConfiguration, NetworkMode,
+    Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, NetworkMode,
     RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
@@ -115,6 +124,8 @@ pub struct Ecs {
     pub express_gateway_services: Table<ServiceKey, ExpressGatewayService>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
+    /// The sessions of ECS Exec.
+    pub exec_sessions: ExecSessions,
     /// Held while tasks are started, so that a client token and its tasks appear at once.
     starting: Mutex<()>,
 }
@@ -142,6 +153,7 @@ impl Ecs {
             daemon_families: Table::new("ecs.daemon_families", journal),
             express_gateway_services: Table::new("ecs.express_gateway_services", journal),
             container_logs: Table::new("ecs.container_logs", journal),
+            exec_sessions: ExecSessions::default(),
             starting: Mutex::default(),
         }
     }
@@ -187,6 +199,7 @@ impl Ecs {
         self.service_tasks.clear();
         self.run_tokens.clear();
         self.container_logs.clear();
+        self.exec_sessions.clear();
         self.task_definitions.clear();
         self.families.clear();
         self.clusters.clear();

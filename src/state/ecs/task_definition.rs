@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record, Tag};
 
-use super::{HealthCheck, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom};
+use super::{HealthCheck, LogConfiguration, LogRouter, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom};
 
 /// One revision of a task definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,6 +113,9 @@ pub struct ContainerDefinition {
     pub stop_timeout_s: Option<u32>,
     /// Where its output goes.
     pub log: Option<LogConfiguration>,
+    /// What makes it the log router of its task, if it is.
+    #[serde(default)]
+    pub log_router: Option<LogRouter>,
     /// How its health is found out; none leaves it unknown.
     #[serde(default)]
     pub health_check: Option<HealthCheck>,
@@ -227,31 +230,6 @@ pub struct KeyValue {
     pub name: String,
     /// The value.
     pub value: String,
-}
-
-/// Where a container's output goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogConfiguration {
-    /// To CloudWatch Logs.
-    AwsLogs(AwsLogs),
-    /// To a driver that does not run here yet; output is read and dropped.
-    Other {
-        /// The driver's name.
-        driver: String,
-    },
-}
-
-/// The options of the `awslogs` driver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AwsLogs {
-    /// `awslogs-group`.
-    pub group: String,
-    /// `awslogs-region`.
-    pub region: String,
-    /// `awslogs-stream-prefix`.
-    pub stream_prefix: Option<String>,
-    /// `awslogs-create-group`.
-    pub creates_group: bool,
 }
 
 /// The revisions that a family has had.

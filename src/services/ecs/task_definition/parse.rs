@@ -1,11 +1,8 @@
 //! The fields of a definition that behaviour needs.
 
-use std::collections::BTreeMap;
-
 use api::ecs as api;
 use state::ecs::{
-    AwsLogs, ContainerDefinition, HealthCheck, KeyValue, LogConfiguration, NetworkMode, Ports, RestartPolicy, Secret,
-    TmpfsMount, Ulimit,
+    ContainerDefinition, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount, Ulimit,
 };
 
 /// How long a container must have run to be started again, unless its definition says, in seconds. (ContainerRestartPolicy)
@@ -13,7 +10,7 @@ const RESTART_PERIOD_DEFAULT_S: u32 = 300;
 /// What of a health check is not said: the defaults are filled in before, but for the start period.
 const START_PERIOD_DEFAULT_S: u32 = 0;
 
-use super::volume;
+use super::{logging, volume};
 
 /// Reads the network mode; an absent one behaves as bridge.
 pub(super) fn network_mode(mode: Option<&api::NetworkMode>) -> NetworkMode {
@@ -48,7 +45,8 @@ pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode)
         user: container.user.clone(),
         is_root_read_only: container.readonly_root_filesystem.unwrap_or(false),
         stop_timeout_s: positive(container.stop_timeout),
-        log: container.log_configuration.as_ref().map(log),
+        log: container.log_configuration.as_ref().map(logging::log),
+        log_router: container.firelens_configuration.as_ref().and_then(logging::log_router),
         health_check: container.health_check.as_ref().and_then(health_check),
         depends_on: Vec::new(),
         start_timeout_s: positive(container.start_timeout).filter(|seconds| *seconds > 0),
@@ -95,7 +93,7 @@ fn restart_policy(policy: &api::ContainerRestartPolicy) -> Option<RestartPolicy>
     })
 }
 
-fn secret(secret: &api::Secret) -> Secret {
+pub(super) fn secret(secret: &api::Secret) -> Secret {
     Secret { name: secret.name.clone().unwrap_or_default(), value_from: secret.value_from.clone().unwrap_or_default() }
 }
 
@@ -153,21 +151,6 @@ pub(crate) fn environment(pairs: Option<&[api::KeyValuePair]>) -> Vec<KeyValue> 
         value: pair.value.clone().unwrap_or_default(),
     };
     pairs.unwrap_or_default().iter().map(read).filter(|pair| !pair.name.is_empty()).collect()
-}
-
-fn log(configuration: &api::LogConfiguration) -> LogConfiguration {
-    let none = BTreeMap::new();
-    let options = configuration.options.as_ref().unwrap_or(&none);
-    let option = |name: &str| options.get(name).cloned();
-    match configuration.log_driver.as_ref() {
-        Some(api::LogDriver::Awslogs) => LogConfiguration::AwsLogs(AwsLogs {
-            group: option("awslogs-group").unwrap_or_default(),
-            region: option("awslogs-region").unwrap_or_default(),
-            stream_prefix: option("awslogs-stream-prefix").filter(|prefix| !prefix.is_empty()),
-            creates_group: option("awslogs-create-group").as_deref() == Some("true"),
-        }),
-        driver => LogConfiguration::Other { driver: driver.map(ToString::to_string).unwrap_or_default() },
-    }
 }
 
 fn positive(number: Option<i32>) -> Option<u32> {
