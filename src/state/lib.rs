@@ -9,6 +9,7 @@ pub mod ec2;
 pub mod ecs;
 mod journal;
 pub mod logs;
+mod order;
 mod record;
 mod table;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use cx::Cx;
 pub use document::Document;
 pub use journal::JournalError;
+pub use order::Label;
 pub use record::{MigrationError, Record, Tag};
 pub use table::{Key, Table};
 

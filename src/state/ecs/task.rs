@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use base::{Arn, ContainerId, ContainerInstanceId, EniId, SecurityGroupId, SubnetId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{ClusterName, ContainerInstance, InstanceKind, KeyValue, LaunchType, TaskDefinitionName};
 
@@ -419,7 +419,54 @@ pub struct ContainerLog {
     pub delivered: u64,
 }
 
-impl Record for Task {}
+impl Record for Task {
+    fn labels(&self) -> Vec<Label> {
+        let wanted = self.desired_status();
+        let label = |filter: TaskFilter<'_>| filter.label(wanted);
+        let started_by = self.started_by.as_deref().map(TaskFilter::StartedBy);
+        let instance = self.launch.container_instance().map(TaskFilter::ContainerInstance);
+        let filters = [
+            Some(TaskFilter::None),
+            Some(TaskFilter::Family(self.definition.family.as_str())),
+            Some(TaskFilter::Group(&self.group)),
+            Some(TaskFilter::LaunchType(self.launch.launch_type())),
+            started_by,
+            instance,
+        ];
+        filters.into_iter().flatten().map(label).collect()
+    }
+}
+
+/// What the tasks of a cluster can be listed by. Others are looked for among these.
+#[derive(Clone, Copy, Debug)]
+pub enum TaskFilter<'a> {
+    /// All of them.
+    None,
+    /// The family of the definition.
+    Family(&'a str),
+    /// The group.
+    Group(&'a str),
+    /// The launch type.
+    LaunchType(LaunchType),
+    /// Who started them.
+    StartedBy(&'a str),
+    /// The container instance.
+    ContainerInstance(&'a ContainerInstanceId),
+}
+
+impl TaskFilter<'_> {
+    /// Returns what finds the tasks that are on their way to a status, `RUNNING` or `STOPPED`.
+    pub fn label(self, desired_status: &str) -> Label {
+        match self {
+            Self::None => Label::new(&[desired_status]),
+            Self::Family(family) => Label::new(&[desired_status, "family", family]),
+            Self::Group(group) => Label::new(&[desired_status, "group", group]),
+            Self::LaunchType(launch_type) => Label::new(&[desired_status, "launch type", launch_type.as_str()]),
+            Self::StartedBy(who) => Label::new(&[desired_status, "started by", who]),
+            Self::ContainerInstance(id) => Label::new(&[desired_status, "instance", id.as_str()]),
+        }
+    }
+}
 impl Record for RunToken {}
 impl Record for ContainerLog {}
 
