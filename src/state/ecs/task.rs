@@ -470,12 +470,19 @@ impl TaskFilter<'_> {
 impl Record for RunToken {}
 impl Record for ContainerLog {}
 
-/// What of a task an event would show as changed: its statuses.
-#[derive(PartialEq, Eq)]
-pub(super) struct EventFace {
-    last_status: TaskStatus,
-    is_stopping: bool,
-    containers: Vec<ContainerStatus>,
+/// What of a task an event would show as changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EventFace {
+    /// On Fargate, before its end: where it is, whether it is to stop, and how many of its containers have ended. The
+    /// start of the containers is told with the task's.
+    Living(TaskStatus, bool, usize),
+    /// On Fargate: it is to stop and none of its containers runs any more. Its way to DEPROVISIONING is told at once: a
+    /// task that ended by itself was seen there at version 4, and STOPPED at 5, without a load balancer.
+    Ending,
+    /// It has ended.
+    Stopped,
+    /// On a container instance, whose agent tells of each container.
+    OnInstance(TaskStatus, bool, Vec<ContainerStatus>),
 }
 
 impl Task {
@@ -495,10 +502,16 @@ impl Task {
     }
 
     pub(super) fn event_face(&self) -> EventFace {
-        EventFace {
-            last_status: self.last_status,
-            is_stopping: self.stop.is_some(),
-            containers: self.containers.iter().map(|container| container.status).collect(),
+        let (status, is_stopping) = (self.last_status, self.stop.is_some());
+        if self.launch.container_instance().is_some() {
+            let statuses = self.containers.iter().map(|container| container.status);
+            return EventFace::OnInstance(status, is_stopping, statuses.collect());
+        }
+        let count = |wanted| self.containers.iter().filter(|container| container.status == wanted).count();
+        match status {
+            TaskStatus::Stopped => EventFace::Stopped,
+            _ if is_stopping && count(ContainerStatus::Running) == 0 => EventFace::Ending,
+            _ => EventFace::Living(status, is_stopping, count(ContainerStatus::Stopped)),
         }
     }
 }
