@@ -7,11 +7,16 @@
 mod ecs;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
-use reconcile::{Driver, DriverHandle, Timer, Wakeups};
+use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
+
+/// How long a reset waits for the controllers to come to rest, by the machine's clock. A container that ignores SIGTERM
+/// has up to 120 seconds, but none of them is waited for: a reset takes containers off the node at once.
+const RESET_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What every controller is given.
 #[derive(Clone)]
@@ -91,8 +96,11 @@ impl Running {
     /// stay until the end: a task that is started meanwhile may be in one already.
     pub async fn reset(&self) -> Result<(), ResetError> {
         self.world.state.clear();
-        // A step that was running may still have put something on the node: it is over when the driver is idle.
-        self.driver.idle().await;
+        // A step that was running may still have put something on the node: it is over when the driver is idle. Those
+        // who go on making tasks keep it from that.
+        if !self.driver.is_idle_within(RESET_WAIT_MAX).await {
+            return Err(ResetError { left: busy(&self.driver.statuses()) });
+        }
         ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
     }
 
@@ -122,10 +130,34 @@ impl Running {
     }
 }
 
+/// Says which controllers have something to do.
+fn busy(statuses: &[Status]) -> String {
+    let is_busy = |status: &&Status| status.running + status.queued > 0;
+    let names = statuses.iter().filter(is_busy).map(|status| status.reconciler).collect::<Vec<_>>();
+    format!("the controllers did not come to rest in {RESET_WAIT_MAX:?}: {}", names.join(", "))
+}
+
 /// Something could not be taken off the node.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything could be taken off the node: {left}")]
 pub struct ResetError {
     /// What is left, and why.
     left: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_that_gives_up_says_who_was_busy() {
+        let status = |reconciler, queued, running| Status { reconciler, queued, running, ..Status::default() };
+        let statuses = [status("ecs.logs", 0, 0), status("ecs.services", 3, 0), status("ecs.tasks", 0, 1)];
+        let error = ResetError { left: busy(&statuses) };
+        assert_eq!(
+            error.to_string(),
+            "not everything could be taken off the node: the controllers did not come to rest in 60s: ecs.services, \
+             ecs.tasks"
+        );
+    }
 }
