@@ -5,6 +5,7 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecs;
+mod logs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +74,7 @@ impl Controllers {
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
+        logs::watch_log_groups(&state, &wakeups);
         let started_at = clock.now();
         let world = World { state, node, clock: Arc::clone(&clock), ids, wakeups: wakeups.clone(), started_at };
         let driver = Driver::new(wakeups, timer, clock)
@@ -80,6 +82,7 @@ impl Controllers {
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
+            .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .spawn();
         Running { world, driver }
