@@ -119,11 +119,15 @@ impl Pair {
         Ok(())
     }
 
+    /// Measures registrations, each few of them after as many other requests as a round has: they alone are too few to
+    /// keep both sides awake.
     fn registration(&mut self, who: &str, report: &mut Report) -> Result<()> {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for n in 0..ROUNDS {
+            let describe = requests::ecs("DescribeTaskDefinition", &json!({ "taskDefinition": family(0) }));
             let request = requests::ecs("RegisterTaskDefinition", &requests::definition(&family(n), &["true"]));
             for (server, medians) in [(&mut self.few.0, &mut before), (&mut self.many.0, &mut after)] {
+                round(server, &describe)?;
                 let mut times = (0..REGISTRATIONS).map(|_| time(server, &request)).collect::<Result<Vec<_>>>()?;
                 medians.push(timing::quantile(&mut times, 0.5));
             }
