@@ -142,6 +142,8 @@ wire::operations! {
     PutLogEvents(PutLogEventsRequest) -> PutLogEventsResponse;
     GetLogEvents(GetLogEventsRequest) -> GetLogEventsResponse;
     FilterLogEvents(FilterLogEventsRequest) -> FilterLogEventsResponse;
+    PutRetentionPolicy(PutRetentionPolicyRequest) -> ();
+    DeleteRetentionPolicy(DeleteRetentionPolicyRequest) -> ();
 }
 
 wire::errors! {
@@ -188,6 +190,11 @@ wire::enumeration! {
 }
 wire::structure! {
     DeleteLogGroupRequest {
+        0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
+    }
+}
+wire::structure! {
+    DeleteRetentionPolicyRequest {
         0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
     }
 }
@@ -374,6 +381,12 @@ wire::structure! {
         0 next_sequence_token: String = Member::new("nextSequenceToken").shape(&SEQUENCE_TOKEN);
         1 rejected_log_events_info: RejectedLogEventsInfo = Member::new("rejectedLogEventsInfo");
         2 rejected_entity_info: RejectedEntityInfo = Member::new("rejectedEntityInfo");
+    }
+}
+wire::structure! {
+    PutRetentionPolicyRequest {
+        0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
+        1 retention_in_days: i32 = Member::new("retentionInDays").required();
     }
 }
 wire::structure! {

@@ -83,7 +83,8 @@ fn measure_load(who: &str, server: &mut Server, seconds: u64, report: &mut Repor
     Ok(())
 }
 
-fn has_moto(report: &mut Report) -> bool {
+/// Returns whether moto's server is installed, and notes it if not.
+pub(crate) fn has_moto(report: &mut Report) -> bool {
     let is_here =
         std::process::Command::new("moto_server").arg("--help").output().is_ok_and(|done| done.status.success());
     if !is_here {

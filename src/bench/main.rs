@@ -4,6 +4,7 @@
 //! of its processes. `scripts/bench` builds both and runs it.
 
 mod api;
+mod growth;
 mod http;
 mod load;
 mod peers;
@@ -31,8 +32,8 @@ struct Options {
     /// The server to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/neargate")]
     binary: PathBuf,
-    /// Only these: start, api, tasks, memory, runtimes
-    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,tasks,memory,runtimes")]
+    /// Only these: start, api, growth, tasks, memory, runtimes
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks,memory,runtimes")]
     only: Vec<String>,
     /// Seconds of load for each request
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
@@ -62,6 +63,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     }
     if wants("api") {
         api::load(&options.binary, folder.path(), &rootfs, options.seconds, &mut report)?;
+    }
+    if wants("growth") {
+        growth::measure(&options.binary, folder.path(), options.seconds, &mut report)?;
     }
     if wants("tasks") {
         tasks::measure(&options.binary, folder.path(), &rootfs, &mut report)?;

@@ -47,11 +47,11 @@ impl Report {
             }
         }
         let width = things.iter().map(|(what, unit)| what.len() + unit.len() + 2).max().unwrap_or_default();
-        println!("{:width$}  {}", "", people.iter().map(|who| format!("{who:>12}")).collect::<String>());
+        println!("{:width$}  {}", "", people.iter().map(|who| format!("{who:>14}")).collect::<String>());
         for (what, unit) in things {
             let value = |who: &&str| {
                 let row = self.rows.iter().find(|row| row.what == what && row.unit == unit && row.who == **who);
-                row.map_or_else(|| format!("{:>12}", "-"), |row| format!("{:>12}", number(row.value)))
+                row.map_or_else(|| format!("{:>14}", "-"), |row| format!("{:>14}", number(row.value)))
             };
             let label = format!("{what}, {unit}");
             println!("{label:width$}  {}", people.iter().map(value).collect::<String>());

@@ -26,10 +26,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts Neargate. Its state is kept in `data_dir`, as far as one is given.
+    /// Starts Neargate. Its state is kept in `data_dir`.
     pub(crate) fn neargate(binary: &Path, data_dir: &Path, more: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary);
         command.args(["serve", "--log", "warn", "--data-dir"]).arg(data_dir).args(more).arg("--listen");
+        Self::start(command, |address| vec![address.to_string()])
+    }
+
+    /// Starts Neargate with its state in memory alone.
+    pub(crate) fn neargate_in_memory(binary: &Path, more: &[&str]) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.args(["serve", "--log", "warn"]).args(more).arg("--listen");
         Self::start(command, |address| vec![address.to_string()])
     }
 
@@ -73,9 +80,16 @@ impl Server {
 
     /// Returns a subnet of the default VPC.
     pub(crate) fn subnet(&mut self) -> Result<String> {
+        Ok(self.subnets()?.swap_remove(0))
+    }
+
+    /// Returns the subnets of the default VPC, at least one.
+    pub(crate) fn subnets(&mut self) -> Result<Vec<String>> {
         let answer = String::from_utf8(self.call(&requests::describe_subnets())?)?;
-        let after = answer.split("<subnetId>").nth(1).context("there is no subnet")?;
-        Ok(after.split('<').next().unwrap_or_default().to_owned())
+        let ids = answer.split("<subnetId>").skip(1).filter_map(|after| after.split('<').next());
+        let ids = ids.map(str::to_owned).collect::<Vec<_>>();
+        ensure!(!ids.is_empty(), "there is no subnet");
+        Ok(ids)
     }
 
     /// Makes the cluster, and registers a definition that runs a command.

@@ -5,16 +5,22 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecs;
+mod logs;
 mod settings;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
-use reconcile::{Driver, DriverHandle, Timer, Wakeups};
+use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
 
 pub use settings::Settings;
+
+/// How long a reset waits for the controllers to come to rest, by the machine's clock. A container that ignores SIGTERM
+/// has up to 120 seconds, but none of them is waited for: a reset takes containers off the node at once.
+const RESET_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// What every controller is given.
 #[derive(Clone)]
@@ -80,6 +86,7 @@ impl Controllers {
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
+        logs::watch_log_groups(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -97,6 +104,7 @@ impl Controllers {
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
+            .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .spawn();
         Running { world, driver }
@@ -113,8 +121,11 @@ impl Running {
     /// stay until the end: a task that is started meanwhile may be in one already.
     pub async fn reset(&self) -> Result<(), ResetError> {
         self.world.state.clear();
-        // A step that was running may still have put something on the node: it is over when the driver is idle.
-        self.driver.idle().await;
+        // A step that was running may still have put something on the node: it is over when the driver is idle. Those
+        // who go on making tasks keep it from that.
+        if !self.driver.is_idle_within(RESET_WAIT_MAX).await {
+            return Err(ResetError { left: busy(&self.driver.statuses()) });
+        }
         ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
     }
 
@@ -144,10 +155,34 @@ impl Running {
     }
 }
 
+/// Says which controllers have something to do.
+fn busy(statuses: &[Status]) -> String {
+    let is_busy = |status: &&Status| status.running + status.queued > 0;
+    let names = statuses.iter().filter(is_busy).map(|status| status.reconciler).collect::<Vec<_>>();
+    format!("the controllers did not come to rest in {RESET_WAIT_MAX:?}: {}", names.join(", "))
+}
+
 /// Something could not be taken off the node.
 #[derive(Debug, thiserror::Error)]
 #[error("not everything could be taken off the node: {left}")]
 pub struct ResetError {
     /// What is left, and why.
     left: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_that_gives_up_says_who_was_busy() {
+        let status = |reconciler, queued, running| Status { reconciler, queued, running, ..Status::default() };
+        let statuses = [status("ecs.logs", 0, 0), status("ecs.services", 3, 0), status("ecs.tasks", 0, 1)];
+        let error = ResetError { left: busy(&statuses) };
+        assert_eq!(
+            error.to_string(),
+            "not everything could be taken off the node: the controllers did not come to rest in 60s: ecs.services, \
+             ecs.tasks"
+        );
+    }
 }

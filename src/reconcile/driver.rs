@@ -79,6 +79,12 @@ impl DriverHandle {
         self.wait(|shared, now| shared.queue().is_at_rest(now)).await;
     }
 
+    /// Waits like [`DriverHandle::idle`], but no longer than `bound` by the machine's clock, and returns whether it came
+    /// to that.
+    pub async fn is_idle_within(&self, bound: Duration) -> bool {
+        tokio::time::timeout(bound, self.idle()).await.is_ok()
+    }
+
     /// Returns how each reconciler is doing, sorted by name.
     pub fn statuses(&self) -> Vec<Status> {
         self.shared.queue().statuses()
@@ -348,6 +354,15 @@ mod tests {
         assert_eq!(bench.status().steps, 2);
         bench.advance(1).await;
         assert_eq!(bench.status().steps, 4);
+    }
+
+    #[tokio::test]
+    async fn a_step_that_does_not_end_is_not_waited_for_longer_than_asked() {
+        let bench = Bench::start(Scripted::new(|_| pending()));
+        assert!(bench.driver.is_idle_within(TEST_WAIT_MAX).await);
+        bench.wakeups.wake(NAME, key("a"));
+        assert!(!bench.driver.is_idle_within(Duration::from_millis(10)).await);
+        assert_eq!(bench.status().running, 1);
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ pub struct Failure {
 }
 
 /// How a reconciler is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// Its name.
     pub reconciler: &'static str,

@@ -11,6 +11,7 @@ pub mod efs;
 pub mod iam;
 mod journal;
 pub mod logs;
+mod order;
 mod record;
 pub mod s3;
 pub mod secretsmanager;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use cx::Cx;
 pub use document::Document;
 pub use journal::JournalError;
+pub use order::Label;
 pub use record::{MigrationError, Record, Tag};
 pub use table::{Key, Table};
 

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::Label;
+
 /// A row that an older version wrote and this one cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("a row of version {version} cannot be read")]
@@ -20,6 +22,11 @@ pub struct MigrationError {
 pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + fmt::Debug + 'static {
     /// Raised whenever the serialised form changes in a way that serde's defaults do not bridge.
     const VERSION: u32 = 1;
+
+    /// Returns what the row is found by besides its key; the same labels for the same row.
+    fn labels(&self) -> Vec<Label> {
+        Vec::new()
+    }
 
     /// Reads a row that was written as `version`. The first version needs no more than serde.
     fn migrate(version: u32, value: serde_json::Value) -> Result<Self, MigrationError> {

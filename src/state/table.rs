@@ -1,6 +1,5 @@
 //! A table: rows by account, region and key.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::Hash;
 use std::ops::Bound;
@@ -15,9 +14,12 @@ use serde::de::DeserializeOwned;
 
 use crate::Record;
 use crate::journal::{Journal, JournalError};
+use crate::order::{Label, Order, Stretch};
 
-/// How many keys a walk takes out of the index at a time; the index is not locked between two takes.
-const WALK_CHUNK: usize = 128;
+/// How many keys a walk takes out of the order at first: many walks look at one row. Then it takes more each time.
+const WALK_CHUNK_MIN: usize = 4;
+/// How many keys it takes at most at a time; the order is not locked between two takes.
+const WALK_CHUNK_MAX: usize = 128;
 
 /// What names a row within its account and region. Its order is the order of listings.
 pub trait Key: Clone + Eq + Ord + Hash + Serialize + DeserializeOwned + fmt::Debug + Send + Sync + 'static {}
@@ -33,7 +35,8 @@ type Watcher<K> = Box<dyn Fn(&Scope, &K) + Send + Sync>;
 pub struct Table<K, V> {
     name: &'static str,
     rows: DashMap<(Scope, K), Arc<V>>,
-    order: RwLock<BTreeMap<Scope, BTreeSet<K>>>,
+    order: RwLock<Order<K>>,
+    walked: AtomicU64,
     generation: AtomicU64,
     watcher: OnceLock<Watcher<K>>,
     journal: Option<Arc<Journal>>,
@@ -46,6 +49,7 @@ impl<K: Key, V: Record> Table<K, V> {
             name,
             rows: DashMap::new(),
             order: RwLock::default(),
+            walked: AtomicU64::new(0),
             generation: AtomicU64::new(0),
             watcher: OnceLock::new(),
             journal: journal.cloned(),
@@ -55,7 +59,7 @@ impl<K: Key, V: Record> Table<K, V> {
     /// Fills the table from the journal's file.
     pub(crate) fn load(&self, journal: &Journal) -> Result<(), JournalError> {
         for (scope, key, value) in journal.rows::<K, V>(self.name)? {
-            self.list(&scope, &key);
+            self.list(&scope, &key, &value);
             self.rows.insert((scope, key), Arc::new(value));
         }
         Ok(())
@@ -77,11 +81,12 @@ impl<K: Key, V: Record> Table<K, V> {
         let value = Arc::new(value);
         match self.rows.entry((scope.clone(), key.clone())) {
             Entry::Occupied(mut entry) => {
-                entry.insert(Arc::clone(&value));
+                let before = entry.insert(Arc::clone(&value));
+                self.relist(scope, key, before.labels(), value.labels());
                 self.record(scope, key, Some(&value));
             }
             Entry::Vacant(entry) => {
-                self.list(scope, key);
+                self.list(scope, key, &value);
                 let _row = entry.insert(Arc::clone(&value));
                 self.record(scope, key, Some(&value));
             }
@@ -96,7 +101,7 @@ impl<K: Key, V: Record> Table<K, V> {
             Entry::Occupied(entry) => return (Arc::clone(entry.get()), false),
             Entry::Vacant(entry) => {
                 let value = Arc::new(make());
-                self.list(scope, key);
+                self.list(scope, key, &value);
                 let _row = entry.insert(Arc::clone(&value));
                 self.record(scope, key, Some(&value));
                 value
@@ -130,6 +135,7 @@ impl<K: Key, V: Record> Table<K, V> {
                 return Some(Err(refusal));
             }
             let value = Arc::new(value);
+            self.relist(scope, key, row.labels(), value.labels());
             *row = Arc::clone(&value);
             self.record(scope, key, Some(&value));
             value
@@ -147,7 +153,7 @@ impl<K: Key, V: Record> Table<K, V> {
     pub fn remove_if(&self, scope: &Scope, key: &K, is_unwanted: impl FnOnce(&V) -> bool) -> Option<Arc<V>> {
         let removed = match self.rows.entry((scope.clone(), key.clone())) {
             Entry::Occupied(entry) if is_unwanted(entry.get()) => {
-                self.unlist(scope, key);
+                self.unlist(scope, key, entry.get());
                 self.record(scope, key, None);
                 entry.remove()
             }
@@ -162,18 +168,44 @@ impl<K: Key, V: Record> Table<K, V> {
     /// The walk is no snapshot: it sees rows as they are when it comes to them. Its cost is that of the rows walked.
     pub fn walk<'a>(&'a self, scope: &Scope, after: Option<K>) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        Walk { table: self, scope: scope.clone(), start, keys: Vec::new().into_iter() }
+        self.stretch(scope, Stretch { label: None, start, end: Bound::Unbounded, is_backward: false })
     }
 
     /// Walks the rows of a scope from `from` on, which is itself included.
     pub fn walk_from<'a>(&'a self, scope: &Scope, from: K) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
-        Walk { table: self, scope: scope.clone(), start: Bound::Included(from), keys: Vec::new().into_iter() }
+        let (start, end) = (Bound::Included(from), Bound::Unbounded);
+        self.stretch(scope, Stretch { label: None, start, end, is_backward: false })
+    }
+
+    /// Walks the rows of a scope that lie between two keys, under a label if one is given. A row that has just changed
+    /// may bear the label no more.
+    pub fn walk_between<'a>(
+        &'a self,
+        scope: &Scope,
+        label: Option<Label>,
+        (start, end): (Bound<K>, Bound<K>),
+    ) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
+        self.stretch(scope, Stretch { label, start, end, is_backward: false })
+    }
+
+    /// Walks the same rows from the last one to the first.
+    pub fn walk_back<'a>(
+        &'a self,
+        scope: &Scope,
+        label: Option<Label>,
+        (start, end): (Bound<K>, Bound<K>),
+    ) -> impl Iterator<Item = (K, Arc<V>)> + use<'a, K, V> {
+        self.stretch(scope, Stretch { label, start, end, is_backward: true })
+    }
+
+    /// Returns how many keys walks have looked at so far: what listings cost.
+    pub fn walked(&self) -> u64 {
+        self.walked.load(Ordering::Relaxed)
     }
 
     /// Returns the keys of all rows of all accounts and regions: what a controller may have to look at.
     pub fn keys(&self) -> Vec<(Scope, K)> {
-        let order = self.order.read().unwrap_or_else(PoisonError::into_inner);
-        order.iter().flat_map(|(scope, keys)| keys.iter().map(|key| (scope.clone(), key.clone()))).collect()
+        self.order.read().unwrap_or_else(PoisonError::into_inner).all().collect()
     }
 
     /// Returns the number of rows in all accounts and regions.
@@ -212,19 +244,23 @@ impl<K: Key, V: Record> Table<K, V> {
         }
     }
 
-    fn list(&self, scope: &Scope, key: &K) {
-        let mut order = self.order.write().unwrap_or_else(PoisonError::into_inner);
-        order.entry(scope.clone()).or_default().insert(key.clone());
+    fn stretch(&self, scope: &Scope, stretch: Stretch<K>) -> Walk<'_, K, V> {
+        Walk { table: self, scope: scope.clone(), stretch, chunk: WALK_CHUNK_MIN, keys: Vec::new().into_iter() }
     }
 
-    fn unlist(&self, scope: &Scope, key: &K) {
-        let mut order = self.order.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keys) = order.get_mut(scope) {
-            keys.remove(key);
-            if keys.is_empty() {
-                order.remove(scope);
-            }
+    fn list(&self, scope: &Scope, key: &K, value: &V) {
+        self.order.write().unwrap_or_else(PoisonError::into_inner).add(scope, key, value.labels());
+    }
+
+    /// Called with the row locked, like all that touches the order.
+    fn relist(&self, scope: &Scope, key: &K, before: Vec<Label>, after: Vec<Label>) {
+        if before != after {
+            self.order.write().unwrap_or_else(PoisonError::into_inner).relabel(scope, key, &before, after);
         }
+    }
+
+    fn unlist(&self, scope: &Scope, key: &K, value: &V) {
+        self.order.write().unwrap_or_else(PoisonError::into_inner).remove(scope, key, &value.labels());
     }
 }
 
@@ -237,19 +273,18 @@ impl<K, V> fmt::Debug for Table<K, V> {
 struct Walk<'a, K, V> {
     table: &'a Table<K, V>,
     scope: Scope,
-    start: Bound<K>,
+    stretch: Stretch<K>,
+    chunk: usize,
     keys: std::vec::IntoIter<K>,
 }
 
 impl<K: Key, V: Record> Walk<'_, K, V> {
     fn refill(&mut self) {
         let order = self.table.order.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(keys) = order.get(&self.scope) else { return };
-        let range = keys.range((self.start.as_ref(), Bound::Unbounded));
-        let keys = range.take(WALK_CHUNK).cloned().collect::<Vec<_>>();
-        if let Some(last) = keys.last() {
-            self.start = Bound::Excluded(last.clone());
-        }
+        let keys = order.take(&self.scope, &mut self.stretch, self.chunk);
+        drop(order);
+        self.table.walked.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        self.chunk = (self.chunk * 4).min(WALK_CHUNK_MAX);
         self.keys = keys.into_iter();
     }
 }
@@ -320,6 +355,46 @@ mod tests {
             table.remove(&here, &format!("{n:04}"));
         }
         assert_eq!(walk.next().unwrap().1.0, 400);
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Coloured(String);
+
+    impl Record for Coloured {
+        fn labels(&self) -> Vec<Label> {
+            vec![Label::new(&["colour", &self.0])]
+        }
+    }
+
+    #[test]
+    fn a_label_finds_its_rows_and_no_others_in_both_directions() {
+        let (table, here) = (Table::<u32, Coloured>::new("coloured", None), scope("us-east-1"));
+        for n in 0..1_000 {
+            table.insert(&here, &n, Coloured(if n % 100 == 0 { "red" } else { "green" }.to_owned()));
+        }
+        let red = || Some(Label::new(&["colour", "red"]));
+        let all = || (Bound::Unbounded, Bound::Unbounded);
+        let keys = |walk: &mut dyn Iterator<Item = (u32, Arc<Coloured>)>| walk.map(|(key, _)| key).collect::<Vec<_>>();
+        let before = table.walked();
+        assert_eq!(keys(&mut table.walk_between(&here, red(), all())), (0..10).map(|n| n * 100).collect::<Vec<_>>());
+        assert_eq!(keys(&mut table.walk_back(&here, red(), all())), (0..10).rev().map(|n| n * 100).collect::<Vec<_>>());
+        assert_eq!(table.walked() - before, 20);
+        let between = (Bound::Excluded(100), Bound::Included(300));
+        assert_eq!(keys(&mut table.walk_back(&here, red(), between)), [300, 200]);
+        assert_eq!(keys(&mut table.walk_back(&here, None, between)).len(), 200);
+        for empty in [(300, 100), (100, 100)] {
+            let empty = (Bound::Excluded(empty.0), Bound::Excluded(empty.1));
+            assert_eq!(table.walk_between(&here, red(), empty).count(), 0);
+        }
+        // Labels follow changes, replacements and removals.
+        table.update(&here, &100, |row| row.0 = "green".to_owned());
+        table.insert(&here, &200, Coloured("green".to_owned()));
+        table.remove(&here, &300);
+        table.insert(&here, &201, Coloured("red".to_owned()));
+        assert_eq!(
+            keys(&mut table.walk_between(&here, red(), (Bound::Unbounded, Bound::Included(400)))),
+            [0, 201, 400]
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use api::ecs as api;
 use state::Cx;
 
 use crate::capacity_provider::{self, Kind};
-use crate::{Result, invalid};
+use crate::{Error, Result, invalid};
 
 /// How many providers a strategy may name.
 const ITEMS_MAX: usize = 20;
@@ -53,4 +53,22 @@ pub(crate) fn complete(
         ..item
     };
     Ok(strategy.into_iter().map(complete).collect())
+}
+
+/// The error of a strategy by which no provider ever gets a task; `is_default` if it is the cluster's.
+pub(crate) fn weightless(is_default: bool) -> Error {
+    if is_default {
+        // Seen: terraform-aws-modules/terraform-aws-ecs#27.
+        return invalid(
+            "There are no capacity providers with a weight value greater than zero defined in the default capacity \
+             provider strategy. At least one capacity provider must have a weight value greater than zero specified. \
+             Update the cluster's default capacity provider strategy or specify a valid capacity provider strategy and \
+             try again.",
+        );
+    }
+    // PFr has the first half; the rest follows its neighbours.
+    invalid(
+        "There are no capacity providers in the capacity provider strategy with a weight value greater than zero. \
+         Specify a valid capacity provider strategy and try again.",
+    )
 }

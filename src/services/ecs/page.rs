@@ -1,6 +1,8 @@
 //! Pages of listings: how many, and from where.
 
-use base::{Page, PageToken};
+use std::ops::Bound;
+
+use base::PageToken;
 use state::ecs::TaskDefinitionName;
 
 use crate::{Result, invalid};
@@ -42,23 +44,20 @@ pub(crate) fn request_of(sizes: Size, listing: &str, max_results: Option<i32>, t
     Ok(Request { after: after.map_err(|_| invalid("Invalid token."))?, size })
 }
 
-/// Cuts a page of what is sorted by family and revision. Descending listings are rare and short; they are turned around
-/// as a whole.
-pub(crate) fn cut_by_name<T>(
-    listing: &'static str,
-    size: usize,
-    ascending: impl Iterator<Item = T>,
-    is_descending: bool,
+/// Narrows a stretch of a listing that is sorted by family and revision to what comes after the last page.
+pub(crate) fn rest_of(
+    (start, end): (Bound<TaskDefinitionName>, Bound<TaskDefinitionName>),
     after: Option<TaskDefinitionName>,
-    name: impl Fn(&T) -> &TaskDefinitionName,
-) -> Page<T> {
-    let key = |item: &T| name(item).to_string();
-    if is_descending {
-        let mut all = ascending.collect::<Vec<_>>();
-        all.reverse();
-        let rest = all.into_iter().filter(|item| after.as_ref().is_none_or(|after| name(item) < after));
-        return Page::cut(listing, size, rest, key);
+    is_descending: bool,
+) -> (Bound<TaskDefinitionName>, Bound<TaskDefinitionName>) {
+    // A token may be one of a listing with another filter, and lie outside of the stretch.
+    match (after, &start, &end) {
+        (None, _, _) => (start, end),
+        (Some(after), _, Bound::Included(last) | Bound::Excluded(last)) if is_descending && after > *last => {
+            (start, end)
+        }
+        (Some(after), _, _) if is_descending => (start, Bound::Excluded(after)),
+        (Some(after), Bound::Included(first) | Bound::Excluded(first), _) if after < *first => (start, end),
+        (Some(after), _, _) => (Bound::Excluded(after), end),
     }
-    let rest = ascending.filter(|item| after.as_ref().is_none_or(|after| name(item) > after));
-    Page::cut(listing, size, rest, key)
 }

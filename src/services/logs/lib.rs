@@ -12,6 +12,7 @@ mod log_group;
 mod log_stream;
 mod position;
 mod put_log_events;
+mod retention_policy;
 #[cfg(test)]
 mod testing;
 
@@ -29,11 +30,13 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         CreateLogGroup => log_group::create_log_group,
         CreateLogStream => log_stream::create_log_stream,
         DeleteLogGroup => log_group::delete_log_group,
+        DeleteRetentionPolicy => retention_policy::delete_retention_policy,
         DescribeLogGroups => log_group::describe_log_groups,
         DescribeLogStreams => log_stream::describe_log_streams,
         FilterLogEvents => filter_log_events::filter_log_events,
         GetLogEvents => get_log_events::get_log_events,
         PutLogEvents => put_log_events::put_log_events,
+        PutRetentionPolicy => retention_policy::put_retention_policy,
     ],
 };
 

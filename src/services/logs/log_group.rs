@@ -93,7 +93,7 @@ pub(crate) fn find(cx: &Cx, name: Option<String>, identifier: Option<String>) ->
     name.and_then(|name| cx.state.logs.groups.get(cx.scope(), &name)).ok_or_else(not_found)
 }
 
-fn not_found() -> Error {
+pub(crate) fn not_found() -> Error {
     Error::ResourceNotFound("The specified log group does not exist.".to_owned())
 }
 

@@ -3,7 +3,7 @@
 use base::{Arn, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::ClusterName;
 
@@ -72,7 +72,21 @@ pub enum ClusterStatus {
     Inactive,
 }
 
-impl Record for Cluster {}
+impl Record for Cluster {
+    fn labels(&self) -> Vec<Label> {
+        vec![self.status.label()]
+    }
+}
+
+impl ClusterStatus {
+    /// Returns what finds the clusters of this status.
+    pub fn label(self) -> Label {
+        Label::new(&[match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+        }])
+    }
+}
 
 impl Cluster {
     /// Makes an active cluster without settings of its own.

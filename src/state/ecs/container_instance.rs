@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::{Arn, ContainerInstanceId, Scope, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{Attribute, ClusterName, Ecs, Task, TaskKey, TaskStatus};
 
@@ -87,6 +87,16 @@ pub enum InstanceStatus {
 }
 
 impl InstanceStatus {
+    /// Returns what finds the instances of this status.
+    pub fn label(self) -> Label {
+        Label::new(&[self.as_str()])
+    }
+
+    /// Returns what finds all but the deregistered ones.
+    pub fn registered() -> Label {
+        Label::new(&["registered"])
+    }
+
     /// Returns the status as the API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -189,7 +199,12 @@ impl Shortage {
     }
 }
 
-impl Record for ContainerInstance {}
+impl Record for ContainerInstance {
+    fn labels(&self) -> Vec<Label> {
+        let registered = (self.status != InstanceStatus::Inactive).then(InstanceStatus::registered);
+        registered.into_iter().chain([self.status.label()]).collect()
+    }
+}
 
 impl ContainerInstance {
     /// Returns the value of an attribute; the outer none if there is no such attribute.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{ClusterName, Creation, DaemonName, TaskDefinitionName};
 
@@ -185,7 +185,23 @@ pub struct DaemonTaskDefinition {
 impl Record for Daemon {}
 impl Record for DaemonRevision {}
 impl Record for DaemonDeployment {}
-impl Record for DaemonTaskDefinition {}
+impl Record for DaemonTaskDefinition {
+    fn labels(&self) -> Vec<Label> {
+        if self.delete_requested_at.is_none() { vec![Self::active()] } else { vec![Self::deleted()] }
+    }
+}
+
+impl DaemonTaskDefinition {
+    /// Returns what finds those that daemons can be made from.
+    pub fn active() -> Label {
+        Label::new(&["ACTIVE"])
+    }
+
+    /// Returns what finds those whose deletion was asked for.
+    pub fn deleted() -> Label {
+        Label::new(&["deleted"])
+    }
+}
 
 #[cfg(test)]
 mod tests {

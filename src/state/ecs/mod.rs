@@ -19,6 +19,7 @@ mod task_set;
 mod task_start;
 mod volume;
 
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{Scope, TaskId, Timestamp};
@@ -47,8 +48,8 @@ pub use log_configuration::{
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
-    SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceKey, ServiceStatus,
-    ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
+    SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,
+    ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
     HookAction, HookOutcome, PauseHook, PauseStage, Rollback, ServiceDeployment, ServiceDeploymentKey,
@@ -56,8 +57,8 @@ pub use service_deployment::{
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
-    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskKey, TaskNetwork,
-    TaskStatus,
+    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskFilter, TaskKey,
+    TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
     Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, NetworkMode,
@@ -370,23 +371,42 @@ impl Ecs {
 
     /// Finds the newest active revision of a family.
     pub fn latest_active(&self, scope: &Scope, family: &Family) -> Option<Arc<TaskDefinition>> {
-        let last = self.families.get(scope, family)?.last;
-        (1..=last).rev().find_map(|revision| {
-            let name = TaskDefinitionName { family: family.clone(), revision };
-            let definition = self.task_definitions.get(scope, &name)?;
-            (definition.status == TaskDefinitionStatus::Active).then_some(definition)
-        })
+        let active =
+            self.task_definitions.walk_back(scope, Some(TaskDefinitionStatus::Active.label()), family.revisions());
+        active.map(|(_, definition)| definition).find(|definition| definition.status == TaskDefinitionStatus::Active)
     }
 
-    /// Returns whether a family has a revision that is not deleted.
-    pub fn has_revisions(&self, scope: &Scope, family: &Family) -> bool {
-        let from = TaskDefinitionName { family: family.clone(), revision: 0 };
-        self.task_definitions.walk_from(scope, from).next().is_some_and(|(name, _)| name.family == *family)
+    /// Finds the newest active revision of a family of daemon task definitions.
+    pub fn latest_active_daemon_definition(&self, scope: &Scope, family: &Family) -> Option<Arc<DaemonTaskDefinition>> {
+        let table = &self.daemon_task_definitions;
+        let active = table.walk_back(scope, Some(DaemonTaskDefinition::active()), family.revisions());
+        active.map(|(_, definition)| definition).find(|definition| definition.delete_requested_at.is_none())
+    }
+
+    /// Walks the families that have revisions, or revisions of a status, between two revisions, in the order of their
+    /// names. Each costs one look, however many revisions it has.
+    pub fn families_with(
+        &self,
+        scope: &Scope,
+        status: Option<TaskDefinitionStatus>,
+        (mut start, end): (Bound<TaskDefinitionName>, Bound<TaskDefinitionName>),
+    ) -> impl Iterator<Item = Family> {
+        std::iter::from_fn(move || {
+            let label = status.map(TaskDefinitionStatus::label);
+            let mut rest = self.task_definitions.walk_between(scope, label, (start.clone(), end.clone()));
+            let (name, _) = rest.next()?;
+            start = Bound::Excluded(TaskDefinitionName { family: name.family.clone(), revision: u32::MAX });
+            Some(name.family)
+        })
     }
 
     /// Returns whether a task that has not ended was started from a definition.
     pub fn is_definition_in_use(&self, scope: &Scope, definition: &TaskDefinitionName) -> bool {
-        let mut tasks = self.tasks.walk(scope, None).map(|(_, task)| task);
+        let tasks_to_be = |status| {
+            let label = TaskFilter::Family(definition.family.as_str()).label(status);
+            self.tasks.walk_between(scope, Some(label), (Bound::Unbounded, Bound::Unbounded)).map(|(_, task)| task)
+        };
+        let mut tasks = tasks_to_be("RUNNING").chain(tasks_to_be("STOPPED"));
         let mut services = self.services.walk(scope, None).map(|(_, service)| service);
         let mut task_sets = self.task_sets.walk(scope, None).map(|(_, task_set)| task_set);
         tasks.any(|task| task.definition == *definition && task.last_status != TaskStatus::Stopped)

@@ -1,6 +1,7 @@
 //! The names of ECS resources.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,21 @@ name! {
 name! {
     /// The name of a service, unique in its cluster.
     ServiceName
+}
+
+impl Family {
+    /// Returns where the revisions of the family lie among all.
+    pub fn revisions(&self) -> (Bound<TaskDefinitionName>, Bound<TaskDefinitionName>) {
+        let name = |revision| TaskDefinitionName { family: self.clone(), revision };
+        (Bound::Included(name(0)), Bound::Included(name(u32::MAX)))
+    }
+
+    /// Returns where the revisions lie of all families whose name begins with a text.
+    pub fn revisions_of_prefix(prefix: &str) -> (Bound<TaskDefinitionName>, Bound<TaskDefinitionName>) {
+        // No name has a character that sorts after a brace.
+        let name = |text: String| TaskDefinitionName { family: Self(text.into()), revision: 0 };
+        (Bound::Included(name(prefix.to_owned())), Bound::Excluded(name(format!("{prefix}{{"))))
+    }
 }
 
 impl DaemonName {

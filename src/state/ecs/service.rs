@@ -3,7 +3,7 @@
 use base::{Arn, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{ClusterName, ServiceName, TaskDefinitionName, TaskNetwork, TaskVolume};
 
@@ -120,6 +120,16 @@ pub enum SchedulingStrategy {
     Daemon,
 }
 
+impl SchedulingStrategy {
+    /// Returns the strategy as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Replica => "REPLICA",
+            Self::Daemon => "DAEMON",
+        }
+    }
+}
+
 /// Who deploys a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeploymentController {
@@ -228,6 +238,18 @@ pub enum LaunchType {
     ManagedInstances,
 }
 
+impl LaunchType {
+    /// Returns the launch type as the API spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fargate => "FARGATE",
+            Self::Ec2 => "EC2",
+            Self::External => "EXTERNAL",
+            Self::ManagedInstances => "MANAGED_INSTANCES",
+        }
+    }
+}
+
 /// The share of one capacity provider in a strategy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProviderShare {
@@ -311,7 +333,52 @@ pub struct ServiceTask {
     pub revision: ServiceRevisionId,
 }
 
-impl Record for Service {}
+impl Record for Service {
+    fn labels(&self) -> Vec<Label> {
+        if self.status != ServiceStatus::Active {
+            return Vec::new();
+        }
+        let workload = self.workload.as_ref();
+        let filters = [
+            Some(ServiceFilter::None),
+            Some(ServiceFilter::Scheduling(self.scheduling)),
+            Some(ServiceFilter::ManagedByEcs(self.is_managed_by_ecs)),
+            workload.map(|workload| ServiceFilter::LaunchType(workload.capacity.launch_type())),
+            workload.and_then(|workload| workload.namespace.as_deref()).map(ServiceFilter::Namespace),
+        ];
+        filters.into_iter().flatten().map(ServiceFilter::label).collect()
+    }
+}
+
+/// What active services can be listed by. Others are looked for among these.
+#[derive(Clone, Copy, Debug)]
+pub enum ServiceFilter<'a> {
+    /// All of them.
+    None,
+    /// How their tasks are counted out.
+    Scheduling(SchedulingStrategy),
+    /// Who manages them.
+    ManagedByEcs(bool),
+    /// The kind of capacity.
+    LaunchType(LaunchType),
+    /// The namespace of Service Connect, over all clusters.
+    Namespace(&'a str),
+}
+
+impl ServiceFilter<'_> {
+    /// Returns what finds these services.
+    pub fn label(self) -> Label {
+        match self {
+            Self::None => Label::new(&["ACTIVE"]),
+            Self::Scheduling(strategy) => Label::new(&["ACTIVE", "scheduling", strategy.as_str()]),
+            Self::ManagedByEcs(is_managed) => {
+                Label::new(&["ACTIVE", "managed", if is_managed { "ECS" } else { "CUSTOMER" }])
+            }
+            Self::LaunchType(launch_type) => Label::new(&["ACTIVE", "launch type", launch_type.as_str()]),
+            Self::Namespace(namespace) => Label::new(&["ACTIVE", "namespace", namespace]),
+        }
+    }
+}
 impl Record for ServiceTask {}
 
 impl Deployment {

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use base::{Arn, ContainerId, ContainerInstanceId, EniId, SecurityGroupId, SubnetId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{
     ClusterName, ContainerHealth, ContainerInstance, HealthStatus, InstanceKind, KeyValue, LaunchType,
@@ -461,16 +461,70 @@ pub struct ContainerLog {
     pub delivered: u64,
 }
 
-impl Record for Task {}
+impl Record for Task {
+    fn labels(&self) -> Vec<Label> {
+        let wanted = self.desired_status();
+        let label = |filter: TaskFilter<'_>| filter.label(wanted);
+        let started_by = self.started_by.as_deref().map(TaskFilter::StartedBy);
+        let instance = self.launch.container_instance().map(TaskFilter::ContainerInstance);
+        let filters = [
+            Some(TaskFilter::None),
+            Some(TaskFilter::Family(self.definition.family.as_str())),
+            Some(TaskFilter::Group(&self.group)),
+            Some(TaskFilter::LaunchType(self.launch.launch_type())),
+            started_by,
+            instance,
+        ];
+        filters.into_iter().flatten().map(label).collect()
+    }
+}
+
+/// What the tasks of a cluster can be listed by. Others are looked for among these.
+#[derive(Clone, Copy, Debug)]
+pub enum TaskFilter<'a> {
+    /// All of them.
+    None,
+    /// The family of the definition.
+    Family(&'a str),
+    /// The group.
+    Group(&'a str),
+    /// The launch type.
+    LaunchType(LaunchType),
+    /// Who started them.
+    StartedBy(&'a str),
+    /// The container instance.
+    ContainerInstance(&'a ContainerInstanceId),
+}
+
+impl TaskFilter<'_> {
+    /// Returns what finds the tasks that are on their way to a status, `RUNNING` or `STOPPED`.
+    pub fn label(self, desired_status: &str) -> Label {
+        match self {
+            Self::None => Label::new(&[desired_status]),
+            Self::Family(family) => Label::new(&[desired_status, "family", family]),
+            Self::Group(group) => Label::new(&[desired_status, "group", group]),
+            Self::LaunchType(launch_type) => Label::new(&[desired_status, "launch type", launch_type.as_str()]),
+            Self::StartedBy(who) => Label::new(&[desired_status, "started by", who]),
+            Self::ContainerInstance(id) => Label::new(&[desired_status, "instance", id.as_str()]),
+        }
+    }
+}
 impl Record for RunToken {}
 impl Record for ContainerLog {}
 
-/// What of a task an event would show as changed: its statuses.
-#[derive(PartialEq, Eq)]
-pub(super) struct EventFace {
-    last_status: TaskStatus,
-    is_stopping: bool,
-    containers: Vec<ContainerStatus>,
+/// What of a task an event would show as changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum EventFace {
+    /// On Fargate, before its end: where it is, whether it is to stop, and how many of its containers have ended. The
+    /// start of the containers is told with the task's.
+    Living(TaskStatus, bool, usize),
+    /// On Fargate: it is to stop and none of its containers runs any more. Its way to DEPROVISIONING is told at once: a
+    /// task that ended by itself was seen there at version 4, and STOPPED at 5, without a load balancer.
+    Ending,
+    /// It has ended.
+    Stopped,
+    /// On a container instance, whose agent tells of each container.
+    OnInstance(TaskStatus, bool, Vec<ContainerStatus>),
 }
 
 impl Task {
@@ -496,10 +550,16 @@ impl Task {
     }
 
     pub(super) fn event_face(&self) -> EventFace {
-        EventFace {
-            last_status: self.last_status,
-            is_stopping: self.stop.is_some(),
-            containers: self.containers.iter().map(|container| container.status).collect(),
+        let (status, is_stopping) = (self.last_status, self.stop.is_some());
+        if self.launch.container_instance().is_some() {
+            let statuses = self.containers.iter().map(|container| container.status);
+            return EventFace::OnInstance(status, is_stopping, statuses.collect());
+        }
+        let count = |wanted| self.containers.iter().filter(|container| container.status == wanted).count();
+        match status {
+            TaskStatus::Stopped => EventFace::Stopped,
+            _ if is_stopping && count(ContainerStatus::Running) == 0 => EventFace::Ending,
+            _ => EventFace::Living(status, is_stopping, count(ContainerStatus::Stopped)),
         }
     }
 }

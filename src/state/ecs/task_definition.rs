@@ -3,7 +3,7 @@
 use base::{Arn, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Document, Record, Tag};
+use crate::{Document, Label, Record, Tag};
 
 use super::{HealthCheck, LogConfiguration, LogRouter, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom};
 
@@ -239,5 +239,20 @@ pub struct FamilyRevisions {
     pub last: u32,
 }
 
-impl Record for TaskDefinition {}
+impl Record for TaskDefinition {
+    fn labels(&self) -> Vec<Label> {
+        vec![self.status.label()]
+    }
+}
+
+impl TaskDefinitionStatus {
+    /// Returns what finds the definitions of this status.
+    pub fn label(self) -> Label {
+        Label::new(&[match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+            Self::DeleteInProgress => "DELETE_IN_PROGRESS",
+        }])
+    }
+}
 impl Record for FamilyRevisions {}

@@ -37,10 +37,19 @@ pub struct Events {
     last_ingestion: Option<Timestamp>,
     /// What has come since the journal was last given a batch.
     fresh: Vec<LogEvent>,
-    /// The batches that the journal has, by their first sequence number, with their sizes in bytes.
-    batches: VecDeque<(u64, usize)>,
+    /// The batches that the journal has, in the order in which they came.
+    batches: VecDeque<Kept>,
     batch_bytes: usize,
     is_removed: bool,
+}
+
+/// A batch that the journal has.
+#[derive(Debug)]
+struct Kept {
+    first_sequence: u64,
+    bytes: usize,
+    /// When the last of its events happened.
+    newest: Timestamp,
 }
 
 /// The journal's key of a batch.
@@ -63,6 +72,11 @@ impl Batch {
 
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().map(|(_, _, message)| message.len() + EVENT_OVERHEAD_BYTES).sum()
+    }
+
+    fn kept(&self, first_sequence: u64) -> Option<Kept> {
+        let newest = self.0.iter().map(|(at, _, _)| *at).max()?;
+        Some(Kept { first_sequence, bytes: self.bytes(), newest })
     }
 }
 
@@ -110,10 +124,54 @@ impl Events {
     }
 
     fn drop_excess(&mut self) {
-        while self.bytes > STREAM_BYTES_MAX {
-            let Some(oldest) = self.sorted.pop_front() else { break };
-            self.bytes -= oldest.message.len() + EVENT_OVERHEAD_BYTES;
+        while self.bytes > STREAM_BYTES_MAX && self.drop_oldest() {}
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.sorted.pop_front() else { return false };
+        self.bytes -= oldest.message.len() + EVENT_OVERHEAD_BYTES;
+        true
+    }
+
+    /// Drops the events that happened before a time.
+    pub(super) fn drop_before(&mut self, time: Timestamp) {
+        while self.sorted.front().is_some_and(|oldest| oldest.at < time) && self.drop_oldest() {}
+    }
+
+    /// Drops the oldest event and those of its time, and returns how many bytes that made free.
+    pub(super) fn drop_oldest_time(&mut self) -> usize {
+        let before = self.bytes;
+        if let Some(time) = self.oldest() {
+            while self.oldest() == Some(time) && self.drop_oldest() {}
         }
+        before - self.bytes
+    }
+
+    /// Returns when the oldest event happened.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.sorted.front().map(|event| event.at)
+    }
+
+    /// Returns whether its stream was removed: what comes now is for nobody.
+    pub(super) fn is_removed(&self) -> bool {
+        self.is_removed
+    }
+
+    /// Returns the batches that the journal need not keep any longer, because none of their events is left. The last one
+    /// stays: it tells a later process how far the sequence numbers have come.
+    pub(super) fn take_emptied_batches(&mut self) -> Vec<u64> {
+        let (oldest, last) = (self.oldest(), self.batches.back().map(|batch| batch.first_sequence));
+        let mut emptied = Vec::new();
+        self.batches.retain(|batch| {
+            let is_last = last == Some(batch.first_sequence);
+            let is_kept = is_last || oldest.is_some_and(|oldest| batch.newest >= oldest);
+            if !is_kept {
+                emptied.push(batch.first_sequence);
+            }
+            is_kept
+        });
+        self.batch_bytes = self.batches.iter().map(|batch| batch.bytes).sum();
+        emptied
     }
 
     /// Returns the events in the order of their times.
@@ -142,16 +200,15 @@ impl Events {
     }
 
     /// Notes that the journal has a batch. Returns the batches that it need not keep any longer.
-    pub(super) fn note_batch(&mut self, first_sequence: u64, bytes: usize) -> Vec<u64> {
-        self.batches.push_back((first_sequence, bytes));
-        self.batch_bytes += bytes;
+    pub(super) fn note_batch(&mut self, first_sequence: u64, batch: &Batch) -> Vec<u64> {
+        self.batch_bytes += batch.bytes();
+        self.batches.extend(batch.kept(first_sequence));
         let mut forgotten = Vec::new();
-        while let Some((first, bytes)) = self.batches.front().copied()
-            && self.batch_bytes - bytes >= STREAM_BYTES_MAX
+        while self.batches.front().is_some_and(|first| self.batch_bytes - first.bytes >= STREAM_BYTES_MAX)
+            && let Some(first) = self.batches.pop_front()
         {
-            self.batches.pop_front();
-            self.batch_bytes -= bytes;
-            forgotten.push(first);
+            self.batch_bytes -= first.bytes;
+            forgotten.push(first.first_sequence);
         }
         forgotten
     }
@@ -159,14 +216,13 @@ impl Events {
     /// Gives the batches of a removed stream, and takes no more.
     pub(super) fn forget_batches(&mut self) -> Vec<u64> {
         self.is_removed = true;
-        self.batches.drain(..).map(|(first_sequence, _)| first_sequence).collect()
+        self.batches.drain(..).map(|batch| batch.first_sequence).collect()
     }
 
     /// Puts in a batch that the journal has, after those that came before it.
     pub(super) fn restore(&mut self, first_sequence: u64, batch: Batch) {
         self.next_sequence = first_sequence;
-        self.batches.push_back((first_sequence, batch.bytes()));
-        self.batch_bytes += batch.bytes();
+        self.note_batch(first_sequence, &batch);
         for (at, ingested_at, message) in batch.0 {
             self.append(at, ingested_at, message);
         }

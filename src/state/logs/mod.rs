@@ -2,7 +2,11 @@
 
 mod events;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base::{Arn, Scope, Timestamp};
 use dashmap::DashMap;
@@ -13,6 +17,14 @@ pub use events::{EVENT_OVERHEAD_BYTES, Events, LogEvent, STREAM_BYTES_MAX};
 use crate::journal::{Journal, JournalError};
 use crate::{Record, Table, Tag};
 use events::{Batch, BatchName};
+
+/// How many bytes of messages all streams together keep, as CloudWatch Logs counts them; beyond them the oldest events
+/// go, whichever stream they are in. CloudWatch Logs has no such limit, but a machine has.
+pub const LOGS_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// The part of the limit that is made free at a time, so that not every event has an oldest one looked for.
+const EVICTED_PART: usize = 16;
+/// What a day of retention is.
+const DAY: Duration = Duration::from_hours(24);
 
 /// The journal's name for batches of events.
 const BATCHES: &str = "logs.events";
@@ -26,6 +38,11 @@ pub struct Logs {
     pub streams: Table<StreamName, LogStream>,
     /// The events of each stream. The journal keeps them in the batches in which they came.
     events: DashMap<(Scope, StreamName), Arc<Mutex<Events>>>,
+    /// The bytes of all streams, at most [`LOGS_BYTES_MAX`] but for what is being put in right now.
+    bytes: AtomicUsize,
+    bytes_max: usize,
+    /// Held while events are evicted.
+    evicting: Mutex<()>,
     journal: Option<Arc<Journal>>,
 }
 
@@ -80,6 +97,9 @@ impl Logs {
             groups: Table::new("logs.groups", journal),
             streams: Table::new("logs.streams", journal),
             events: DashMap::new(),
+            bytes: AtomicUsize::new(0),
+            bytes_max: LOGS_BYTES_MAX,
+            evicting: Mutex::default(),
             journal: journal.cloned(),
         }
     }
@@ -92,8 +112,9 @@ impl Logs {
         batches.sort_by_key(|(_, name, _)| name.first_sequence);
         for (scope, name, batch) in batches {
             let events = Arc::clone(&self.events.entry((scope, name.stream.clone())).or_default());
-            lock(&events).restore(name.first_sequence, batch);
+            self.account(&mut lock(&events), |events| events.restore(name.first_sequence, batch));
         }
+        self.evict();
         Ok(())
     }
 
@@ -183,28 +204,99 @@ impl Logs {
     pub fn with_events<T>(&self, scope: &Scope, name: &StreamName, use_events: impl FnOnce(&mut Events) -> T) -> T {
         let events = Arc::clone(&self.events.entry((scope.clone(), name.clone())).or_default());
         let mut events = lock(&events);
-        let result = use_events(&mut events);
+        let result = self.account(&mut events, use_events);
         let (first_sequence, batch) = events.take_batch();
         if let Some(journal) = self.journal.as_ref().filter(|_| !batch.is_empty()) {
-            let forgotten = events.note_batch(first_sequence, batch.bytes());
-            let row = |first_sequence| BatchName { stream: name.clone(), first_sequence };
-            journal.submit(BATCHES, scope, &row(first_sequence), Some(Arc::new(batch)));
-            for first_sequence in forgotten {
-                journal.submit::<_, Batch>(BATCHES, scope, &row(first_sequence), None);
-            }
+            let forgotten = events.note_batch(first_sequence, &batch);
+            let row = BatchName { stream: name.clone(), first_sequence };
+            journal.submit(BATCHES, scope, &row, Some(Arc::new(batch)));
+            self.forget(scope, name, forgotten);
+        }
+        drop(events);
+        self.evict();
+        result
+    }
+
+    /// Drops the events that a group's retention lets go of, and returns how long it keeps them; none if for ever, or if
+    /// there is no such group.
+    pub fn expire(&self, scope: &Scope, group: &str, now: Timestamp) -> Option<Duration> {
+        let days = self.groups.get(scope, &group.to_owned())?.retention_days?;
+        let kept = DAY * u32::try_from(days).ok()?;
+        let oldest = Timestamp::from_millis(now.as_millis().saturating_sub(i64::try_from(kept.as_millis()).ok()?));
+        for stream in self.streams_of(scope, group) {
+            self.shrink(scope, &stream.name, |events| events.drop_before(oldest));
+        }
+        Some(kept)
+    }
+
+    /// Takes events out of a stream, and has the journal forget the batches of which none is left.
+    fn shrink<T: Default>(&self, scope: &Scope, name: &StreamName, shrink: impl FnOnce(&mut Events) -> T) -> T {
+        let known = self.events.get(&(scope.clone(), name.clone())).map(|events| Arc::clone(&events));
+        let Some(events) = known else { return T::default() };
+        let mut events = lock(&events);
+        let result = self.account(&mut events, shrink);
+        let emptied = events.take_emptied_batches();
+        self.forget(scope, name, emptied);
+        result
+    }
+
+    /// Makes room once the streams together have more than they may.
+    fn evict(&self) {
+        if self.bytes.load(Ordering::Relaxed) <= self.bytes_max {
+            return;
+        }
+        // One at a time does it for all.
+        let Ok(_alone) = self.evicting.try_lock() else { return };
+        let target = self.bytes_max - self.bytes_max / EVICTED_PART;
+        let streams = self.events.iter().map(|entry| (entry.key().clone(), Arc::clone(entry.value())));
+        let streams = streams.collect::<Vec<_>>().into_iter();
+        let oldest = |((scope, name), events): ((Scope, StreamName), Arc<Mutex<Events>>)| {
+            Some(Reverse((lock(&events).oldest()?, scope, name)))
+        };
+        let mut streams = streams.filter_map(oldest).collect::<BinaryHeap<_>>();
+        while self.bytes.load(Ordering::Relaxed) > target
+            && let Some(Reverse((_, scope, name))) = streams.pop()
+        {
+            // All that is older than any event of the other streams, but no more than has to go.
+            let until = streams.peek().map(|Reverse((at, _, _))| *at);
+            let next = self.shrink(&scope, &name, |events| {
+                let mut excess = self.bytes.load(Ordering::Relaxed).saturating_sub(target);
+                while excess > 0 && events.oldest().is_some_and(|at| until.is_none_or(|until| at <= until)) {
+                    excess = excess.saturating_sub(events.drop_oldest_time());
+                }
+                events.oldest()
+            });
+            streams.extend(next.map(|at| Reverse((at, scope, name))));
+        }
+    }
+
+    /// Counts what a use of events, which are locked, adds to the whole or takes from it.
+    fn account<T>(&self, events: &mut Events, use_events: impl FnOnce(&mut Events) -> T) -> T {
+        let before = events.bytes();
+        let result = use_events(events);
+        if !events.is_removed() {
+            let after = events.bytes();
+            self.bytes.fetch_add(after.saturating_sub(before), Ordering::Relaxed);
+            self.bytes.fetch_sub(before.saturating_sub(after), Ordering::Relaxed);
         }
         result
     }
 
+    fn forget(&self, scope: &Scope, stream: &StreamName, batches: Vec<u64>) {
+        let Some(journal) = &self.journal else { return };
+        for first_sequence in batches {
+            let row = BatchName { stream: stream.clone(), first_sequence };
+            journal.submit::<_, Batch>(BATCHES, scope, &row, None);
+        }
+    }
+
     fn remove_events(&self, scope: &Scope, name: &StreamName) {
         let Some((_, events)) = self.events.remove(&(scope.clone(), name.clone())) else { return };
-        let forgotten = lock(&events).forget_batches();
-        if let Some(journal) = &self.journal {
-            for first_sequence in forgotten {
-                let row = BatchName { stream: name.clone(), first_sequence };
-                journal.submit::<_, Batch>(BATCHES, scope, &row, None);
-            }
-        }
+        let mut events = lock(&events);
+        self.bytes.fetch_sub(events.bytes(), Ordering::Relaxed);
+        let forgotten = events.forget_batches();
+        drop(events);
+        self.forget(scope, name, forgotten);
     }
 }
 
@@ -247,6 +339,60 @@ mod tests {
         assert_eq!(logs.streams_of(&scope, "g").count(), 0);
         assert_eq!(logs.streams_of(&scope, "g2").count(), 1);
         assert_eq!(logs.with_events(&scope, &name, |events| events.sorted().len()), 0);
+    }
+
+    fn messages(logs: &Logs, scope: &Scope, name: &StreamName) -> Vec<String> {
+        logs.with_events(scope, name, |events| events.sorted().iter().map(|event| event.message.to_string()).collect())
+    }
+
+    #[test]
+    fn beyond_the_limit_of_all_streams_the_oldest_events_go() {
+        let (mut logs, scope) = (Logs::new(None), Scope::new(base::AccountId::DEFAULT, base::Region::default()));
+        let event = 1 + EVENT_OVERHEAD_BYTES;
+        logs.bytes_max = 16 * event;
+        let name = |stream: &str| StreamName { group: "g".to_owned(), stream: stream.to_owned() };
+        let put = |stream: &str, at: i64| {
+            let at = Timestamp::from_millis(at);
+            logs.make_stream(&scope, &name(stream), at);
+            logs.with_events_of(&scope, &name(stream), |events| events.append(at, at, "x".into()));
+        };
+        for at in 0..8 {
+            put("even", at * 2);
+            put("odd", at * 2 + 1);
+        }
+        put("old", 0);
+        // A sixteenth of the limit is free then: two events of time 0 went.
+        assert_eq!(logs.bytes.load(Ordering::Relaxed), 15 * event);
+        let left = ["even", "odd", "old"].map(|stream| messages(&logs, &scope, &name(stream)).len());
+        assert_eq!(left, [7, 8, 0]);
+        logs.remove_stream(&scope, &name("odd"));
+        assert_eq!(logs.bytes.load(Ordering::Relaxed), 7 * event);
+    }
+
+    #[test]
+    fn a_group_drops_what_its_retention_lets_go_of_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.redb");
+        let scope = Scope::new(base::AccountId::DEFAULT, base::Region::default());
+        let name = StreamName { group: "g".to_owned(), stream: "s".to_owned() };
+        let day = |days: u32| Timestamp::from_millis(0).plus(DAY * days);
+        {
+            let state = crate::State::open(&path).unwrap();
+            state.logs.make_group(&scope, "g", day(0));
+            state.logs.make_stream(&scope, &name, day(0));
+            for at in [0, 1, 2] {
+                state.logs.with_events_of(&scope, &name, |events| {
+                    events.append(day(at), day(at), format!("day {at}").into());
+                });
+            }
+            assert_eq!(state.logs.expire(&scope, "g", day(3)), None);
+            state.logs.groups.update(&scope, &"g".to_owned(), |group| group.retention_days = Some(2));
+            assert_eq!(state.logs.expire(&scope, "g", day(3)), Some(2 * DAY));
+            assert_eq!(messages(&state.logs, &scope, &name), ["day 1", "day 2"]);
+            state.flush().unwrap();
+        }
+        let state = crate::State::open(&path).unwrap();
+        assert_eq!(messages(&state.logs, &scope, &name), ["day 1", "day 2"]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! DescribeClusters and ListClusters.
 
+use std::ops::Bound;
+
 use api::ecs as api;
 use base::{Arn, Page};
 use state::Cx;
@@ -41,7 +43,10 @@ pub(crate) async fn describe_clusters(
 pub(crate) async fn list_clusters(cx: &Cx, input: api::ListClustersRequest) -> Result<api::ListClustersResponse> {
     let request = page::request(LISTING, input.max_results, input.next_token.as_deref())?;
     let after = request.after.as_deref().and_then(ClusterName::parse);
-    let clusters = cx.state.ecs.clusters.walk(cx.scope(), after).map(|(_, cluster)| cluster);
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let label = Some(ClusterStatus::Active.label());
+    let clusters = cx.state.ecs.clusters.walk_between(cx.scope(), label, (start, Bound::Unbounded));
+    let clusters = clusters.map(|(_, cluster)| cluster);
     let active = clusters.filter(|cluster| cluster.status == ClusterStatus::Active);
     let page = Page::cut(LISTING, request.size, active, |cluster| cluster.name.to_string());
     let arns = page.items.iter().map(|cluster| cluster.arn.to_string()).collect();

@@ -1,5 +1,7 @@
 //! ListContainerInstances.
 
+use std::ops::Bound;
+
 use api::ecs as api;
 use base::{ContainerInstanceId, Page};
 use state::Cx;
@@ -33,7 +35,15 @@ pub(crate) async fn list_container_instances(
     };
     let after = ContainerInstanceId::new(request.after.unwrap_or_default());
     let after = ContainerInstanceKey { cluster: cluster.name.clone(), id: after };
-    let instances = cx.state.ecs.container_instances.walk(cx.scope(), Some(after)).map(|(_, instance)| instance);
+    let label = match input.status.as_ref().map(|status| status.as_str()) {
+        None => InstanceStatus::registered(),
+        Some("ACTIVE") => InstanceStatus::Active.label(),
+        Some("DRAINING") => InstanceStatus::Draining.label(),
+        Some(_) => InstanceStatus::Inactive.label(),
+    };
+    let rest = (Bound::Excluded(after), Bound::Unbounded);
+    let instances = cx.state.ecs.container_instances.walk_between(cx.scope(), Some(label), rest);
+    let instances = instances.map(|(_, instance)| instance);
     let instances = instances.take_while(|instance| instance.key.cluster == cluster.name).filter(|i| wants(i));
     let page = Page::cut(LISTING, request.size, instances, |instance| instance.key.id.to_string());
     let arns = page.items.iter().map(|instance| instance.arn.to_string()).collect();

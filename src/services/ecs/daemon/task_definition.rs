@@ -70,7 +70,7 @@ pub(crate) async fn describe_daemon_task_definition(
     let (family, revision) = parse(cx, &required(input.daemon_task_definition, "daemonTaskDefinition")?)?;
     let definition = match revision {
         Some(revision) => get(cx, family, revision),
-        None => family.and_then(|family| latest_active(cx, &family)),
+        None => family.and_then(|family| cx.state.ecs.latest_active_daemon_definition(cx.scope(), &family)),
     };
     let definition = definition.ok_or_else(not_described)?;
     let is_in_use = |name: &TaskDefinitionName| definitions_in_use(cx).contains(name);
@@ -119,21 +119,22 @@ pub(crate) async fn list_daemon_task_definitions(
             && input.family.as_deref().is_none_or(|family| definition.name.family.as_str() == family)
             && (!only_last || is_last().is_some_and(|family| family.last == definition.name.revision))
     };
-    // What sorts before the family or the prefix need not be looked at, nor what sorts after the last match.
-    let start = input.family.as_deref().or_else(|| Some(prefix.as_str()).filter(|prefix| !prefix.is_empty()));
-    let start = start.map(|start| start.to_owned());
-    let from = start.as_deref().and_then(Family::parse).map(|family| TaskDefinitionName { family, revision: 0 });
-    let from = from.max(after.clone().filter(|_| !is_descending));
-    let table = &cx.state.ecs.daemon_task_definitions;
-    let all: Box<dyn Iterator<Item = _>> = match from {
-        Some(from) => Box::new(table.walk_from(cx.scope(), from)),
-        None => Box::new(table.walk(cx.scope(), None)),
+    // What lies outside of the family or the prefix need not be looked at.
+    let stretch = Family::revisions_of_prefix(input.family.as_deref().unwrap_or(&prefix));
+    let rest = page::rest_of(stretch, after, is_descending);
+    let label = match wanted {
+        api::DaemonTaskDefinitionStatusFilter::Active => Some(DaemonTaskDefinition::active()),
+        api::DaemonTaskDefinitionStatusFilter::DeleteInProgress => Some(DaemonTaskDefinition::deleted()),
+        api::DaemonTaskDefinitionStatusFilter::All | api::DaemonTaskDefinitionStatusFilter::Other(_) => None,
     };
-    let near = all
-        .map(|(_, definition)| definition)
-        .take_while(|each| start.as_ref().is_none_or(|start| each.name.family.as_str().starts_with(start.as_str())))
-        .filter(|definition| is_wanted(definition));
-    let page = cut(near, is_descending, after, request.size);
+    let table = &cx.state.ecs.daemon_task_definitions;
+    let near: Box<dyn Iterator<Item = _>> = if is_descending {
+        Box::new(table.walk_back(cx.scope(), label, rest))
+    } else {
+        Box::new(table.walk_between(cx.scope(), label, rest))
+    };
+    let found = near.map(|(_, definition)| definition).filter(|definition| is_wanted(definition));
+    let page = Page::cut(LISTING, request.size, found, |definition| definition.name.to_string());
     let summaries = page.items.iter().map(|definition| summary(definition, &is_in_use)).collect();
     Ok(api::ListDaemonTaskDefinitionsResponse { daemon_task_definitions: Some(summaries), next_token: page.next })
 }
@@ -143,7 +144,7 @@ pub(super) fn find_active(cx: &Cx, text: &str) -> Result<Arc<DaemonTaskDefinitio
     let (family, revision) = parse(cx, text)?;
     let definition = match revision {
         Some(revision) => get(cx, family, revision),
-        None => family.and_then(|family| latest_active(cx, &family)),
+        None => family.and_then(|family| cx.state.ecs.latest_active_daemon_definition(cx.scope(), &family)),
     };
     let definition = definition.ok_or_else(|| client("DaemonTaskDefinition not found."))?;
     if definition.delete_requested_at.is_some() { Err(inactive()) } else { Ok(definition) }
@@ -213,12 +214,6 @@ fn get(cx: &Cx, family: Option<Family>, revision: u32) -> Option<Arc<DaemonTaskD
     cx.state.ecs.daemon_task_definitions.get(cx.scope(), &TaskDefinitionName { family: family?, revision })
 }
 
-fn latest_active(cx: &Cx, family: &Family) -> Option<Arc<DaemonTaskDefinition>> {
-    let last = cx.state.ecs.daemon_families.get(cx.scope(), family)?.last;
-    let mut revisions = (1..=last).rev().filter_map(|revision| get(cx, Some(family.clone()), revision));
-    revisions.find(|definition| definition.delete_requested_at.is_none())
-}
-
 /// Collects the definitions that daemons run: the deletion of one of these is not done.
 fn definitions_in_use(cx: &Cx) -> HashSet<TaskDefinitionName> {
     let daemons = cx.state.ecs.daemons.walk(cx.scope(), None).map(|(_, daemon)| daemon);
@@ -278,16 +273,6 @@ fn summary(
         delete_requested_at: definition.delete_requested_at.map(Into::into),
         status: Some(status(definition, is_in_use)),
     }
-}
-
-/// Cuts a page of definitions.
-fn cut(
-    ascending: impl Iterator<Item = Arc<DaemonTaskDefinition>>,
-    is_descending: bool,
-    after: Option<TaskDefinitionName>,
-    size: usize,
-) -> Page<Arc<DaemonTaskDefinition>> {
-    page::cut_by_name(LISTING, size, ascending, is_descending, after, |definition| &definition.name)
 }
 
 fn parse_name(text: &str) -> Option<TaskDefinitionName> {

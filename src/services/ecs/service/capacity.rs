@@ -25,11 +25,15 @@ pub(super) fn parse(
         return launch_type_of(launch_type).map(ServiceCapacity::LaunchType);
     }
     if !strategy.is_empty() {
-        return providers(cx, cluster, strategy);
+        return providers(cx, cluster, strategy, false);
     }
     let default = cluster.default_capacity_provider_strategy.as_ref();
     let default = default.map(document::read_list).unwrap_or_default();
-    if default.is_empty() { Ok(ServiceCapacity::LaunchType(LaunchType::Ec2)) } else { providers(cx, cluster, &default) }
+    if default.is_empty() {
+        Ok(ServiceCapacity::LaunchType(LaunchType::Ec2))
+    } else {
+        providers(cx, cluster, &default, true)
+    }
 }
 
 fn launch_type_of(launch_type: &api::LaunchType) -> Result<LaunchType> {
@@ -44,16 +48,17 @@ fn launch_type_of(launch_type: &api::LaunchType) -> Result<LaunchType> {
     }
 }
 
-fn providers(cx: &Cx, cluster: &Cluster, strategy: &[api::CapacityProviderStrategyItem]) -> Result<ServiceCapacity> {
+fn providers(
+    cx: &Cx,
+    cluster: &Cluster,
+    strategy: &[api::CapacityProviderStrategyItem],
+    is_default: bool,
+) -> Result<ServiceCapacity> {
     let items = capacity_provider_strategy::complete(cx, &cluster.capacity_providers, strategy.to_vec())?;
     let launch_type = items.first().and_then(|item| launch_type_of_provider(cx, item.capacity_provider.as_deref()?));
     let strategy = items.iter().map(share).collect::<Vec<_>>();
     if strategy.iter().all(|share| share.weight == 0) {
-        // PFr has the first half; the rest follows its neighbours.
-        return Err(invalid(
-            "There are no capacity providers in the capacity provider strategy with a weight value greater than zero. \
-             Specify a valid capacity provider strategy and try again.",
-        ));
+        return Err(capacity_provider_strategy::weightless(is_default));
     }
     Ok(ServiceCapacity::Providers { strategy, launch_type: launch_type.unwrap_or(LaunchType::Ec2) })
 }

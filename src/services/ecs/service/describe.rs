@@ -16,7 +16,7 @@ pub(crate) async fn describe_services(
 ) -> Result<api::DescribeServicesResponse> {
     let wanted = input.services.unwrap_or_default();
     if wanted.is_empty() {
-        // Text unverified.
+        // Seen in public repositories, quoted without the full stop that "Tasks cannot be empty." has.
         return Err(invalid("Services cannot be empty."));
     }
     if wanted.len() > DESCRIBE_MAX {

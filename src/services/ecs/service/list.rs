@@ -1,9 +1,13 @@
 //! ListServices and ListServicesByNamespace.
 
+use std::ops::Bound;
+
 use api::ecs as api;
 use base::Page;
 use state::Cx;
-use state::ecs::{ClusterName, LaunchType, SchedulingStrategy, Service, ServiceKey, ServiceName, ServiceStatus};
+use state::ecs::{
+    ClusterName, LaunchType, SchedulingStrategy, Service, ServiceFilter, ServiceKey, ServiceName, ServiceStatus,
+};
 
 use crate::{Result, cluster, page, required};
 
@@ -23,11 +27,12 @@ pub(crate) async fn list_services(cx: &Cx, input: api::ListServicesRequest) -> R
             && input.resource_management_type.as_ref().is_none_or(|kind| is_managed(service, kind))
     };
     let after = request.after.as_deref().and_then(ServiceName::parse);
-    let after = after.map(|name| ServiceKey { cluster: cluster.name.clone(), name });
-    let first = ServiceKey::first_of(&cluster.name);
-    let services = &cx.state.ecs.services;
-    let from = services.walk_from(cx.scope(), after.clone().unwrap_or(first));
-    let rest = from.skip_while(|(key, _)| after.as_ref() == Some(key)).map(|(_, service)| service);
+    let start = match after {
+        None => Bound::Included(ServiceKey::first_of(&cluster.name)),
+        Some(name) => Bound::Excluded(ServiceKey { cluster: cluster.name.clone(), name }),
+    };
+    let rest = cx.state.ecs.services.walk_between(cx.scope(), Some(filter(&input).label()), (start, Bound::Unbounded));
+    let rest = rest.map(|(_, service)| service);
     let found = rest.take_while(|service| service.key.cluster == cluster.name).filter(|service| wants(service));
     let page = Page::cut(LISTING, request.size, found, |service| service.key.name.to_string());
     let arns = page.items.iter().map(|service| service.arn.to_string()).collect();
@@ -44,8 +49,10 @@ pub(crate) async fn list_services_by_namespace(
     let namespace = required(input.namespace, "namespace")?;
     let request = page::request_of(PAGE, NAMESPACE_LISTING, input.max_results, input.next_token.as_deref())?;
     let after = request.after.as_deref().and_then(parse_key);
-    let services = cx.state.ecs.services.walk(cx.scope(), after).map(|(_, service)| service);
-    let found = services.filter(|service| {
+    let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let label = Some(ServiceFilter::Namespace(&namespace).label());
+    let services = cx.state.ecs.services.walk_between(cx.scope(), label, (start, Bound::Unbounded));
+    let found = services.map(|(_, service)| service).filter(|service| {
         let known = service.workload.as_ref().and_then(|workload| workload.namespace.as_deref());
         service.status == ServiceStatus::Active && known == Some(namespace.as_str())
     });
@@ -56,19 +63,45 @@ pub(crate) async fn list_services_by_namespace(
     Ok(api::ListServicesByNamespaceResponse { service_arns: Some(arns), next_token: page.next })
 }
 
+/// Chooses by which filter the services are looked up: the one that most likely leaves the fewest.
+fn filter(input: &api::ListServicesRequest) -> ServiceFilter<'static> {
+    let by_strategy = input.scheduling_strategy.as_ref().and_then(|strategy| match strategy {
+        api::SchedulingStrategy::Replica => Some(SchedulingStrategy::Replica),
+        api::SchedulingStrategy::Daemon => Some(SchedulingStrategy::Daemon),
+        api::SchedulingStrategy::Other(_) => None,
+    });
+    let by_manager = input.resource_management_type.as_ref().and_then(|kind| match kind {
+        api::ResourceManagementType::Ecs => Some(true),
+        api::ResourceManagementType::Customer => Some(false),
+        api::ResourceManagementType::Other(_) => None,
+    });
+    let by_launch_type = input.launch_type.as_ref().and_then(wanted_launch_type);
+    let filters = [
+        by_launch_type.map(ServiceFilter::LaunchType),
+        by_strategy.map(ServiceFilter::Scheduling),
+        by_manager.map(ServiceFilter::ManagedByEcs),
+    ];
+    filters.into_iter().flatten().next().unwrap_or(ServiceFilter::None)
+}
+
 fn parse_key(text: &str) -> Option<ServiceKey> {
     let (cluster, name) = text.split_once('/')?;
     Some(ServiceKey { cluster: ClusterName::parse(cluster)?, name: ServiceName::parse(name)? })
 }
 
-fn runs_on(service: &Service, launch_type: &api::LaunchType) -> bool {
+fn runs_on(service: &Service, wanted: &api::LaunchType) -> bool {
     let known = service.workload.as_ref().map(|workload| workload.capacity.launch_type());
-    match launch_type {
-        api::LaunchType::Fargate => known == Some(LaunchType::Fargate),
-        api::LaunchType::Ec2 => known == Some(LaunchType::Ec2),
-        api::LaunchType::External => known == Some(LaunchType::External),
-        api::LaunchType::ManagedInstances => known == Some(LaunchType::ManagedInstances),
-        api::LaunchType::Other(_) => false,
+    known.is_some() && known == wanted_launch_type(wanted)
+}
+
+/// Reads a launch type that something is listed by; none if there is no such type.
+pub(crate) fn wanted_launch_type(wanted: &api::LaunchType) -> Option<LaunchType> {
+    match wanted {
+        api::LaunchType::Fargate => Some(LaunchType::Fargate),
+        api::LaunchType::Ec2 => Some(LaunchType::Ec2),
+        api::LaunchType::External => Some(LaunchType::External),
+        api::LaunchType::ManagedInstances => Some(LaunchType::ManagedInstances),
+        api::LaunchType::Other(_) => None,
     }
 }
 

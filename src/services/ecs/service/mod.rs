@@ -23,7 +23,7 @@ pub(crate) use capacity::{launch_type, strategy};
 pub(crate) use create::{check_client_token, create_service};
 pub(crate) use delete::delete_service;
 pub(crate) use describe::describe_services;
-pub(crate) use list::{list_services, list_services_by_namespace};
+pub(crate) use list::{list_services, list_services_by_namespace, wanted_launch_type};
 pub(crate) use reference::{find, find_active, not_found};
 pub(crate) use statistics::{Statistics, statistics};
 pub(crate) use update::update_service;

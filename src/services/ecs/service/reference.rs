@@ -42,7 +42,7 @@ pub(crate) fn find_active(cx: &Cx, cluster: &Cluster, reference: &str) -> Result
 pub(crate) fn check_active(service: &Service) -> Result<()> {
     match service.status {
         ServiceStatus::Active => Ok(()),
-        // Text unverified.
+        // Seen: alchemy-run/alchemy#1581.
         ServiceStatus::Draining | ServiceStatus::Inactive => {
             Err(Error::ServiceNotActive("Service was not ACTIVE.".to_owned()))
         }

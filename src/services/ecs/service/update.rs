@@ -120,11 +120,12 @@ fn check_controller(controller: DeploymentController, parts: &Parts, is_forced: 
             "Cannot force a new deployment on services with a CODE_DEPLOY deployment controller. Use AWS CodeDeploy to \
              trigger a new deployment.",
         )),
-        // Texts unverified from here on.
+        // Seen: terraform-provider-aws#8005.
         DeploymentController::CodeDeploy if parts.network_configuration.is_some() => Err(invalid(
             "Unable to update network parameters on services with a CODE_DEPLOY deployment controller. Use AWS \
              CodeDeploy to trigger a new deployment.",
         )),
+        // Texts unverified from here on.
         DeploymentController::CodeDeploy if parts.platform_version.is_some() => Err(invalid(
             "Unable to update platform version on services with a CODE_DEPLOY deployment controller. Use AWS CodeDeploy \
              to trigger a new deployment.",

@@ -165,7 +165,7 @@ impl Taggable for Cluster {
     fn check(&self) -> Result<()> {
         match self.status {
             ClusterStatus::Active => Ok(()),
-            // Text unverified.
+            // Seen: Terraform's provider looks for it.
             ClusterStatus::Inactive => {
                 Err(invalid("The specified cluster is inactive. Specify an active cluster and try again."))
             }

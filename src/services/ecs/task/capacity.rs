@@ -39,6 +39,7 @@ pub(super) fn of(cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count:
         None => {}
     }
     let default = cluster.default_capacity_provider_strategy.as_ref();
+    let is_default = strategy.is_empty();
     let strategy = if strategy.is_empty() { default.map(document::read_list).unwrap_or_default() } else { strategy };
     if strategy.is_empty() {
         return Ok(plain(InstanceKind::Ec2, count));
@@ -56,10 +57,7 @@ pub(super) fn of(cx: &Cx, cluster: &Cluster, input: &api::RunTaskRequest, count:
     });
     let providers = distribute(&shares.collect::<Vec<_>>(), count);
     if providers.len() < count {
-        // The rule is CreateService's documentation; text unverified.
-        return Err(invalid(
-            "The capacity provider strategy must have at least one provider with a weight greater than zero.",
-        ));
+        return Err(capacity_provider_strategy::weightless(is_default));
     }
     let providers = providers.into_iter().map(Some).collect();
     if is_on_fargate {

@@ -1,11 +1,12 @@
 //! ListTasks.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use api::ecs as api;
-use base::{Page, TaskId};
+use base::{ContainerInstanceId, Page, TaskId};
 use state::Cx;
-use state::ecs::{Launch, Task, TaskKey};
+use state::ecs::{Launch, Service, ServiceTaskKey, Task, TaskFilter, TaskKey};
 
 use crate::{Result, cluster, container_instance, invalid, page, service};
 
@@ -18,8 +19,13 @@ pub(crate) async fn list_tasks(cx: &Cx, input: api::ListTasksRequest) -> Result<
     check_filters(&input)?;
     let instance = input.container_instance.as_deref().map(|named| container_instance::find(cx, &cluster, named));
     let instance = instance.transpose()?.map(|instance| instance.key.id.clone());
+    let status = input.desired_status.as_ref().map_or("RUNNING", |status| status.as_str());
+    let service = input.service_name.as_deref().map(|named| service::find(cx, &cluster, named)).transpose()?;
     let wants = |task: &Task| {
-        let status = input.desired_status.as_ref().map_or("RUNNING", |status| status.as_str());
+        let is_member = |service: &Arc<Service>| {
+            let member = ServiceTaskKey { service: service.key.clone(), task: task.key.id.clone() };
+            cx.state.ecs.service_tasks.get(cx.scope(), &member).is_some()
+        };
         let launch_type = match task.launch {
             Launch::Fargate { .. } => api::LaunchType::Fargate,
             Launch::Ec2 { .. } => api::LaunchType::Ec2,
@@ -30,21 +36,35 @@ pub(crate) async fn list_tasks(cx: &Cx, input: api::ListTasksRequest) -> Result<
             && input.started_by.as_deref().is_none_or(|by| task.started_by.as_deref() == Some(by))
             && input.launch_type.as_ref().is_none_or(|wanted| *wanted == launch_type)
             && instance.as_ref().is_none_or(|wanted| task.launch.container_instance() == Some(wanted))
+            && service.as_ref().is_none_or(is_member)
     };
+    let group = service.as_ref().map(|service| service.group());
+    let label = filter(&input, instance.as_ref(), group.as_deref()).label(status);
     let after = TaskId::new(request.after.as_deref().unwrap_or_default());
-    let id = |task: &Arc<Task>| task.key.id.to_string();
-    let page = if let Some(name) = &input.service_name {
-        let service = service::find(cx, &cluster, name)?;
-        let tasks = cx.state.ecs.tasks_of_service(cx.scope(), &service.key, after).map(|(_, task)| task);
-        Page::cut(LISTING, request.size, tasks.filter(|task| wants(task)), id)
-    } else {
-        let after = TaskKey { cluster: cluster.name.clone(), id: after };
-        let tasks = cx.state.ecs.tasks.walk(cx.scope(), Some(after)).map(|(_, task)| task);
-        let tasks = tasks.take_while(|task| task.key.cluster == cluster.name).filter(|task| wants(task));
-        Page::cut(LISTING, request.size, tasks, id)
-    };
+    let start = Bound::Excluded(TaskKey { cluster: cluster.name.clone(), id: after });
+    let tasks = cx.state.ecs.tasks.walk_between(cx.scope(), Some(label), (start, Bound::Unbounded));
+    let tasks = tasks.map(|(_, task)| task).take_while(|task| task.key.cluster == cluster.name);
+    let found = tasks.filter(|task| wants(task));
+    let page = Page::cut(LISTING, request.size, found, |task| task.key.id.to_string());
     let arns = page.items.iter().map(|task| task.arn.to_string()).collect();
     Ok(api::ListTasksResponse { task_arns: Some(arns), next_token: page.next })
+}
+
+/// Chooses by which filter the tasks are looked up: the one that most likely leaves the fewest.
+fn filter<'a>(
+    input: &'a api::ListTasksRequest,
+    instance: Option<&'a ContainerInstanceId>,
+    group: Option<&'a str>,
+) -> TaskFilter<'a> {
+    let by_launch_type = input.launch_type.as_ref().and_then(service::wanted_launch_type);
+    let filters = [
+        instance.map(TaskFilter::ContainerInstance),
+        group.map(TaskFilter::Group),
+        input.started_by.as_deref().map(TaskFilter::StartedBy),
+        input.family.as_deref().map(TaskFilter::Family),
+        by_launch_type.map(TaskFilter::LaunchType),
+    ];
+    filters.into_iter().flatten().next().unwrap_or(TaskFilter::None)
 }
 
 fn check_filters(input: &api::ListTasksRequest) -> Result<()> {

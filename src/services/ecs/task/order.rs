@@ -54,9 +54,10 @@ impl<'a> Order<'a> {
             overrides::parse(definition, asked.overrides)?;
         let has_task_role = definition.task_role_arn.is_some() || overrides.task_role_arn.is_some();
         if asked.is_exec_enabled && !has_task_role {
-            // The rule is RunTask's documentation; text unverified.
+            // Seen: boto3#3173.
             return Err(invalid(
-                "The service couldn't run the task because enableExecuteCommand needs a task role in the task definition.",
+                "The execute command failed because a valid task role is not being used. Specify a valid task role in \
+                 your task definition or as a task override and try again.",
             ));
         }
         if asked.group.as_deref().is_some_and(|group| group.starts_with(SERVICE_GROUP)) {

@@ -47,6 +47,18 @@ pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride
             return Err(invalid(format!("Invalid 'memory' setting for container '{name}'.")));
         }
     }
+    for entry in &given {
+        // Text as in RegisterTaskDefinition; unverified for overrides.
+        let variables = entry.environment.iter().flatten().flat_map(|pair| [&pair.name, &pair.value]).flatten();
+        let has_nul = |text: &String| text.contains('\0');
+        let name = entry.name.as_deref().unwrap_or_default();
+        if entry.command.iter().flatten().any(has_nul) {
+            return Err(invalid(format!("Invalid 'command' setting for container '{name}'.")));
+        }
+        if variables.into_iter().any(has_nul) {
+            return Err(invalid(format!("Invalid 'environment' setting for container '{name}'.")));
+        }
+    }
     let storage = input.ephemeral_storage.as_ref().and_then(|storage| storage.size_in_gi_b);
     let storage = storage.and_then(|gib| u32::try_from(gib).ok()).or(definition.ephemeral_storage_gib);
     let containers = given.iter().map(container).collect();

@@ -189,8 +189,8 @@ pub(crate) fn platform_version(asked: Option<&str>) -> Result<String> {
     match asked {
         None | Some("LATEST") => Ok(PLATFORM_VERSION_LATEST.to_owned()),
         Some(version) if PLATFORM_VERSIONS.contains(&version) => Ok(version.to_owned()),
-        // Text unverified.
-        Some(version) => Err(Error::PlatformUnknown(format!("The platform version {version} does not exist."))),
+        // Seen: jenkinsci/amazon-ecs-plugin#218.
+        Some(_) => Err(Error::PlatformUnknown("The specified platform does not exist.".to_owned())),
     }
 }
 

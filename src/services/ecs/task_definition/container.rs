@@ -25,6 +25,7 @@ impl Task<'_> {
     pub(super) fn check(&self, container: &api::ContainerDefinition) -> Result<()> {
         let name = container.name.as_deref().unwrap_or_default();
         name_and_image(container)?;
+        texts(container, name)?;
         self.memory(container, name)?;
         self.network(container, name)?;
         self.ports(container, name)?;
@@ -205,6 +206,24 @@ impl Task<'_> {
 /// Returns whether an image needs an execution role to be pulled on Fargate.
 pub(super) fn is_ecr_image(container: &api::ContainerDefinition) -> bool {
     container.image.as_deref().is_some_and(requires_attributes::is_ecr)
+}
+
+/// Refuses what no process can be given: arguments and variables end at a NUL. (That ECS refuses it, and the text, are
+/// unverified.)
+fn texts(container: &api::ContainerDefinition, name: &str) -> Result<()> {
+    let variables = container.environment.iter().flatten().flat_map(|pair| [&pair.name, &pair.value]).flatten();
+    let has_nul = |text: &String| text.contains('\0');
+    let settings = [
+        ("command", container.command.iter().flatten().any(has_nul)),
+        ("entryPoint", container.entry_point.iter().flatten().any(has_nul)),
+        ("environment", variables.into_iter().any(has_nul)),
+        ("user", container.user.iter().any(has_nul)),
+        ("workingDirectory", container.working_directory.iter().any(has_nul)),
+    ];
+    match settings.iter().find(|(_, is_wrong)| *is_wrong) {
+        Some((setting, _)) => Err(client(format!("Invalid '{setting}' setting for container '{name}'."))),
+        None => Ok(()),
+    }
 }
 
 fn name_and_image(container: &api::ContainerDefinition) -> Result<()> {

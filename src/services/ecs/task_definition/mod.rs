@@ -15,7 +15,7 @@ mod size;
 mod validate;
 mod volume;
 
-use std::sync::Arc;
+use std::ops::Bound;
 
 use api::ecs as api;
 use base::Page;
@@ -84,19 +84,23 @@ pub(crate) async fn list_task_definitions(
     let family = input.family_prefix.as_deref().map(Family::parse);
     let after = request.after.as_deref().map(|key| parse_name(key).ok_or_else(|| invalid("Invalid token.")));
     let after = after.transpose()?;
-    let page = match family {
-        Some(None) => Page { items: Vec::new(), next: None },
-        Some(Some(family)) => {
-            let from = TaskDefinitionName { family: family.clone(), revision: 0 };
-            let all = cx.state.ecs.task_definitions.walk_from(cx.scope(), from).map(|(_, definition)| definition);
-            let all = all.take_while(|definition| definition.name.family == family);
-            cut(all.filter(|definition| Some(definition.status) == wanted), is_descending, after, request.size)
+    let stretch = match family {
+        None => Some((Bound::Unbounded, Bound::Unbounded)),
+        Some(family) => family.map(|family| family.revisions()),
+    };
+    let page = match (wanted, stretch) {
+        (Some(status), Some(stretch)) => {
+            let rest = page::rest_of(stretch, after, is_descending);
+            let (table, label) = (&cx.state.ecs.task_definitions, Some(status.label()));
+            let found: Box<dyn Iterator<Item = _>> = if is_descending {
+                Box::new(table.walk_back(cx.scope(), label, rest))
+            } else {
+                Box::new(table.walk_between(cx.scope(), label, rest))
+            };
+            let found = found.map(|(_, definition)| definition).filter(|definition| definition.status == status);
+            Page::cut(LISTING, request.size, found, |definition| definition.name.to_string())
         }
-        None => {
-            let from = after.clone().filter(|_| !is_descending);
-            let all = cx.state.ecs.task_definitions.walk(cx.scope(), from).map(|(_, definition)| definition);
-            cut(all.filter(|definition| Some(definition.status) == wanted), is_descending, after, request.size)
-        }
+        (None, _) | (_, None) => Page { items: Vec::new(), next: None },
     };
     let arns = page.items.iter().map(|definition| definition.arn.to_string()).collect();
     Ok(api::ListTaskDefinitionsResponse { task_definition_arns: Some(arns), next_token: page.next })
@@ -115,16 +119,13 @@ pub(crate) async fn list_task_definition_families(
     };
     let prefix = input.family_prefix.unwrap_or_default();
     let after = request.after.as_deref().and_then(Family::parse);
-    let families = cx.state.ecs.families.walk(cx.scope(), after).map(|(family, _)| family);
-    let named = families.filter(|family| family.as_str().starts_with(&prefix));
-    let found = named.filter(|family| match wants_active {
-        // A family whose last revision was deleted is a number to go on from, and not shown.
-        None => cx.state.ecs.has_revisions(cx.scope(), family),
-        Some(true) => cx.state.ecs.latest_active(cx.scope(), family).is_some(),
-        Some(false) => {
-            cx.state.ecs.latest_active(cx.scope(), family).is_none() && cx.state.ecs.has_revisions(cx.scope(), family)
-        }
-    });
+    let after = after.map(|family| TaskDefinitionName { family, revision: u32::MAX });
+    let rest = page::rest_of(Family::revisions_of_prefix(&prefix), after, false);
+    // A family whose last revision was deleted is a number to go on from, and not shown.
+    let status = wants_active.filter(|wants| *wants).map(|_| TaskDefinitionStatus::Active);
+    let found = cx.state.ecs.families_with(cx.scope(), status, rest);
+    let found =
+        found.filter(|family| wants_active != Some(false) || cx.state.ecs.latest_active(cx.scope(), family).is_none());
     let page = Page::cut(FAMILY_LISTING, request.size, found, |family| family.to_string());
     let families = page.items.iter().map(ToString::to_string).collect();
     Ok(api::ListTaskDefinitionFamiliesResponse { families: Some(families), next_token: page.next })
@@ -161,14 +162,4 @@ fn not_described() -> Error {
 fn parse_name(text: &str) -> Option<TaskDefinitionName> {
     let (family, revision) = text.rsplit_once(':')?;
     Some(TaskDefinitionName { family: Family::parse(family)?, revision: revision.parse().ok()? })
-}
-
-/// Cuts a page of definitions.
-fn cut(
-    ascending: impl Iterator<Item = Arc<TaskDefinition>>,
-    is_descending: bool,
-    after: Option<TaskDefinitionName>,
-    size: usize,
-) -> Page<Arc<TaskDefinition>> {
-    page::cut_by_name(LISTING, size, ascending, is_descending, after, |definition| &definition.name)
 }

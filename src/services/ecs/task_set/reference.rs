@@ -38,7 +38,8 @@ pub(super) fn parse(cx: &Cx, service: &Service, reference: &str) -> Result<TaskS
     if arn.account() != Some(cx.scope().account) {
         return Err(invalid("AccountIDs mismatch"));
     }
-    let path = arn.resource_of("task-set").ok_or_else(|| invalid("The ARN provided is invalid."))?;
+    // Seen where the ARN was a task's: boto3#3895.
+    let path = arn.resource_of("task-set").ok_or_else(|| invalid("Task Set Identifier is invalid"))?;
     let prefix = format!("{}/{}/ecs-svc/", service.key.cluster, service.key.name);
     let is_here = arn.region().as_ref() == Some(&cx.scope().region);
     Ok(key(path.strip_prefix(&prefix).filter(|_| is_here).unwrap_or_default()))

@@ -1,0 +1,240 @@
+"""Terraform and its AWS provider against the server of the session: what they made, they find unchanged.
+
+Each folder is a scenario with an account of its own. It is made, planned again, changed, planned again and destroyed.
+Terraform plans nothing where the server gives back what it was given, and an update where the server can change it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from terraform import TO_CHANGE, ProviderMissing, Terraform, changes_in, paths_in, values_of
+from waiting import until
+
+HERE = Path(__file__).parent
+# How long all scenarios may take, side by side.
+SCENARIOS_S = 420
+UPDATE, REPLACE = ["update"], ["delete", "create"]
+ACCOUNTS = {"records": "100000000001", "running": "100000000002"}
+# The provider's own way with task definitions: every change is a new revision, but for tags.
+CHANGES = {
+    "records": {
+        "aws_ecs_account_setting_default.insights": UPDATE,
+        "aws_ecs_account_setting_default.trunking": UPDATE,
+        "aws_ecs_capacity_provider.group": UPDATE,
+        "aws_ecs_cluster.full": UPDATE,
+        "aws_ecs_cluster_capacity_providers.full": UPDATE,
+        "aws_ecs_tag.separate": UPDATE,
+        "aws_ecs_task_definition.ec2": REPLACE,
+        "aws_ecs_task_definition.fargate": UPDATE,
+        "aws_ecs_task_definition.windows": REPLACE,
+    },
+    "running": {
+        "aws_ecs_cluster.read": UPDATE,
+        "aws_ecs_service.empty": UPDATE,
+        "aws_ecs_service.two": UPDATE,
+        "aws_ecs_tag.two": UPDATE,
+        "aws_ecs_task_definition.web": REPLACE,
+        "aws_ecs_task_set.external": UPDATE,
+    },
+}
+
+pytestmark = pytest.mark.timeout(SCENARIOS_S + 60)
+
+
+@dataclass
+class Life:
+    """What was seen of a scenario, from its making to its end."""
+
+    plan: dict
+    arguments: set[str]
+    seen: dict[str, object]
+    left: dict[str, list]
+
+
+def live(stack: Terraform, scenario: str, client) -> Life:
+    """Makes a scenario, changes it and destroys it. After both, Terraform must find what it left."""
+    account = ACCOUNTS[scenario]
+    stack.apply()
+    stack.expect_no_drift()
+    stack.variables["changed"] = True
+    assert stack.plan("change") == TO_CHANGE
+    plan = stack.show("change")
+    stack.apply("change")
+    stack.expect_no_drift()
+    seen = LOOKS[scenario](stack, client("ecs", key=account))
+    arguments = stack.arguments("aws_ecs_task_definition") if scenario == "records" else set()
+    stack.destroy()
+    return Life(plan, arguments, seen, left_of(client, account))
+
+
+def look_at_records(_: Terraform, ecs) -> dict[str, object]:
+    """Returns what the server has of the scenario, in its own words."""
+    cluster = ecs.describe_clusters(clusters=["full"], include=["CONFIGURATIONS", "SETTINGS", "TAGS"])["clusters"][0]
+    provider = ecs.describe_capacity_providers(capacityProviders=["group"])["capacityProviders"][0]
+    settings = ecs.list_account_settings()["settings"]
+    tagged = ecs.describe_clusters(clusters=["tagged"], include=["TAGS"])["clusters"][0]
+    families = ("ec2", "fargate", "windows")
+    definitions = [ecs.describe_task_definition(taskDefinition=family)["taskDefinition"] for family in families]
+    command = cluster["configuration"]["executeCommandConfiguration"]
+    return {
+        "insights": cluster["settings"],
+        "log group": command["logConfiguration"]["cloudWatchLogGroupName"],
+        "providers": sorted(cluster["capacityProviders"]),
+        "target": provider["autoScalingGroupProvider"]["managedScaling"]["targetCapacity"],
+        "defaults": {setting["name"]: setting["value"] for setting in settings},
+        "separate tag": tags_in(tagged)["separate"],
+        "revisions": {definition["family"]: definition["revision"] for definition in definitions},
+    }
+
+
+def look_at_running(stack: Terraform, ecs) -> dict[str, object]:
+    """Returns what runs, and what the data sources read of it."""
+    names = ["empty", "external", "two"]
+    services = ecs.describe_services(cluster="services", services=names, include=["TAGS"])["services"]
+    services = {service["serviceName"]: service for service in services}
+    task_set = services["external"]["taskSets"][0]
+    two = ecs.list_tasks(cluster="services", serviceName="two", desiredStatus="RUNNING")["taskArns"]
+    tasks = ecs.describe_tasks(cluster="services", tasks=two)["tasks"]
+    return {
+        "counts": {name: (service["desiredCount"], service["runningCount"]) for name, service in services.items()},
+        "statuses": [task["lastStatus"] for task in tasks],
+        "revisions": {task["taskDefinitionArn"].rpartition("/")[2] for task in tasks},
+        "executes commands": services["empty"]["enableExecuteCommand"],
+        "separate tag": tags_in(services["two"])["separate"],
+        "scale": (task_set["scale"], task_set["computedDesiredCount"]),
+        **stack.outputs(),
+    }
+
+
+LOOKS = {"records": look_at_records, "running": look_at_running}
+
+
+def tags_in(resource: dict) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in resource["tags"]}
+
+
+def left_of(client, account: str) -> dict[str, list]:
+    """Returns what an account still has that a destroyed scenario could have made."""
+    ecs, ec2 = client("ecs", key=account), client("ec2", key=account)
+    providers = ecs.describe_capacity_providers()["capacityProviders"]
+    own = [provider for provider in providers if not provider["name"].startswith("FARGATE")]
+    until(lambda: ec2.describe_network_interfaces()["NetworkInterfaces"] == [], "no network interfaces to be left")
+    return {
+        "clusters": ecs.list_clusters()["clusterArns"],
+        "definitions": ecs.list_task_definitions(status="ACTIVE")["taskDefinitionArns"],
+        "capacity providers": [provider["name"] for provider in own if provider["status"] == "ACTIVE"],
+        # The provider cannot remove a setting of the account: it turns it off.
+        "settings": [setting["name"] for setting in ecs.list_account_settings()["settings"] if setting["value"] != "disabled"],
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Terraform:
+    """A folder with the provider. Where there is none, the tests are skipped, but not in continuous integration."""
+    try:
+        return Terraform.prepare(tmp_path_factory.mktemp("provider"), HERE / "provider.tf")
+    except ProviderMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="module")
+def lives(installed, neargate, client, tmp_path_factory) -> Iterator[dict[str, Future]]:
+    """Lets all scenarios live side by side: most of the time the provider waits."""
+    folder = tmp_path_factory.mktemp("scenarios")
+
+    def start(scenario: str) -> Life:
+        account = ACCOUNTS[scenario]
+        ec2 = client("ec2", key=account)
+        variables = {
+            "endpoint": neargate.endpoint,
+            "account": account,
+            "subnets": [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]][:2],
+            "security_group": ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"],
+            "changed": False,
+        }
+        return live(installed.copy(folder / scenario, HERE / scenario, variables), scenario, client)
+
+    with ThreadPoolExecutor(len(ACCOUNTS)) as pool:
+        yield {scenario: pool.submit(start, scenario) for scenario in ACCOUNTS}
+
+
+@pytest.fixture(scope="module")
+def records(lives) -> Life:
+    """Clusters, capacity providers, task definitions, tags and settings."""
+    return lives["records"].result(SCENARIOS_S)
+
+
+@pytest.fixture(scope="module")
+def running(lives) -> Life:
+    """Services, a task set, and data sources."""
+    return lives["running"].result(SCENARIOS_S)
+
+
+def test_records_change_in_place_without_drift(records):
+    assert changes_in(records.plan) == CHANGES["records"]
+    assert records.seen == {
+        "insights": [{"name": "containerInsights", "value": "enhanced"}],
+        "log group": "commands-2",
+        "providers": ["FARGATE", "FARGATE_SPOT"],
+        "target": 90,
+        "defaults": {"awsvpcTrunking": "disabled", "containerInsights": "enhanced"},
+        "separate tag": "second",
+        "revisions": {"ec2": 2, "fargate": 1, "windows": 2},
+    }
+
+
+def test_task_definitions_have_every_argument(records, ecs):
+    definitions = values_of(records.plan, "aws_ecs_task_definition")
+    written = set().union(*(paths_in(definition) for definition in definitions))
+    assert records.arguments - written == set()
+    containers = [each for definition in definitions for each in json.loads(definition["container_definitions"])]
+    members = ecs.meta.service_model.shape_for("ContainerDefinition").members
+    assert set(members) - set().union(*containers) == set()
+
+
+def test_services_and_a_task_set_change_in_place_without_drift(running):
+    assert changes_in(running.plan) == CHANGES["running"]
+    seen = {name: value for name, value in running.seen.items() if name != "read"}
+    assert seen == {
+        "counts": {"empty": (0, 0), "external": (1, 1), "two": (2, 2)},
+        "statuses": ["RUNNING", "RUNNING"],
+        "revisions": {"web:2"},
+        "executes commands": True,
+        "separate tag": "second",
+        "scale": ({"unit": "PERCENT", "value": 50.0}, 1),
+    }
+
+
+def test_data_sources_read_what_the_resources_made(running):
+    assert running.seen["read"] == {
+        "cluster_status": "ACTIVE",
+        "cluster_setting": "enabled",
+        "cluster_stage": "second",
+        "family": "read",
+        "revision": 1,
+        "same_definition": True,
+        "cpu": "256",
+        "image": "busybox:latest",
+        "image_digest": "latest",
+        "container_cpu": 128,
+        "container_memory": 256,
+        "message": "hello",
+        "label": "web",
+        "desired_count": 0,
+        "launch_type": "FARGATE",
+        "tasks": 2,
+    }
+
+
+@pytest.mark.parametrize("scenario", ACCOUNTS)
+def test_destroyed_scenarios_leave_nothing(lives, scenario):
+    left = lives[scenario].result(SCENARIOS_S).left
+    assert left == {"clusters": [], "definitions": [], "capacity providers": [], "settings": []}
