@@ -36,9 +36,16 @@ enum Probe {
         abort: AbortHandle,
     },
     /// One has ended, and its outcome is yet to be written down.
-    Ended { outcome: Outcome, began: Timestamp, at: Timestamp },
+    Ended(Ended),
     /// The last one has ended then.
     Idle { checked_at: Timestamp },
+}
+
+/// A check that has ended.
+struct Ended {
+    outcome: Outcome,
+    began: Timestamp,
+    at: Timestamp,
 }
 
 #[async_trait]
@@ -89,10 +96,10 @@ impl HealthReconciler {
             self.forget(|known| *known == container.id);
             return None;
         }
-        if let Some((outcome, began, at)) = self.probes.take_ended(&container.id) {
+        if let Some(ended) = self.probes.take_ended(&container.id) {
             // What a run has left that is over says nothing of the one that is on.
-            if container.restarted_at.is_none_or(|restarted_at| began >= restarted_at) {
-                self.note(key, task, container, check, &outcome, began, at);
+            if container.restarted_at.is_none_or(|restarted_at| ended.began >= restarted_at) {
+                self.note(key, task, container, check, &ended);
             }
         }
         if self.probes.is_running(&container.id) {
@@ -107,18 +114,9 @@ impl HealthReconciler {
         None
     }
 
-    fn note(
-        &self,
-        key: &Key,
-        task: &Task,
-        container: &Container,
-        check: &HealthCheck,
-        outcome: &Outcome,
-        began: Timestamp,
-        at: Timestamp,
-    ) {
+    fn note(&self, key: &Key, task: &Task, container: &Container, check: &HealthCheck, ended: &Ended) {
         let Some(before) = &container.health else { return };
-        let found = health::after(container, before, check, outcome, began, at);
+        let found = health::after(container, before, check, &ended.outcome, ended.began, ended.at);
         if found == *before {
             return;
         }
@@ -141,7 +139,7 @@ impl HealthReconciler {
             (self.world.clone(), Arc::clone(&self.probes), key.clone(), container.id.clone());
         let probe = tokio::spawn(async move {
             let outcome = run(&world, &spec, began.plus(timeout)).await;
-            probes.end(&id, outcome, began, world.clock.now());
+            probes.end(&id, Ended { outcome, began, at: world.clock.now() });
             world.wakeups.wake(HEALTH, key);
         });
         self.probes.known().insert(container.id.clone(), Probe::Running { abort: probe.abort_handle() });
@@ -172,18 +170,18 @@ impl Probes {
     }
 
     /// Says that a check has ended, unless nobody waits for it any more.
-    fn end(&self, container: &ContainerId, outcome: Outcome, began: Timestamp, at: Timestamp) {
+    fn end(&self, container: &ContainerId, ended: Ended) {
         if let Some(probe) = self.known().get_mut(container) {
-            *probe = Probe::Ended { outcome, began, at };
+            *probe = Probe::Ended(ended);
         }
     }
 
-    fn take_ended(&self, container: &ContainerId) -> Option<(Outcome, Timestamp, Timestamp)> {
+    fn take_ended(&self, container: &ContainerId) -> Option<Ended> {
         let mut known = self.known();
         let probe = known.get_mut(container)?;
-        let Probe::Ended { at, .. } = *probe else { return None };
+        let Probe::Ended(Ended { at, .. }) = *probe else { return None };
         match std::mem::replace(probe, Probe::Idle { checked_at: at }) {
-            Probe::Ended { outcome, began, at } => Some((outcome, began, at)),
+            Probe::Ended(ended) => Some(ended),
             Probe::Running { .. } | Probe::Idle { .. } => None,
         }
     }
@@ -197,7 +195,7 @@ impl Probes {
     fn checked_at(&self, container: &ContainerId, server_began: Timestamp) -> Option<Timestamp> {
         match self.known().get(container) {
             Some(Probe::Idle { checked_at }) => Some(*checked_at),
-            Some(Probe::Running { .. } | Probe::Ended { .. }) | None => Some(server_began),
+            Some(Probe::Running { .. } | Probe::Ended(_)) | None => Some(server_began),
         }
     }
 }
