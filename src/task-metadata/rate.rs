@@ -44,7 +44,7 @@ impl<K: Eq + Hash> Buckets<K> {
         if buckets.len() >= BUCKETS_MAX {
             buckets.retain(|_, bucket| self.filled(*bucket, now) < self.full());
         }
-        let bucket = buckets.entry(key).or_insert(Bucket { parts: self.full(), at: now });
+        let bucket = buckets.entry(key).or_insert_with(|| Bucket { parts: self.full(), at: now });
         let parts = self.filled(*bucket, now);
         if parts < PARTS {
             // Left as it is: less than a part would be lost at each attempt.

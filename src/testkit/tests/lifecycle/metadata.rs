@@ -87,7 +87,7 @@ async fn a_task_reads_its_own_metadata_stats_and_credentials(bench: &Bench) {
 }
 
 async fn a_task_does_not_find_the_containers_of_another(bench: &Bench) {
-    let other = start(bench, "sleep 600").await;
+    let other = start(bench, "trap 'exit 0' TERM; sleep 600 & wait").await;
     let other = bench.until(&other, "RUNNING").await;
     let id = text(&other["containers"][0]["runtimeId"]);
     let command = format!(
