@@ -25,6 +25,8 @@ use crate::{Config, Emulator, NodeKind, Parts, StartError};
 const FOLDER_MODE: u32 = 0o700;
 /// The mask for files of containers, whatever the user's own is: a container's `/` must be open to every user in it.
 const CONTAINER_UMASK: u32 = 0o022;
+/// What a task may write unless its definition says otherwise, which few do: Fargate's 20 GiB.
+const STORAGE_BYTES_USUAL: u64 = 20 * 1024 * 1024 * 1024;
 /// The file in the data directory that holds the state.
 const STATE_FILE: &str = "state.redb";
 /// The program that runs as a shim: this very one, even if its file has been replaced meanwhile.
@@ -41,7 +43,7 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
     let (sockets, waiting_vpcs) = vpc_server::channel();
     let (node, network) = match config.node {
         NodeKind::Fargate => {
-            let (node, network) = fargate(&config.data_dir(), &clock, controllers.event_sink(), sockets)?;
+            let (node, network) = fargate(config, &clock, controllers.event_sink(), sockets)?;
             (node, Some(network))
         }
         NodeKind::Simulated => (simulated(&clock, controllers.event_sink()), None),
@@ -78,7 +80,7 @@ async fn adopt_vpcs(network: Arc<FargateNetwork>) {
 }
 
 fn fargate(
-    data_dir: &Path,
+    config: &Config,
     clock: &Arc<dyn Clock>,
     events: EventSink,
     sockets: SocketSink,
@@ -87,7 +89,7 @@ fn fargate(
         return Err(StartError::NotRoot);
     }
     umask(Mode::from_bits_truncate(CONTAINER_UMASK));
-    let data_dir = make_folder(data_dir)?;
+    let data_dir = make_folder(&config.data_dir())?;
     let run_dir = make_folder(&data_dir.join("tasks"))?;
     keep_private(&run_dir)?;
     let tasks = run_dir.clone();
@@ -100,9 +102,10 @@ fn fargate(
         })?;
     let instance = instance(&data_dir);
     let network = FargateNetwork::new(network::Config { instance: instance.clone(), sockets: Some(sockets) })?;
-    let config =
-        runtime::Config { run_dir, cgroup_root: format!("neargate-{instance}"), shim_program: SHIM_PROGRAM.into() };
-    let runtime = FargateRuntime::new(config, Arc::clone(clock), events)?;
+    let cgroup_root = format!("neargate-{instance}");
+    let runtime_config = runtime::Config { run_dir, cgroup_root, shim_program: SHIM_PROGRAM.into() };
+    let runtime = FargateRuntime::new(runtime_config, Arc::clone(clock), events)?;
+    runtime.keep_disks_ready(config.ephemeral_storage_mib.map_or(STORAGE_BYTES_USUAL, |mib| mib * 1024 * 1024));
     Ok((Node { runtime, network: Arc::clone(&network) as _, images }, network))
 }
 

@@ -5,6 +5,7 @@
 
 mod cgroups;
 mod container;
+mod disks;
 mod finding;
 mod kernel;
 mod limits;
@@ -62,10 +63,16 @@ fn report(findings: &[Finding], can_run: bool, has_colors: bool) -> String {
 fn examine(data_dir: &Path) -> Vec<Finding> {
     let mut findings = vec![kernel::root(), kernel::version()];
     if nix::unistd::geteuid().is_root() {
-        findings.extend([cgroups::check(), overlay::check(data_dir), kernel::namespaces(), kernel::seccomp()]);
+        findings.extend([
+            cgroups::check(),
+            overlay::check(data_dir),
+            disks::check(data_dir),
+            kernel::namespaces(),
+            kernel::seccomp(),
+        ]);
         findings.extend([network::interfaces(), container::check(data_dir)]);
     } else {
-        let tried_by_root = ["cgroups", "overlay", "namespaces", "network", "container"];
+        let tried_by_root = ["cgroups", "overlay", "disks", "namespaces", "network", "container"];
         findings.extend(
             tried_by_root.map(|check| Finding::warn(check, "not tried", "only root can: sudo neargate doctor")),
         );
