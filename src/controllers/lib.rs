@@ -15,7 +15,9 @@ use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
 use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
+use state::ecs::Task;
 
+pub use ecs::{NotInterrupted, SpotInterruption};
 pub use settings::Settings;
 
 /// How long a reset waits for the controllers to come to rest, by the machine's clock. A container that ignores SIGTERM
@@ -127,6 +129,16 @@ impl Running {
             return Err(ResetError { left: busy(&self.driver.statuses()) });
         }
         ecs::remove_orphans(&self.world).await.map_err(|left| ResetError { left })
+    }
+
+    /// Takes the capacity of tasks on Fargate Spot back, and returns the tasks: they are under notice from now on, are asked
+    /// to end at once, and have as long as their containers may take to stop.
+    ///
+    /// # Errors
+    ///
+    /// If one of those that are named cannot be interrupted; then none is.
+    pub fn interrupt(&self, wanted: &SpotInterruption) -> Result<Vec<Arc<Task>>, NotInterrupted> {
+        ecs::interrupt(&self.world, wanted)
     }
 
     /// Ends the controllers. Tasks go on running; whoever starts with the same state finds them again.

@@ -1,4 +1,4 @@
-//! What AWS does not have: health, reset, images. Under `/_neargate/`.
+//! What AWS does not have: health, reset, images, interruptions of Spot tasks. Under `/_neargate/`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::{Emulator, Limits};
+use crate::{Emulator, Limits, spot};
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -36,7 +36,8 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
         (&Method::GET, "images") => list_images(emulator).await,
         (&Method::POST, "images") => load_image(emulator, limits, request, body).await,
         (&Method::DELETE, "images") => remove_image(emulator, request).await,
-        (_, "health" | "reset" | MOTO_RESET | "images") => {
+        (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
+        (_, "health" | "reset" | MOTO_RESET | "images" | "spot/interrupt") => {
             (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) }))
         }
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),

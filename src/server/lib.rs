@@ -15,6 +15,7 @@ mod emulator;
 mod gateway;
 mod guard;
 mod node_kind;
+mod spot;
 mod upload;
 mod vpc_names;
 mod vpc_server;

@@ -22,6 +22,7 @@ mod sandbox_index;
 mod secret;
 mod service;
 mod service_plan;
+mod spot;
 mod start;
 mod task;
 mod task_definition;
@@ -31,6 +32,8 @@ pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
 pub(crate) use sandbox_index::SandboxIndex;
 pub(crate) use service::{ServiceReconciler, watch_services};
+pub(crate) use spot::interrupt;
+pub use spot::{NotInterrupted, SpotInterruption};
 pub(crate) use task::TaskReconciler;
 pub(crate) use task_definition::{TaskDefinitionReconciler, watch_task_definitions};
 

@@ -15,6 +15,8 @@ pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
 pub(crate) const FAILED_TO_START: &str = "Task failed to start";
 /// The reason of a task of a service that is not healthy.
 pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
+/// The reason of a task on Spot capacity that was taken back.
+pub(crate) const SPOT_INTERRUPTED: &str = "Your Spot Task was interrupted.";
 /// The reason of a container that the kernel killed for its memory.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// What the reasons begin with of tasks whose secrets cannot be had.

@@ -21,6 +21,7 @@ pub(super) struct Endpoint {
 /// What a request brings along.
 pub(super) enum Body<'a> {
     None,
+    Json(&'a Value),
     Stream(&'a mut dyn Read),
 }
 
@@ -55,6 +56,7 @@ impl Endpoint {
                 }
                 request.call()
             }
+            Body::Json(body) => agent.post(&url).content_type("application/json").send(body.to_string()),
             Body::Stream(stream) => {
                 let mut request = agent.post(&url);
                 if let Some(name) = name {

@@ -5,6 +5,7 @@ mod doctor;
 mod exec;
 mod image;
 mod serve;
+mod spot;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,9 @@ enum Command {
     /// What `aws ecs execute-command` does, without AWS's plugin: the task must have been run with --enable-execute-command.
     /// Ends with the command's exit code.
     Exec(exec::Exec),
+    /// Take the capacity of Spot tasks back
+    #[command(subcommand)]
+    Spot(spot::Spot),
     /// Say what this machine can and cannot do, and what follows
     Doctor(doctor::Doctor),
 }
@@ -50,6 +54,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Image(image) => image.run().map(|()| ExitCode::SUCCESS),
+        Command::Spot(spot) => spot.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(doctor) => return doctor.run(),
         Command::Exec(exec) => exec.run(),
     };

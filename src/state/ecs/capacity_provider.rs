@@ -7,6 +7,9 @@ use crate::{Document, Record, Tag};
 
 use super::{CapacityProviderName, ClusterName};
 
+/// The capacity provider of Fargate whose tasks can be interrupted.
+pub const FARGATE_SPOT: &str = "FARGATE_SPOT";
+
 /// A capacity provider: where instances for tasks come from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CapacityProvider {

@@ -26,7 +26,9 @@ use base::{Scope, TaskId, Timestamp};
 
 pub use account_setting::{AccountSetting, AccountSettingKey};
 pub use attribute::Attribute;
-pub use capacity_provider::{CapacityProvider, CapacityProviderStatus, CapacityProviderUpdate, CapacitySource};
+pub use capacity_provider::{
+    CapacityProvider, CapacityProviderStatus, CapacityProviderUpdate, CapacitySource, FARGATE_SPOT,
+};
 pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
 pub use container_instance::{
     AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceKind, InstanceStatus, InstanceTasks, Ports,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Document, Label, Record, Tag};
 
 use super::{
-    ClusterName, ContainerHealth, ContainerInstance, HealthStatus, InstanceKind, KeyValue, LaunchType,
+    ClusterName, ContainerHealth, ContainerInstance, FARGATE_SPOT, HealthStatus, InstanceKind, KeyValue, LaunchType,
     TaskDefinitionName, TaskVolume,
 };
 
@@ -258,6 +258,8 @@ pub enum StopCode {
     UserInitiated,
     /// Its service has no use for it any more.
     ServiceSchedulerInitiated,
+    /// Fargate took its capacity back.
+    SpotInterruption,
     /// The container instance that it ran on was deregistered. The API shows no code for it.
     InstanceGone,
 }
@@ -270,6 +272,7 @@ impl StopCode {
             Self::EssentialContainerExited => Some("EssentialContainerExited"),
             Self::UserInitiated => Some("UserInitiated"),
             Self::ServiceSchedulerInitiated => Some("ServiceSchedulerInitiated"),
+            Self::SpotInterruption => Some("SpotInterruption"),
             Self::InstanceGone => None,
         }
     }
@@ -531,6 +534,20 @@ impl Task {
     /// Returns the state that the task is on its way to: RUNNING, or STOPPED once a stop was asked for.
     pub fn desired_status(&self) -> &'static str {
         if self.stop.is_some() { "STOPPED" } else { "RUNNING" }
+    }
+
+    /// Returns the kind of reason that it stops for, as the API spells it. A task that is interrupted is under notice until
+    /// it has stopped.
+    pub fn stop_code(&self) -> Option<&'static str> {
+        match self.stop.as_ref()?.code {
+            StopCode::SpotInterruption if self.last_status != TaskStatus::Stopped => Some("TerminationNotice"),
+            code => code.as_str(),
+        }
+    }
+
+    /// Returns whether it runs on capacity of Fargate's that can be taken back.
+    pub fn is_on_spot(&self) -> bool {
+        self.capacity_provider.as_deref() == Some(FARGATE_SPOT)
     }
 
     /// Returns how the task is doing, by its essential containers.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use base::Arn;
 use state::Cx;
 use state::ecs::{
-    CapacityProvider, CapacityProviderName, CapacityProviderStatus, CapacitySource, Cluster, Service, ServiceCapacity,
-    ServiceStatus, Task, TaskStatus, Workload,
+    CapacityProvider, CapacityProviderName, CapacityProviderStatus, CapacitySource, Cluster, FARGATE_SPOT, Service,
+    ServiceCapacity, ServiceStatus, Task, TaskStatus, Workload,
 };
 
 use crate::{Error, Result, client, daemon, invalid};
@@ -40,7 +40,7 @@ impl BuiltIn {
     fn name(self) -> &'static str {
         match self {
             Self::Fargate => "FARGATE",
-            Self::FargateSpot => "FARGATE_SPOT",
+            Self::FargateSpot => FARGATE_SPOT,
         }
     }
 }

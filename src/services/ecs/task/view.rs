@@ -45,7 +45,7 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         pull_stopped_at: task.pull_stopped_at.map(Into::into),
         started_at: task.started_at.map(Into::into),
         started_by: task.started_by.clone(),
-        stop_code: task.stop.as_ref().and_then(|stop| stop.code.as_str()).map(api::TaskStopCode::from),
+        stop_code: task.stop_code().map(api::TaskStopCode::from),
         stopped_at: task.stopped_at.map(Into::into),
         stopped_reason: task.stop.as_ref().map(|stop| stop.reason.clone()),
         stopping_at: task.stop.as_ref().map(|stop| stop.at.into()),
