@@ -96,7 +96,7 @@ impl TaskMetadata {
         let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
         let id = id.map(|id| percent_decode_str(id).decode_utf8_lossy());
         let Some(route) = path::parse(request.uri().path(), id.as_deref()) else { return reply::no_such_page() };
-        let asking = self.asking(peer);
+        let asking = self.asking(peer).await;
         match route {
             Route::Metadata { version, of, container } => {
                 self.metadata(version, of, container.as_deref(), asking.as_ref(), peer).await
@@ -123,10 +123,30 @@ impl TaskMetadata {
         }
     }
 
-    fn asking(&self, peer: &Peer) -> Option<Asking> {
+    async fn asking(&self, peer: &Peer) -> Option<Asking> {
         let (scope, task) = self.finder.find(&self.parts.state, peer)?;
+        let task = self.up_to_date(task).await;
         let definition = self.parts.state.ecs.task_definitions.get(&scope, &task.definition);
         Some(Asking { scope, task, definition })
+    }
+
+    /// Adds what the node knows already: a program may ask about itself before its record says that it runs.
+    async fn up_to_date(&self, mut task: Arc<Task>) -> Arc<Task> {
+        let is_pending = |container: &Container| container.status == ContainerStatus::Pending;
+        let pending =
+            task.containers.iter().filter(|container| is_pending(container) && container.image_digest.is_some());
+        let pending = pending.map(|container| container.id.clone()).collect::<Vec<_>>();
+        for id in pending {
+            let Some(state) = self.parts.node.runtime.container(&id).await.filter(|state| state.exit.is_none()) else {
+                continue;
+            };
+            let containers = &mut Arc::make_mut(&mut task).containers;
+            if let Some(container) = containers.iter_mut().find(|container| container.id == id) {
+                container.status = ContainerStatus::Running;
+                container.started_at.get_or_insert(state.started_at);
+            }
+        }
+        task
     }
 
     async fn metadata(

@@ -56,7 +56,9 @@ async fn run(bench: &Bench, command: &str) -> Vec<String> {
 }
 
 async fn a_task_reads_its_own_metadata_stats_and_credentials(bench: &Bench) {
+    // The very first instructions may be ahead of what the shim has told.
     let command = "get() { wget -q -O - \"$1\"; echo; }
+        until get $ECS_CONTAINER_METADATA_URI_V4 | busybox grep -q RUNNING...KnownStatus...RUNNING; do sleep 0.1; done
         get $ECS_CONTAINER_METADATA_URI_V4; get $ECS_CONTAINER_METADATA_URI_V4/task
         get $ECS_CONTAINER_METADATA_URI_V4/task/stats; get $ECS_CONTAINER_METADATA_URI
         get http://169.254.170.2/v2/metadata; get http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
