@@ -3,8 +3,10 @@
 use std::ffi::CStr;
 use std::fs;
 use std::net::UdpSocket;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::ptr;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
@@ -110,9 +112,29 @@ pub(crate) fn reset_process() -> Result<(), ShimError> {
         unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }
             .map_err(ShimError::call("reset the handling of signals"))?;
     }
+    reset_real_time_signals()?;
     nix::sys::signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .map_err(ShimError::call("unblock all signals"))?;
     rustix::process::umask(rustix::fs::Mode::from(0o022));
+    Ok(())
+}
+
+/// Resets the signals that have numbers only. The C library has ignored its own two when it made this process, and lets
+/// nobody reset them; the kernel does.
+fn reset_real_time_signals() -> Result<(), ShimError> {
+    /// The first one, and the last one of all.
+    const NUMBERS: RangeInclusive<libc::c_int> = 32..=64;
+    /// The size of a set of signals, as the kernel has it.
+    const SET_BYTES: usize = 8;
+    // The kernel's `sigaction`: handler, flags, restorer, set of signals. The default handler is 0.
+    let default = [0_u64; 4];
+    for number in NUMBERS {
+        // SAFETY: the kernel reads the action, which lives until the call returns; the default one runs no code of ours.
+        let result = unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), ptr::null_mut::<u64>(), SET_BYTES)
+        };
+        nix::errno::Errno::result(result).map_err(ShimError::call("reset the handling of real-time signals"))?;
+    }
     Ok(())
 }
 

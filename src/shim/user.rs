@@ -1,5 +1,7 @@
 //! Who the container's process is: names are looked up in the image's own passwd and group files.
 
+use std::iter;
+
 use crate::error::ShimError;
 
 /// The largest id that a container may be given by number.
@@ -15,7 +17,8 @@ pub(crate) struct User {
 }
 
 /// Resolves `user[:group]`. A number needs no entry; a name without one is an error. Supplementary groups come from the
-/// group file unless a group is named.
+/// group file unless a group is named. The primary group is among them, as containerd has it: a process that changes its
+/// group does not lose what the first one may, nor gain what the first one may not.
 pub(crate) fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, ShimError> {
     let (wanted_user, wanted_group) = match wanted.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
@@ -40,6 +43,7 @@ pub(crate) fn resolve(wanted: &str, passwd: &str, group: &str) -> Result<User, S
         Some(wanted) => (find_group(wanted, group)?, Vec::new()),
         None => (gid, name.map(|name| groups_of(name, gid, group)).unwrap_or_default()),
     };
+    let supplementary = iter::once(gid).chain(supplementary).collect();
     Ok(User { uid, gid, supplementary, home: if home.is_empty() { "/".to_owned() } else { home.to_owned() } })
 }
 
@@ -101,16 +105,16 @@ mod tests {
     #[test]
     fn users_resolve_as_docker_resolves_them() {
         let cases = [
-            ("", (0, 0, vec![10], "/root")),
-            ("root", (0, 0, vec![10], "/root")),
-            ("app", (1000, 1001, vec![10, 33], "/home/app")),
-            ("1000", (1000, 1001, vec![10, 33], "/home/app")),
-            ("app:web", (1000, 33, vec![], "/home/app")),
-            ("app:77", (1000, 77, vec![], "/home/app")),
-            ("4242", (4242, 0, vec![], "/")),
-            ("4242:4343", (4242, 4343, vec![], "/")),
-            (":web", (0, 33, vec![], "/root")),
-            ("bare", (7, 8, vec![], "/")),
+            ("", (0, 0, vec![0, 10], "/root")),
+            ("root", (0, 0, vec![0, 10], "/root")),
+            ("app", (1000, 1001, vec![1001, 10, 33], "/home/app")),
+            ("1000", (1000, 1001, vec![1001, 10, 33], "/home/app")),
+            ("app:web", (1000, 33, vec![33], "/home/app")),
+            ("app:77", (1000, 77, vec![77], "/home/app")),
+            ("4242", (4242, 0, vec![0], "/")),
+            ("4242:4343", (4242, 4343, vec![4343], "/")),
+            (":web", (0, 33, vec![33], "/root")),
+            ("bare", (7, 8, vec![8], "/")),
         ];
         for (wanted, (uid, gid, supplementary, home)) in cases {
             let user = resolve(wanted, PASSWD, GROUP).unwrap();
