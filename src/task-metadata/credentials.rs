@@ -52,7 +52,12 @@ pub(crate) fn answer(state: &State, task: Option<&Task>, version: u8, id: &str, 
         access_key_id: &session.access_key_id,
         secret_access_key: session.secret_access_key.expose(),
         token: session.token.expose(),
-        expiration: go_json::time(session.expires_at),
+        expiration: expiration(session.expires_at),
     };
     reply::json(StatusCode::OK, &view)
+}
+
+/// Writes when credentials end: in whole seconds, as the service that gives them to ECS's agent does.
+fn expiration(at: Timestamp) -> String {
+    go_json::time(Timestamp::from_millis(at.as_millis() / 1000 * 1000))
 }
