@@ -39,7 +39,7 @@ async fn containers_share_a_volume(bench: &Bench) {
     );
     let reader = container_with(
         "reader",
-        "cat /in/file; echo x >/in/other || echo refused",
+        "cat /in/file; (echo x >/in/other) 2>/dev/null || echo refused",
         r#"output "hello\nrefused"; exit 0"#,
         &json!({
             "dependsOn": [{ "containerName": "writer", "condition": "SUCCESS" }],
@@ -49,8 +49,7 @@ async fn containers_share_a_volume(bench: &Bench) {
     register(bench, &[writer, reader], &json!([{ "name": "data" }])).await;
     let arn = bench.run_task(&json!({})).await;
     bench.until_stopped(&arn).await;
-    let lines = bench.log("reader", &arn).await;
-    assert_eq!((lines.first().unwrap().as_str(), lines.last().unwrap().as_str()), ("hello", "refused"));
+    assert_eq!(bench.log("reader", &arn).await, ["hello", "refused"]);
 }
 
 async fn a_container_mounts_the_volumes_of_another(bench: &Bench) {
@@ -188,10 +187,9 @@ async fn a_read_only_root_has_places_to_write_to(bench: &Bench) {
         "linuxParameters": { "tmpfs": [{ "containerPath": "/scratch", "size": 8 }] },
         "ulimits": [{ "name": "nofile", "softLimit": 128, "hardLimit": 256 }],
     });
-    let command = "echo x >/file || echo refused; echo y >/scratch/file && cat /scratch/file; ulimit -n";
+    let command = "(echo x >/file) 2>/dev/null || echo refused; echo y >/scratch/file && cat /scratch/file; ulimit -n";
     let app = container_with("app", command, r#"output "refused\ny\n128"; exit 0"#, &more);
     let arn = bench.start(&[app]).await;
     bench.until_stopped(&arn).await;
-    let lines = bench.log("app", &arn).await;
-    assert_eq!(lines[lines.len() - 3..], ["refused", "y", "128"]);
+    assert_eq!(bench.log("app", &arn).await, ["refused", "y", "128"]);
 }
