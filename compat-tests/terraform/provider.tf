@@ -47,10 +47,13 @@ provider "aws" {
   }
 
   endpoints {
-    ec2  = var.endpoint
-    ecs  = var.endpoint
-    iam  = var.endpoint
-    logs = var.endpoint
-    sts  = var.endpoint
+    ec2            = var.endpoint
+    ecs            = var.endpoint
+    efs            = var.endpoint
+    iam            = var.endpoint
+    logs           = var.endpoint
+    secretsmanager = var.endpoint
+    ssm            = var.endpoint
+    sts            = var.endpoint
   }
 }

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,13 @@ HERE = Path(__file__).parent
 # How long all scenarios may take, side by side.
 SCENARIOS_S = 420
 UPDATE, REPLACE = ["update"], ["delete", "create"]
-ACCOUNTS = {"records": "100000000001", "running": "100000000002"}
+ACCOUNTS = {
+    "records": "100000000001",
+    "running": "100000000002",
+    "iam": "100000000003",
+    "secrets": "100000000004",
+    "efs": "100000000005",
+}
 # The provider's own way with task definitions: every change is a new revision, but for tags.
 CHANGES = {
     "records": {
@@ -41,6 +48,68 @@ CHANGES = {
         "aws_ecs_tag.two": UPDATE,
         "aws_ecs_task_definition.web": REPLACE,
         "aws_ecs_task_set.external": UPDATE,
+    },
+    "iam": {
+        "aws_iam_instance_profile.node": UPDATE,
+        "aws_iam_policy.read": UPDATE,
+        "aws_iam_role.execution": UPDATE,
+        "aws_iam_role.task": UPDATE,
+        "aws_iam_role_policy.task": UPDATE,
+    },
+    "secrets": {
+        "aws_secretsmanager_secret.database": UPDATE,
+        "aws_secretsmanager_secret_version.bytes": REPLACE,
+        "aws_secretsmanager_secret_version.database": REPLACE,
+        "aws_ssm_parameter.list": UPDATE,
+        "aws_ssm_parameter.password": UPDATE,
+        "aws_ssm_parameter.text": UPDATE,
+    },
+    "efs": {
+        "aws_efs_access_point.web": UPDATE,
+        "aws_efs_backup_policy.data": UPDATE,
+        "aws_efs_file_system.data": UPDATE,
+        "aws_efs_file_system_policy.data": UPDATE,
+    },
+}
+
+# What the services have of scenarios that were changed.
+SEEN = {
+    "iam": {
+        "attached": {
+            "AWSServiceRoleForECS": ["AmazonECSServiceRolePolicy"],
+            "execution": ["AmazonECSTaskExecutionRolePolicy"],
+            "task": ["read"],
+        },
+        "trusted": ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"],
+        "may": ["s3:GetObject", "s3:ListBucket"],
+        "stage": "stage two",
+        "hours": 2,
+        "boundary": None,
+        "profile": ["execution"],
+        "versions": 2,
+        "same role": True,
+        "account": ACCOUNTS["iam"],
+    },
+    "secrets": {
+        "database": {"username": "app", "password": "password-2"},
+        "bytes": b"bytes 2",
+        "description": "revision 2",
+        "parameters": {"/app/text": ("value 2", 2), "app-list": ("a,b,2", 2), "/app/password": ("password-2", 2)},
+        "read": {
+            "username": "app",
+            "parameters": ["/app/password", "/app/text"],
+            "secret_name": "app/database",
+            "password_version": 2,
+        },
+    },
+    "efs": {
+        "throughput": ("provisioned", 16.0),
+        "targets": 2,
+        "lifecycle": [{"TransitionToIA": "AFTER_60_DAYS"}],
+        "backup": "DISABLED",
+        "may": "elasticfilesystem:ClientMount",
+        "root": "/web",
+        "stages": {"two"},
     },
 }
 
@@ -67,14 +136,15 @@ def live(stack: Terraform, scenario: str, client) -> Life:
     plan = stack.show("change")
     stack.apply("change")
     stack.expect_no_drift()
-    seen = LOOKS[scenario](stack, client("ecs", key=account))
+    seen = LOOKS[scenario](stack, partial(client, key=account))
     arguments = stack.arguments("aws_ecs_task_definition") if scenario == "records" else set()
     stack.destroy()
     return Life(plan, arguments, seen, left_of(client, account))
 
 
-def look_at_records(_: Terraform, ecs) -> dict[str, object]:
+def look_at_records(_: Terraform, client) -> dict[str, object]:
     """Returns what the server has of the scenario, in its own words."""
+    ecs = client("ecs")
     cluster = ecs.describe_clusters(clusters=["full"], include=["CONFIGURATIONS", "SETTINGS", "TAGS"])["clusters"][0]
     provider = ecs.describe_capacity_providers(capacityProviders=["group"])["capacityProviders"][0]
     settings = ecs.list_account_settings()["settings"]
@@ -93,8 +163,9 @@ def look_at_records(_: Terraform, ecs) -> dict[str, object]:
     }
 
 
-def look_at_running(stack: Terraform, ecs) -> dict[str, object]:
+def look_at_running(stack: Terraform, client) -> dict[str, object]:
     """Returns what runs, and what the data sources read of it."""
+    ecs = client("ecs")
     names = ["empty", "external", "two"]
     services = ecs.describe_services(cluster="services", services=names, include=["TAGS"])["services"]
     services = {service["serviceName"]: service for service in services}
@@ -112,7 +183,68 @@ def look_at_running(stack: Terraform, ecs) -> dict[str, object]:
     }
 
 
-LOOKS = {"records": look_at_records, "running": look_at_running}
+def look_at_iam(stack: Terraform, client) -> dict[str, object]:
+    """Returns the roles as IAM has them."""
+    iam = client("iam")
+    names = sorted(role["RoleName"] for role in iam.list_roles()["Roles"])
+    task = iam.get_role(RoleName=next(name for name in names if name.startswith("task-")))["Role"]
+    attached = {name: iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"] for name in names}
+    own = iam.get_role_policy(RoleName=task["RoleName"], PolicyName="own")
+    profile = iam.get_instance_profile(InstanceProfileName="node")["InstanceProfile"]
+    policy = f"arn:aws:iam::{ACCOUNTS['iam']}:policy/team/read"
+    read = stack.outputs()
+    return {
+        "attached": {name.split("-")[0]: [each["PolicyName"] for each in found] for name, found in attached.items()},
+        "trusted": sorted(task["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]["Service"]),
+        "may": sorted(own["PolicyDocument"]["Statement"][0]["Action"]),
+        "stage": task["Description"],
+        "hours": task["MaxSessionDuration"] / 3600,
+        "boundary": task.get("PermissionsBoundary"),
+        "profile": [role["RoleName"] for role in profile["Roles"]],
+        "versions": len(iam.list_policy_versions(PolicyArn=policy)["Versions"]),
+        "same role": read["task_role_arn"] == task["Arn"],
+        "account": read["account"],
+    }
+
+
+def look_at_secrets(stack: Terraform, client) -> dict[str, object]:
+    """Returns the values as the services have them, and what the data sources read."""
+    secrets, ssm = client("secretsmanager"), client("ssm")
+    bytes_name = next(each["Name"] for each in secrets.list_secrets()["SecretList"] if each["Name"] != "app/database")
+    parameters = ssm.get_parameters(Names=["/app/text", "app-list", "/app/password"], WithDecryption=True)["Parameters"]
+    return {
+        "database": json.loads(secrets.get_secret_value(SecretId="app/database")["SecretString"]),
+        "bytes": secrets.get_secret_value(SecretId=bytes_name, VersionStage="MINE")["SecretBinary"],
+        "description": secrets.describe_secret(SecretId="app/database")["Description"],
+        "parameters": {each["Name"]: (each["Value"], each["Version"]) for each in parameters},
+        "read": stack.outputs(),
+    }
+
+
+def look_at_efs(_: Terraform, client) -> dict[str, object]:
+    """Returns the file systems as EFS has them."""
+    efs = client("efs")
+    [data] = efs.describe_file_systems(CreationToken="data")["FileSystems"]
+    of_data = {"FileSystemId": data["FileSystemId"]}
+    [point] = efs.describe_access_points(**of_data)["AccessPoints"]
+    return {
+        "throughput": (data["ThroughputMode"], data.get("ProvisionedThroughputInMibps")),
+        "targets": data["NumberOfMountTargets"],
+        "lifecycle": efs.describe_lifecycle_configuration(**of_data)["LifecyclePolicies"],
+        "backup": efs.describe_backup_policy(**of_data)["BackupPolicy"]["Status"],
+        "may": json.loads(efs.describe_file_system_policy(**of_data)["Policy"])["Statement"][0]["Action"],
+        "root": point["RootDirectory"]["Path"],
+        "stages": {tag["Value"] for tag in [*data["Tags"], *point["Tags"]] if tag["Key"] == "stage"},
+    }
+
+
+LOOKS = {
+    "records": look_at_records,
+    "running": look_at_running,
+    "iam": look_at_iam,
+    "secrets": look_at_secrets,
+    "efs": look_at_efs,
+}
 
 
 def tags_in(resource: dict) -> dict[str, str]:
@@ -121,7 +253,7 @@ def tags_in(resource: dict) -> dict[str, str]:
 
 def left_of(client, account: str) -> dict[str, list]:
     """Returns what an account still has that a destroyed scenario could have made."""
-    ecs, ec2 = client("ecs", key=account), client("ec2", key=account)
+    ecs, ec2, iam = (client(service, key=account) for service in ("ecs", "ec2", "iam"))
     providers = ecs.describe_capacity_providers()["capacityProviders"]
     own = [provider for provider in providers if not provider["name"].startswith("FARGATE")]
     until(lambda: ec2.describe_network_interfaces()["NetworkInterfaces"] == [], "no network interfaces to be left")
@@ -131,6 +263,13 @@ def left_of(client, account: str) -> dict[str, list]:
         "capacity providers": [provider["name"] for provider in own if provider["status"] == "ACTIVE"],
         # The provider cannot remove a setting of the account: it turns it off.
         "settings": [setting["name"] for setting in ecs.list_account_settings()["settings"] if setting["value"] != "disabled"],
+        "roles": [role["RoleName"] for role in iam.list_roles()["Roles"]],
+        "policies": [policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]],
+        "profiles": [profile["InstanceProfileName"] for profile in iam.list_instance_profiles()["InstanceProfiles"]],
+        # One that is deleted with time to be restored is not listed.
+        "secrets": [secret["Name"] for secret in client("secretsmanager", key=account).list_secrets()["SecretList"]],
+        "parameters": [each["Name"] for each in client("ssm", key=account).describe_parameters()["Parameters"]],
+        "file systems": client("efs", key=account).describe_file_systems()["FileSystems"],
     }
 
 
@@ -234,7 +373,14 @@ def test_data_sources_read_what_the_resources_made(running):
     }
 
 
+@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs"])
+def test_what_tasks_need_changes_in_place_without_drift(lives, scenario):
+    life = lives[scenario].result(SCENARIOS_S)
+    assert changes_in(life.plan) == CHANGES[scenario]
+    assert life.seen == SEEN[scenario]
+
+
 @pytest.mark.parametrize("scenario", ACCOUNTS)
 def test_destroyed_scenarios_leave_nothing(lives, scenario):
     left = lives[scenario].result(SCENARIOS_S).left
-    assert left == {"clusters": [], "definitions": [], "capacity providers": [], "settings": []}
+    assert {what: found for what, found in left.items() if found} == {}
