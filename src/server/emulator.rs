@@ -18,7 +18,7 @@ use state::{Cx, State};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
-use crate::data_channel::Channels;
+use crate::data_channel::{self, Channels};
 use crate::{NodeKind, upload};
 
 /// Why an emulator could not start.
@@ -223,19 +223,20 @@ impl Emulator {
         &self.controllers
     }
 
-    /// Tells the time.
-    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
-    /// Waits for it.
-    pub(crate) fn timer(&self) -> &Arc<dyn Timer> {
-        &self.timer
-    }
-
-    /// Makes identifiers.
-    pub(crate) fn ids(&self) -> &Ids {
-        &self.ids
+    /// Returns what sessions of ECS Exec are served with.
+    pub(crate) fn channel_world(&self) -> data_channel::World {
+        data_channel::World {
+            state: Arc::clone(&self.state),
+            node: self.node.clone(),
+            clock: Arc::clone(&self.clock),
+            timer: Arc::clone(&self.timer),
+            ids: self.ids.clone(),
+        }
     }
 
     /// Returns the data channels that are open.

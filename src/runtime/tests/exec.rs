@@ -180,7 +180,8 @@ async fn it_is_the_containers_user_unless_another_is_named() {
 async fn a_terminal_has_a_size_and_gets_another() {
     let bed = Bed::new();
     let (sandbox, container) = idle(&bed).await;
-    let show = "show() { busybox stty size; }; trap 'show; exit 7' WINCH; show; echo ready; while :; do sleep 0.02; done";
+    let show =
+        "show() { busybox stty size; }; trap 'show; exit 7' WINCH; show; echo ready; while :; do sleep 0.02; done";
     let mut exec = bed.runtime.exec(&on_terminal(script(&container, show))).await.unwrap();
     wait_for(&mut exec, "24 80\r\nready\r\n").await;
     exec.input.send(ExecInput::Resize(TerminalSize { columns: 132, rows: 43 })).await.unwrap();

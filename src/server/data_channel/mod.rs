@@ -9,17 +9,23 @@ pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod peer;
 mod session;
+#[cfg(test)]
+mod tests;
 mod transcript;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::{Clock, Ids};
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use node::Node;
+use reconcile::Timer;
+use state::State;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -36,6 +42,15 @@ pub(crate) const PREFIX: &str = "/v1/data-channel/";
 const VERSION: &str = "13";
 /// How much output may wait for a client to take it, in bytes.
 const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a session is served with.
+pub(crate) struct World {
+    pub(crate) state: Arc<State>,
+    pub(crate) node: Node,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timer: Arc<dyn Timer>,
+    pub(crate) ids: Ids,
+}
 
 /// A place among the gateway's connections, held for as long as the connection is.
 #[derive(Clone, Debug)]
@@ -79,20 +94,20 @@ pub(crate) fn is_for(request: &Parts) -> bool {
 }
 
 /// Answers a request for a data channel; if it may be had, the connection becomes one after the answer.
-pub(crate) fn answer(emulator: &Arc<Emulator>, mut request: Request<Incoming>) -> Response<Bytes> {
+pub(crate) fn answer(emulator: &Emulator, mut request: Request<Incoming>) -> Response<Bytes> {
     let id = request.uri().path().strip_prefix(PREFIX).unwrap_or_default().to_owned();
     let key = match upgrade_key(request.method(), request.headers()) {
         Ok(key) => key,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, message),
     };
-    if !emulator.state().ecs.exec_sessions.is_awaited(&id, emulator.clock().now()) {
+    if !emulator.state().ecs.exec_sessions.is_awaited(&id, emulator.now()) {
         return refuse(StatusCode::NOT_FOUND, "There is no such session that waits for a connection.");
     }
     let wishes = Wishes::read(request.uri().query().unwrap_or_default());
     let stopping = emulator.channels().stopping.subscribe();
     let place = request.extensions_mut().remove::<Place>();
     let upgraded = hyper::upgrade::on(request);
-    let emulator = Arc::clone(emulator);
+    let world = emulator.channel_world();
     tokio::spawn(async move {
         let stream = match upgraded.await {
             Ok(upgraded) => TokioIo::new(upgraded),
@@ -102,7 +117,7 @@ pub(crate) fn answer(emulator: &Arc<Emulator>, mut request: Request<Incoming>) -
             }
         };
         let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
-        session::serve(&emulator, &id, wishes, socket, stopping).await;
+        session::serve(&world, &id, wishes, socket, stopping).await;
         drop(place);
     });
     Response::builder()
@@ -151,7 +166,7 @@ fn refuse(status: StatusCode, message: &str) -> Response<Bytes> {
 }
 
 #[cfg(test)]
-mod tests {
+mod upgrade_tests {
     use super::*;
 
     fn key(method: Method, headers: &[(HeaderName, &'static str)]) -> Result<String, &'static str> {

@@ -18,12 +18,12 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
+use super::World;
 use super::command_line;
 use super::frame::{Flag, PayloadKind};
 use super::handshake::{self, Opening, SessionType};
 use super::peer::{Peer, Received, Side, TICK_MS};
 use super::transcript::Transcript;
-use crate::Emulator;
 
 /// How long a session may be silent in both directions before it ends: ECS Exec's own 20 minutes, which nobody can change.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(20 * 60);
@@ -88,7 +88,7 @@ enum End {
 
 /// Serves a connection to the session `id` until it ends.
 pub(crate) async fn serve<S>(
-    emulator: &Emulator,
+    world: &World,
     id: &str,
     wishes: Wishes,
     mut socket: WebSocketStream<S>,
@@ -98,28 +98,28 @@ pub(crate) async fn serve<S>(
 {
     let opening = timeout(HANDSHAKE_WAIT_MAX, next_text(&mut socket)).await.ok().flatten();
     let opening = opening.and_then(|text| serde_json::from_str::<Opening>(&text).ok());
-    let sessions = &emulator.state().ecs.exec_sessions;
-    let session = opening.and_then(|opening| sessions.connect(id, &opening.token_value, emulator.clock().now()));
+    let sessions = &world.state.ecs.exec_sessions;
+    let session = opening.and_then(|opening| sessions.connect(id, &opening.token_value, world.clock.now()));
     let Some(session) = session else {
         let refusal = CloseFrame { code: CloseCode::Policy, reason: "The token is not the session's.".into() };
         // A client that has gone need not know.
         let _ = socket.close(Some(refusal)).await;
         return;
     };
-    let closing = Closing { emulator, id };
+    let closing = Closing { world, id };
     tracing::info!(session = id, container = %session.container, "session opened");
-    let transcript = Transcript::begin(emulator.state(), emulator.clock(), &session);
+    let transcript = Transcript::begin(&world.state, &world.clock, &session);
     let mut channel = Channel {
-        emulator,
+        world,
         socket,
-        peer: Peer::new(Side::Agent, emulator.ids().clone()),
+        peer: Peer::new(Side::Agent, world.ids.clone()),
         session,
         wishes,
         transcript,
         waiting: VecDeque::new(),
         size: SIZE_DEFAULT,
         is_agreed: false,
-        last_active: emulator.clock().now(),
+        last_active: world.clock.now(),
     };
     let end = channel.run(stopping).await;
     tracing::info!(session = id, ?end, "session ended");
@@ -143,18 +143,18 @@ async fn next_text<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStre
 
 /// Takes the session off the list when it ends, however that comes about.
 struct Closing<'a> {
-    emulator: &'a Emulator,
+    world: &'a World,
     id: &'a str,
 }
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.emulator.state().ecs.exec_sessions.close(self.id);
+        self.world.state.ecs.exec_sessions.close(self.id);
     }
 }
 
 struct Channel<'a, S> {
-    emulator: &'a Emulator,
+    world: &'a World,
     socket: WebSocketStream<S>,
     peer: Peer,
     session: Arc<ExecSession>,
@@ -225,14 +225,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
             user: Some(USER.to_owned()),
             terminal: self.wishes.terminal.then_some(self.size),
         };
-        self.emulator.node().runtime.exec(&spec).await.map_err(|error| refusal(&spec.args[0], &error))
+        self.world.node.runtime.exec(&spec).await.map_err(|error| refusal(&spec.args[0], &error))
     }
 
     /// Lets input and output flow.
     async fn carry(&mut self, exec: Exec) -> End {
         let Exec { input, mut output } = exec;
         let mut ticks = ticks();
-        let mut idle = self.emulator.timer().sleep_until(self.last_active.plus(IDLE_MAX));
+        let mut idle = self.world.timer.sleep_until(self.last_active.plus(IDLE_MAX));
         loop {
             let done = tokio::select! {
                 message = self.socket.next() => self.take(message).await,
@@ -247,10 +247,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
                 _ = ticks.tick(), if !self.peer.is_all_acknowledged() => self.resend().await,
                 () = &mut idle => {
                     let until = self.last_active.plus(IDLE_MAX);
-                    if self.emulator.clock().now() >= until {
+                    if self.world.clock.now() >= until {
                         Err(End::Because(TIMED_OUT.to_owned()))
                     } else {
-                        idle = self.emulator.timer().sleep_until(until);
+                        idle = self.world.timer.sleep_until(until);
                         Ok(())
                     }
                 }
@@ -270,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
         };
         let has_room = self.waiting.len() < INPUTS_MAX;
         let Received { replies, payloads, closed } =
-            self.peer.receive(&bytes, has_room, self.emulator.clock().now()).map_err(|error| {
+            self.peer.receive(&bytes, has_room, self.world.clock.now()).map_err(|error| {
                 tracing::debug!(session = self.session.id, %error, "the client sent what it may not");
                 End::Left
             })?;
@@ -281,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
             return Err(End::Left);
         }
         for (kind, payload) in payloads {
-            self.last_active = self.emulator.clock().now();
+            self.last_active = self.world.clock.now();
             self.obey(kind, payload)?;
         }
         Ok(())
@@ -317,7 +317,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
     }
 
     async fn write(&mut self, kind: PayloadKind, bytes: Bytes) -> Result<(), End> {
-        self.last_active = self.emulator.clock().now();
+        self.last_active = self.world.clock.now();
         self.transcript.write(&bytes);
         for frame in self.peer.send_pieces(kind, &bytes, self.last_active) {
             self.socket.feed(Message::Binary(frame)).await.map_err(|_| End::Left)?;
@@ -326,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
     }
 
     async fn send(&mut self, kind: PayloadKind, payload: Bytes) -> Result<(), End> {
-        let frame = self.peer.send(kind, payload, self.emulator.clock().now());
+        let frame = self.peer.send(kind, payload, self.world.clock.now());
         self.transmit(frame).await
     }
 
@@ -370,7 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
             // What is still typed has no reader any more.
             self.waiting.clear();
         }
-        let last = self.peer.close(&self.session.id, why, self.emulator.clock().now());
+        let last = self.peer.close(&self.session.id, why, self.world.clock.now());
         self.transmit(last).await?;
         let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         self.socket.close(Some(normal)).await.map_err(|_| End::Left)?;
