@@ -20,6 +20,17 @@ pub struct Isolation {
     pub sysctls: Vec<(String, String)>,
     /// Whether process 1 is an init that forwards signals and reaps children, and the program is its child.
     pub has_init: bool,
+    /// Files that it sees in place of its image's.
+    pub files: Vec<ContainerFile>,
+}
+
+/// A file that a container is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerFile {
+    /// Where it sees the file; made if it is missing.
+    pub destination: PathBuf,
+    /// What is in there.
+    pub content: Vec<u8>,
 }
 
 /// A folder that a container sees.

@@ -8,6 +8,7 @@
 mod event;
 mod exec;
 mod fault;
+mod forward;
 mod images;
 mod isolation;
 mod network;
@@ -21,8 +22,9 @@ use std::sync::Arc;
 pub use event::{Event, EventSink};
 pub use exec::{EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, TerminalSize};
 pub use fault::{BlackholePort, Direction, Fault, FaultError, FaultKind, FaultScope, IpRange, Transport};
+pub use forward::ForwardBatch;
 pub use images::{Image, ImageConfig, ImageError, ImageSummary, Images};
-pub use isolation::{DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
+pub use isolation::{ContainerFile, DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
 pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
 pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, ExitStatus, OutputLine, OutputPage, OutputStream, RootFileSystem,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use base::{ContainerId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerStats, Exec, ExecSpec, Image, Isolation, Signal};
+use crate::{ContainerStats, Exec, ExecSpec, ForwardBatch, Image, Isolation, Signal};
 
 /// What the containers of one task share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,9 @@ pub struct ContainerLimits {
     pub memory_mib: Option<u64>,
     /// The soft memory limit in MiB.
     pub memory_reservation_mib: Option<u64>,
+    /// How far its output may run ahead of what was released before lines are dropped, in bytes. None means that it waits
+    /// in its write.
+    pub output_buffer_bytes: Option<u64>,
 }
 
 /// How a container's main process ended.
@@ -205,8 +208,15 @@ pub trait Runtime: Send + Sync {
     ) -> Result<OutputPage, RuntimeError>;
 
     /// Says that output before `up_to` has been delivered and its space may be used again.
-    /// A container that is far ahead of what was released waits in its write, so that no line is lost.
+    /// A container that is far ahead of what was released waits in its write, so that no line is lost, unless its limits
+    /// say that lines are dropped then.
     async fn release_output(&self, container: &ContainerId, up_to: u64) -> Result<(), RuntimeError>;
+
+    /// Hands lines to the log router that a container is. Returns once the router has acknowledged them; after an error it
+    /// may have them or not.
+    async fn forward_output(&self, router: &ContainerId, _batch: &ForwardBatch) -> Result<(), RuntimeError> {
+        Err(RuntimeError::unsupported("hand output to the log router", router))
+    }
 
     /// Ends every process of the sandbox and takes all of it away: containers, outputs, cgroups, files.
     /// A sandbox that does not exist is no error.

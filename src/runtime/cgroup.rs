@@ -303,8 +303,12 @@ mod tests {
     }
 
     const UNIFIED: [&str; 4] = ["cpu", "memory", "pids", "io"];
-    const LIMITS: ContainerLimits =
-        ContainerLimits { cpu_units: 1_024, memory_mib: Some(2), memory_reservation_mib: Some(1) };
+    const LIMITS: ContainerLimits = ContainerLimits {
+        cpu_units: 1_024,
+        memory_mib: Some(2),
+        memory_reservation_mib: Some(1),
+        output_buffer_bytes: None,
+    };
 
     #[test]
     fn a_container_of_version_2_is_limited() {

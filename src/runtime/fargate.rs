@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base::{Clock, ContainerId, TaskId, Timestamp};
 use node::{
-    ContainerSpec, ContainerState, ContainerStats, EventSink, Exec, ExecSpec, OutputPage, Runtime, RuntimeError,
-    RuntimeErrorKind, SandboxSpec, Signal,
+    ContainerSpec, ContainerState, ContainerStats, EventSink, Exec, ExecSpec, ForwardBatch, OutputPage, Runtime,
+    RuntimeError, RuntimeErrorKind, SandboxSpec, Signal,
 };
 use shim_protocol::{FirstProcess, ToShim};
 use tokio::net::UnixStream;
@@ -432,6 +432,18 @@ impl Runtime for FargateRuntime {
             "release the output",
             container,
         ))
+    }
+
+    async fn forward_output(&self, router: &ContainerId, batch: &ForwardBatch) -> Result<(), RuntimeError> {
+        let process = self.find(router).and_then(|container| {
+            let status = container.status.borrow();
+            status.process.filter(|_| matches!(status.phase, Phase::Running { .. }))
+        });
+        let forwarded = match process {
+            Some(process) => crate::forward::forward(process, batch).await,
+            None => Err(io::Error::new(io::ErrorKind::NotConnected, "the router does not run")),
+        };
+        forwarded.map_err(failed(RuntimeErrorKind::Internal, "hand output to the log router", router))
     }
 
     async fn remove_sandbox(&self, sandbox: &TaskId) -> Result<(), RuntimeError> {

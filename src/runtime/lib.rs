@@ -10,6 +10,7 @@ mod container;
 mod error;
 mod exec;
 mod fargate;
+mod forward;
 mod hierarchy;
 mod holder;
 mod output;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::Clock;
 use node::{ContainerSpec, Mount, MountSource};
-use shim_protocol::{Disk, FirstProcess, Request, layout};
+use shim_protocol::{Disk, FileMount, FirstProcess, Request, layout};
 use tokio::process::Child;
 
 use crate::cgroup::Cgroups;
@@ -17,6 +17,8 @@ use crate::sandbox::{self, SandboxRecord};
 use crate::spawn;
 use crate::storage::{self, SandboxDisks, Storage};
 
+/// The folder for the files that a container is given.
+const FILES: &str = "files";
 /// The longest name of a volume; a file's on most file systems, less an ending.
 const VOLUME_NAME_BYTES_MAX: usize = 250;
 
@@ -71,12 +73,13 @@ impl Preparation {
             layers: spec.root.image.layers.clone(),
             is_read_only: spec.root.is_read_only,
             network_namespace: self.record.network_namespace.clone(),
-            files: sandbox::files(&self.sandbox_folder),
+            files: self.files()?,
             cgroups,
             limits: shim_protocol::Limits {
                 cpu_units: spec.limits.cpu_units,
                 memory_mib: spec.limits.memory_mib,
                 memory_reservation_mib: spec.limits.memory_reservation_mib,
+                output_buffer_bytes: spec.limits.output_buffer_bytes,
             },
             oom_counter,
             disks,
@@ -90,6 +93,22 @@ impl Preparation {
             pid_namespace: self.pid_namespace.clone(),
             first_process: self.first_process,
         })
+    }
+
+    /// Returns the files of the sandbox, and writes those that are the container's own.
+    fn files(&self) -> io::Result<Vec<FileMount>> {
+        let mut files = sandbox::files(&self.sandbox_folder);
+        let own = &self.spec.isolation.files;
+        let folder = self.folder.join(FILES);
+        if !own.is_empty() {
+            fs::create_dir(&folder)?;
+        }
+        for (index, file) in own.iter().enumerate() {
+            let source = folder.join(index.to_string());
+            fs::write(&source, &file.content)?;
+            files.push(FileMount { source, destination: file.destination.clone() });
+        }
+        Ok(files)
     }
 
     /// Returns the folder for what the sandbox's containers write.

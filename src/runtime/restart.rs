@@ -40,6 +40,7 @@ impl Restart {
             cpu_units: before.limits.cpu_units,
             memory_mib: before.limits.memory_mib,
             memory_reservation_mib: before.limits.memory_reservation_mib,
+            output_buffer_bytes: before.limits.output_buffer_bytes,
         };
         let (cgroups, oom_counter) =
             self.cgroups.create_container(self.sandbox.as_str(), self.container.as_str(), &limits)?;

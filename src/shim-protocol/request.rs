@@ -75,6 +75,9 @@ pub struct Limits {
     pub memory_mib: Option<u64>,
     /// The soft memory limit in MiB.
     pub memory_reservation_mib: Option<u64>,
+    /// How far output may run ahead of its release before lines are dropped, in bytes; none means that the container waits.
+    #[serde(default)]
+    pub output_buffer_bytes: Option<u64>,
 }
 
 /// What a container's first process is.

@@ -42,7 +42,7 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     let mut servers = Vec::from_iter(take_stdin()?);
     let clock = SystemClock;
     let started = read_request().and_then(|request| {
-        let output = Output::create(Path::new(layout::OUTPUT))?;
+        let output = Output::create(Path::new(layout::OUTPUT), request.limits.output_buffer_bytes)?;
         let listener = UnixListener::bind(layout::SOCKET).map_err(ShimError::call("listen"))?;
         listener.set_nonblocking(true).map_err(ShimError::call("listen"))?;
         let container = start::start(&request, folder)?;
@@ -181,6 +181,7 @@ impl Shim {
     }
 
     fn serve(&mut self, ready: &Ready, listener: &UnixListener, clock: &dyn Clock) {
+        self.output.set_reader(!self.servers.is_empty());
         for index in 0..self.pipes.len() {
             if ready.pipes[index] {
                 self.read(index, clock.now());
@@ -291,6 +292,9 @@ impl Shim {
             self.output.finish(&mut pipe.lines, clock.now());
         }
         self.output.flush();
+        if self.output.dropped() > 0 {
+            let _ = writeln!(std::io::stderr(), "{} lines were dropped: the buffer was full", self.output.dropped());
+        }
         Ok(())
     }
 

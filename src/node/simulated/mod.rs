@@ -14,7 +14,7 @@ mod reference;
 mod runtime;
 mod schedule;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,7 +30,7 @@ use self::images::Store;
 use self::network::Joined;
 use self::reference::Reference;
 use self::schedule::Schedule;
-use crate::{EventSink, ImageError, Node, SandboxSpec};
+use crate::{EventSink, ForwardBatch, ImageError, Node, SandboxSpec};
 
 /// A node that plays tasks by script.
 pub struct SimulatedNode {
@@ -52,6 +52,8 @@ struct World {
     trouble: Trouble,
     /// Processes in containers that do not end by themselves.
     hanging: Vec<exec::Hanging>,
+    /// What log routers were handed, the last batches only.
+    forwarded: VecDeque<(ContainerId, ForwardBatch)>,
 }
 
 /// What tests have arranged to happen.
@@ -83,6 +85,11 @@ impl SimulatedNode {
         let joined = world.joined.iter().map(|(id, joined)| format!("interface {} of {id}", joined.eni.id));
         let sandboxes = world.sandboxes.keys().map(|id| format!("sandbox {id}"));
         containers.chain(joined).chain(sandboxes).collect()
+    }
+
+    /// Returns what log routers were handed.
+    pub fn forwarded(&self) -> Vec<(ContainerId, ForwardBatch)> {
+        self.world().forwarded.iter().cloned().collect()
     }
 
     /// Says what becomes of containers of that name from now on, whatever their environment says.

@@ -11,9 +11,12 @@ use super::fate::{Fate, SCRIPT_VARIABLE};
 use super::schedule::Due;
 use super::{SimulatedNode, World};
 use crate::{
-    ContainerSpec, ContainerState, ContainerStats, Exec, ExecSpec, OutputPage, Runtime, RuntimeError, RuntimeErrorKind,
-    SandboxSpec, Signal,
+    ContainerSpec, ContainerState, ContainerStats, Exec, ExecSpec, ForwardBatch, OutputPage, Runtime, RuntimeError,
+    RuntimeErrorKind, SandboxSpec, Signal,
 };
+
+/// How many batches are remembered that log routers were handed.
+const FORWARDED_MAX: usize = 1_000;
 
 #[async_trait]
 impl Runtime for SimulatedNode {
@@ -109,6 +112,21 @@ impl Runtime for SimulatedNode {
             let message = format!("{up_to} is behind its end, {output_end}");
             return Err(error(RuntimeErrorKind::Internal, "release the output", container.as_str(), message));
         }
+        Ok(())
+    }
+
+    /// Takes what is handed to a container that runs, whatever it is.
+    async fn forward_output(&self, router: &ContainerId, batch: &ForwardBatch) -> Result<(), RuntimeError> {
+        let mut world = self.world();
+        let runs = world.containers.get(router).is_some_and(|known| known.state(self.clock.now()).exit.is_none());
+        if !runs {
+            let message = "the container does not run".to_owned();
+            return Err(error(RuntimeErrorKind::Internal, "hand output to the log router", router.as_str(), message));
+        }
+        if world.forwarded.len() == FORWARDED_MAX {
+            world.forwarded.pop_front();
+        }
+        world.forwarded.push_back((router.clone(), batch.clone()));
         Ok(())
     }
 
