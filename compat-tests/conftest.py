@@ -91,6 +91,12 @@ def make_client(endpoint: str, service: str, key: str = "test", region: str = RE
 
 
 @pytest.fixture(scope="session")
+def client_of() -> Callable:
+    """Makes clients of any server: `client_of(endpoint, "ecs", …)`."""
+    return make_client
+
+
+@pytest.fixture(scope="session")
 def client(neargate) -> Callable:
     """Makes clients of the session's server: `client("ecs", key=…, region=…, validates=…)`."""
     made = {}

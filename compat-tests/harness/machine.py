@@ -7,6 +7,9 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 NAMESPACES = Path("/run/netns")
+BLOCK_DEVICES = Path("/sys/block")
+# The folder of disks that a running server keeps ready for tasks to come.
+READY_DISKS = "/.disks/"
 # FNV-1a, as the server names itself by its data directory.
 FNV_OFFSET, FNV_PRIME = 0x811C9DC5, 0x01000193
 
@@ -38,6 +41,28 @@ def _processes(mark: str, cgroup: str) -> list[str]:
     return found
 
 
+def _disks(data_dir: str) -> list[str]:
+    found = []
+    for device in BLOCK_DEVICES.glob("loop*/loop/backing_file"):
+        try:
+            image = device.read_text().strip()
+        except OSError:  # it was detached meanwhile
+            continue
+        if image.startswith(data_dir + "/"):
+            found.append(f"{device.parts[3]} {image}")
+    return found
+
+
+def _interfaces(namespaces: list[str]) -> list[str]:
+    """The host's ends of tasks' interfaces, in the namespaces of VPCs."""
+    found = []
+    for name in namespaces:
+        shown = subprocess.run(["ip", "-netns", name, "-o", "link"], capture_output=True, text=True)
+        # A namespace that is gone by now has none.
+        found += [f"{name} {line}" for line in shown.stdout.splitlines() if ": eni" in line]
+    return found
+
+
 @dataclass
 class Leftovers:
     """What of one server is on the machine."""
@@ -48,6 +73,8 @@ class Leftovers:
     processes: list[str]
     links: list[str]
     routes: list[str]
+    disks: list[str]
+    interfaces: list[str]
 
     @classmethod
     def of(cls, data_dir: Path) -> "Leftovers":
@@ -57,13 +84,16 @@ class Leftovers:
         mounts = Path("/proc/mounts").read_text().splitlines()
         # The first level below each hierarchy is where a server makes its cgroup; deeper ones cannot outlive it.
         groups = [path for path in CGROUPS.glob("*/neargate-*")] + [path for path in CGROUPS.glob("neargate-*")]
+        namespaces = [name for name in namespaces if instance in name]
         return cls(
-            namespaces=[name for name in namespaces if instance in name],
+            namespaces=namespaces,
             mounts=[mount for mount in mounts if str(data_dir) in mount or cgroup in mount],
             cgroups=[str(path) for path in groups if path.name == cgroup],
             processes=_processes(str(data_dir), cgroup),
             links=[line for line in _output_of("ip", "-o", "link") if link in line],
             routes=[line for line in _output_of("ip", "route", "show", "table", "all") if link in line],
+            disks=_disks(str(data_dir)),
+            interfaces=_interfaces([name for name in namespaces if "-vpc-" in name]),
         )
 
     def of_tasks(self) -> "Leftovers":
@@ -75,6 +105,8 @@ class Leftovers:
             processes=[process for process in self.processes if " shim " in process],
             links=[],
             routes=[],
+            disks=[disk for disk in self.disks if READY_DISKS not in disk],
+            interfaces=self.interfaces,
         )
 
     def __bool__(self) -> bool:

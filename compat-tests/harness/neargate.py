@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tarfile
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from machine import Leftovers
@@ -25,11 +26,19 @@ START_S, STOP_S = 10, 60
 class Neargate:
     """A server with a data directory of its own. It can be killed and started again on the same directory."""
 
-    def __init__(self, data_dir: Path, log: Path, keeps_state: bool = True, node: str | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        log: Path,
+        keeps_state: bool = True,
+        node: str | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         self.data_dir = data_dir.resolve()
         self.log = log
         self.keeps_state = keeps_state
         self.node = node
+        self.options = options
         self.process: subprocess.Popen | None = None
         self.endpoint = ""
 
@@ -40,6 +49,7 @@ class Neargate:
             command += ["--data-dir", str(self.data_dir)]
         if self.node:
             command += ["--node", self.node]
+        command += self.options
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "NEARGATE_"))}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=inherited)
