@@ -29,7 +29,7 @@ pub enum NotInterrupted {
     /// The task's capacity cannot be taken back.
     #[error(
         "the task {0} is not on {FARGATE_SPOT} and cannot be interrupted; run it with `--capacity-provider-strategy \
-         capacityProvider={FARGATE_SPOT}`, or stop it with `aws ecs stop-task`"
+         capacityProvider={FARGATE_SPOT},weight=1`, or stop it with `aws ecs stop-task`"
     )]
     NotSpot(String),
     /// The task has been asked to stop before.

@@ -255,6 +255,29 @@ async fn a_reset_empties_the_state_at_both_its_paths() {
 }
 
 #[tokio::test]
+async fn an_interruption_of_spot_tasks_says_whom_it_met_or_why_it_met_nobody() {
+    let site = Site::start(Limits::default()).await;
+    let reply = site.ask(&post("/_neargate/spot/interrupt", "", "")).await;
+    assert_eq!((reply.status, reply.json()), (200, json!({ "tasks": [] })));
+    let large = format!("{{\"cluster\":\"{}\"}}", "c".repeat(64 * 1024));
+    for (body, status, words) in [
+        (r#"{"cluster":"none"}"#, 404, "there is no cluster none; `aws ecs list-clusters`"),
+        (r#"{"tasks":["none"]}"#, 404, "there is no task none here; `aws ecs list-tasks`"),
+        (r#"{"task":"none"}"#, 400, "there is no member `task`; send {"),
+        (large.as_str(), 400, "larger than 65536 bytes"),
+    ] {
+        let reply = site.ask(&post("/_neargate/spot/interrupt", "", body)).await;
+        let message = reply.json()["message"].as_str().unwrap().to_owned();
+        assert_eq!(reply.status, status, "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+    let reply = site.ask("GET /_neargate/spot/interrupt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await;
+    assert_eq!(reply.status, 405);
+    let reply = site.ask(&post("/_neargate/spot/interrupt", "Origin: https://evil.example\r\n", "")).await;
+    assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
 async fn paths_and_methods_that_there_are_not_are_told() {
     let site = Site::start(Limits::default()).await;
     for (request, status) in [

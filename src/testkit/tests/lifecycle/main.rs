@@ -17,6 +17,7 @@ mod lifetime;
 mod metadata;
 mod order;
 mod output;
+mod spot;
 mod stopping;
 mod volume;
 
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         metadata::SCENARIOS,
         order::SCENARIOS,
         output::SCENARIOS,
+        spot::SCENARIOS,
         stopping::SCENARIOS,
         volume::SCENARIOS,
     ];
