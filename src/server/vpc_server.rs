@@ -142,7 +142,7 @@ impl VpcServer {
                 let (server, vpc) = (Arc::clone(&server), vpc.clone());
                 async move { Ok::<_, std::convert::Infallible>(server.answer(&vpc, port, address, request).await) }
             });
-            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
             tokio::spawn(async move {
                 tokio::select! {
                     () = life.ended() => {}

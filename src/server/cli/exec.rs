@@ -167,7 +167,7 @@ impl Client {
             let may_send = self.has_begun && self.peer.may_send();
             tokio::select! {
                 message = self.socket.next() => {
-                    let Some(Ok(message)) = message else { break };
+                    let Some(Ok(message)) = message else { bail!("the session is lost") };
                     if let Message::Binary(bytes) = message && self.take(&bytes).await? {
                         break;
                     }
