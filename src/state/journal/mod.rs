@@ -23,6 +23,10 @@ use crate::record::{MigrationError, Record};
 use crate::table::Key;
 use file::KernelFile;
 
+/// How much of the file is kept in this process. It is read once, at the start, and the kernel has its pages cached: more
+/// than what a batch touches would only be memory twice.
+const CACHE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -113,7 +117,9 @@ impl Journal {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let open = |source: redb::Error| JournalError::Open { path: path.to_owned(), source: Box::new(source) };
         let file = KernelFile::open(path).map_err(|error| open(error.into()))?;
-        let database = Database::builder().create_with_backend(file).map_err(|error| open(error.into()))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES_MAX);
+        let database = builder.create_with_backend(file).map_err(|error| open(error.into()))?;
         let database = Arc::new(database);
         let shared =
             Arc::new(Shared { pending: Mutex::default(), together: RwLock::default(), changed: Condvar::new() });
