@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base::{Arn, Scope, Timestamp};
+use node::ContainerFile;
 use state::State;
 use state::ecs::{ContainerDefinition, ContainerOverride};
 use state::iam::Secret;
@@ -20,6 +21,8 @@ pub(super) struct Fetched {
     pub(super) files: Vec<(String, String)>,
     /// Its secrets.
     pub(super) secrets: Vec<(String, Secret)>,
+    /// What it sees as files.
+    pub(super) seen: Vec<ContainerFile>,
 }
 
 /// Fetches what a container's environment needs, or gives AWS's words for why it cannot be had.
@@ -36,13 +39,13 @@ pub(super) async fn fetch(
     let files = overrides.into_iter().flat_map(|overrides| &overrides.environment_files);
     let files = files.chain(&container.environment_files).cloned().collect::<Vec<_>>();
     if files.is_empty() {
-        return Ok(Fetched { files: Vec::new(), secrets });
+        return Ok(Fetched { files: Vec::new(), secrets, seen: Vec::new() });
     }
     let state = Arc::clone(state);
     let read = move || files.iter().map(|arn| read_file(&state, arn)).collect::<Result<Vec<_>, _>>();
     let files =
         tokio::task::spawn_blocking(read).await.map_err(|error| reason::no_environment_file(&error.to_string()))?;
-    Ok(Fetched { files: environment_file::merge(files?), secrets })
+    Ok(Fetched { files: environment_file::merge(files?), secrets, seen: Vec::new() })
 }
 
 fn read_file(state: &State, arn: &str) -> Result<Vec<(String, String)>, String> {

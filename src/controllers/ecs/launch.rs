@@ -9,6 +9,7 @@ use node::{ContainerLimits, ContainerSpec, Image, Isolation, Mount, RootFileSyst
 use state::ecs::{Container, ContainerDefinition, ContainerOverride, KeyValue, Task, TaskDefinition};
 
 use super::environment::Fetched;
+use super::firelens;
 use crate::Settings;
 
 /// The DNS server of a VPC, reachable from everywhere in it.
@@ -59,6 +60,8 @@ pub(super) struct Launch<'a> {
     pub(super) mounts: Vec<Mount>,
     /// Whether it finds this server's API where [`API_ENDPOINT`] says.
     pub(super) serves_api: bool,
+    /// How far its output may run ahead of its delivery before lines are dropped.
+    pub(super) output_buffer_bytes: Option<u64>,
 }
 
 impl Launch<'_> {
@@ -80,8 +83,9 @@ impl Launch<'_> {
                 cpu_units: container.cpu_units,
                 memory_mib: container.memory_mib.map(u64::from),
                 memory_reservation_mib: container.memory_reservation_mib.map(u64::from),
+                output_buffer_bytes: self.output_buffer_bytes,
             },
-            isolation: isolation(definition, self.mounts),
+            isolation: Isolation { files: self.fetched.seen.clone(), ..isolation(definition, self.mounts) },
         }
     }
 
@@ -129,6 +133,8 @@ impl Launch<'_> {
         if self.serves_api {
             injected.push(("AWS_ENDPOINT_URL", API_ENDPOINT.to_owned()));
         }
+        let router = firelens::environment(self.definition).iter();
+        injected.extend(router.map(|(name, value)| (*name, (*value).to_owned())));
         let hostname = task.eni.as_ref().and_then(|eni| eni.private_dns_name.clone());
         injected.extend(hostname.map(|hostname| ("HOSTNAME", hostname)));
         injected
@@ -170,6 +176,7 @@ fn isolation(definition: &ContainerDefinition, mounts: Vec<Mount>) -> Isolation 
         ulimits: ulimits.collect(),
         sysctls: sysctls.collect(),
         has_init: definition.has_init,
+        files: Vec::new(),
     }
 }
 

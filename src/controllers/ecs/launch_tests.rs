@@ -25,8 +25,17 @@ fn spec(task: &Task, definition: &ContainerDefinition, fetched: &Fetched, serves
     let image = Arc::new(Image { digest: String::new(), config, layers: Vec::new() });
     let region = Region::default();
     let container = &task.containers[0];
-    let launch =
-        Launch { task, container, definition, image: &image, region: &region, fetched, mounts: Vec::new(), serves_api };
+    let launch = Launch {
+        task,
+        container,
+        definition,
+        image: &image,
+        region: &region,
+        fetched,
+        mounts: Vec::new(),
+        serves_api,
+        output_buffer_bytes: None,
+    };
     launch.spec()
 }
 
@@ -64,6 +73,7 @@ fn later_sources_of_the_environment_win() {
         let fetched = Fetched {
             files: has('f').then(|| ("FROM".to_owned(), "file".to_owned())).into_iter().collect(),
             secrets: has('s').then(|| ("FROM".to_owned(), Secret::new("secret".to_owned()))).into_iter().collect(),
+            seen: Vec::new(),
         };
         let spec = spec(&task, &definition, &fetched, false);
         assert_eq!(value(&spec, "FROM").as_deref(), Some(expected), "{sources}");
@@ -122,6 +132,7 @@ fn a_container_may_do_what_its_definition_says() {
         ulimits: vec![Ulimit { name: "nofile".to_owned(), soft: Some(1), hard: None }],
         sysctls: vec![("net.core.somaxconn".to_owned(), "512".to_owned())],
         has_init: true,
+        files: Vec::new(),
     };
     assert_eq!(spec.isolation, expected);
 }

@@ -81,6 +81,21 @@ pub(crate) fn no_log_group() -> String {
         .to_owned()
 }
 
+/// Words a pattern of `awslogs` that is none. (The words are the driver's; that the task says them so is unverified.)
+pub(crate) fn no_log_pattern(cause: &str) -> String {
+    bad_logger(&format!("awslogs could not parse multiline pattern key: {cause}"))
+}
+
+/// Words options of a log driver that it cannot work with. (The end of the sentence is unverified.)
+pub(crate) fn bad_logger(cause: &str) -> String {
+    bounded(format!("ResourceInitializationError: failed to validate logger args: {cause} : exit status 1"))
+}
+
+/// Words a configuration of a log router that cannot be read. (Unverified: Fargate has no such configuration.)
+pub(crate) fn no_router_configuration(cause: &str) -> String {
+    bounded(format!("ResourceInitializationError: unable to download the FireLens configuration from S3: {cause}"))
+}
+
 /// Words a secret or parameter that a starting task cannot have, as Fargate 1.4.0 does.
 pub(crate) fn no_secret(failure: &SecretFailure) -> String {
     let source = match failure {

@@ -58,8 +58,8 @@ pub(crate) struct RegistryCredentials {
 }
 
 /// Gets the value that one `valueFrom` stands for, or AWS's words for why there is none.
-#[allow(dead_code, reason = "log drivers get the values of their secret options by it")]
-pub(crate) fn resolve(state: &State, scope: &Scope, value_from: &str, now: Timestamp) -> Result<Secret, String> {
+#[cfg(test)]
+fn resolve(state: &State, scope: &Scope, value_from: &str, now: Timestamp) -> Result<Secret, String> {
     let mut resolved = resolve_all(state, scope, [("", value_from)], now)?;
     Ok(resolved.pop().map(|(_, secret)| secret).expect("one value was asked for and none is missing"))
 }

@@ -8,7 +8,7 @@ use state::ecs::{Container, ContainerDefinition, ContainerOverride, Task, TaskDe
 
 use super::environment::{self, Fetched};
 use super::launch::{self, Launch};
-use super::{awslogs, efs, mount, network_interface, reason};
+use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason, splunk};
 use crate::World;
 
 /// Why a task cannot start.
@@ -48,14 +48,20 @@ impl<'a> Start<'a> {
                 super::secret::registry_credentials(&world.state, scope, parameter, now).map_err(of_task)?;
             }
             let overrides = overrides(task, container);
-            let fetched =
+            let mut fetched =
                 environment::fetch(&world.state, scope, of_container, overrides, now).await.map_err(of_task)?;
             let subnet = task.eni.as_ref().map(|eni| &eni.subnet);
             let folder = |volume: &_| efs::folder(&world.state, &world.settings, scope, volume, subnet);
-            let mounts = mount::mounts(task, definition, of_container, &folder).map_err(of_task)?;
+            let mut mounts = mount::mounts(task, definition, of_container, &folder).map_err(of_task)?;
+            let additions = firelens::additions(&world.state, scope, task, definition, of_container, now);
+            let additions = additions.await.map_err(of_task)?;
+            mounts.extend(additions.mounts);
+            fetched.secrets.extend(additions.secrets);
+            fetched.seen.extend(additions.files);
             all.push((*place, fetched, mounts));
         }
         awslogs::prepare(world, scope, task, definition).map_err(of_task)?;
+        splunk::prepare(world, scope, task, definition, places).await.map_err(of_task)?;
         Ok(all)
     }
 
@@ -118,6 +124,7 @@ impl<'a> Start<'a> {
             fetched: &fetched,
             mounts,
             serves_api: self.world.node.network.serves_tasks(),
+            output_buffer_bytes: log_delivery::buffer_bytes(&self.world.state, self.scope, of_container),
         };
         let spec = launch.spec();
         if spec.args.is_empty() {

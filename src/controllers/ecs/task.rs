@@ -8,15 +8,15 @@ use base::{Scope, Timestamp};
 use node::{ContainerState, Signal};
 use reconcile::{Key, Reconciler, Step};
 use state::ecs::{
-    AttachmentStatus, Container, ContainerDefinition, ContainerHealth, ContainerStatus, LogConfiguration, StopCode,
-    StopRequest, Task, TaskDefinition, TaskKey, TaskStatus,
+    AttachmentStatus, Container, ContainerDefinition, ContainerHealth, ContainerStatus, StopCode, StopRequest, Task,
+    TaskDefinition, TaskKey, TaskStatus,
 };
 
 use super::credentials::{self, Given};
 use super::order::Obstacle;
 use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
 use super::start::{self, Failure, Prepared, Start};
-use super::{ORPHANS, TASKS, awslogs, ending, key_of, network_interface, reason, service, task_of};
+use super::{ORPHANS, TASKS, ending, firelens, key_of, log_delivery, network_interface, reason, service, task_of};
 use crate::World;
 
 /// How many actions one step carries out before others get their turn. A task's whole life has fewer than twenty.
@@ -94,7 +94,13 @@ impl OneTask<'_> {
                 self.give_credentials(&task, definition.as_deref().ok_or(Gone)?, true)?;
             }
             Action::Enter(status) => self.enter(status)?,
-            Action::Terminate(places) => self.terminate(&task, &places).await?,
+            Action::Terminate(places) => {
+                let awaited = self.without_routers(&task, definition.as_deref(), places, output).await;
+                match awaited {
+                    Ok(places) => self.terminate(&task, &places).await?,
+                    Err(step) => return Ok(Some(step)),
+                }
+            }
             Action::Kill(places) => return Ok(Some(self.kill(&task, &places).await)),
             Action::TearDown => return self.tear_down(&task).await,
             Action::Forget => {
@@ -305,6 +311,28 @@ impl OneTask<'_> {
         }
     }
 
+    /// Leaves out log routers that have output to come, for as long as output is waited for. The step is what to do if
+    /// nothing is left.
+    async fn without_routers(
+        &self,
+        task: &Task,
+        definition: Option<&TaskDefinition>,
+        places: Vec<usize>,
+        output: Output,
+    ) -> Result<Vec<usize>, Step> {
+        let (Some(definition), Output::AwaitedUntil(until)) = (definition, output) else { return Ok(places) };
+        if self.now() >= until {
+            return Ok(places);
+        }
+        let mut left = Vec::with_capacity(places.len());
+        for place in places {
+            if !firelens::is_awaited(self.world, self.scope, task, definition, place).await {
+                left.push(place);
+            }
+        }
+        if left.is_empty() { Err(Step::At(until)) } else { Ok(left) }
+    }
+
     async fn terminate(&self, task: &Task, places: &[usize]) -> Result<(), Gone> {
         for container in places.iter().filter_map(|place| task.containers.get(*place)) {
             self.signal(container, container.stop_signal.map_or(Signal::TERM, Signal)).await;
@@ -417,7 +445,7 @@ impl OneTask<'_> {
         }
         for container in task.containers.iter().filter(|container| container.started_at.is_some()) {
             let Some(state) = self.world.node.runtime.container(&container.id).await else { continue };
-            if awslogs::delivered(self.world, self.scope, &container.id) < state.output_end {
+            if !log_delivery::is_delivered(&self.world.state, self.scope, &container.id, state.output_end) {
                 return awaited;
             }
         }
@@ -434,14 +462,5 @@ impl OneTask<'_> {
 
     fn now(&self) -> Timestamp {
         self.world.clock.now()
-    }
-}
-
-/// Returns where a container's output goes, if it goes to CloudWatch Logs.
-pub(super) fn log_of<'a>(definition: &'a TaskDefinition, container: &Container) -> Option<&'a state::ecs::AwsLogs> {
-    let definition = definition.containers.iter().find(|known| known.name == container.name)?;
-    match definition.log.as_ref()? {
-        LogConfiguration::AwsLogs(log) => Some(log),
-        LogConfiguration::Splunk(_) | LogConfiguration::FireLens(_) | LogConfiguration::Other { .. } => None,
     }
 }

@@ -59,8 +59,8 @@ pub use service_deployment::{
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
-    NetworkBinding, Overrides, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskFilter, TaskKey,
-    TaskNetwork, TaskStatus,
+    NetworkBinding, Overrides, PendingEvent, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskFilter,
+    TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
     Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, NetworkMode,

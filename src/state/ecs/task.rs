@@ -458,10 +458,22 @@ pub struct RunToken {
 }
 
 /// How far a container's output has been delivered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerLog {
-    /// Output before this offset is in the log.
+    /// Output before this offset is in the log, but for what is pending.
     pub delivered: u64,
+    /// The event that further lines may belong to.
+    #[serde(default)]
+    pub pending: Option<PendingEvent>,
+}
+
+/// An event of several lines, as far as they have come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingEvent {
+    /// When its first line was written.
+    pub at: Timestamp,
+    /// Its lines, with their ends.
+    pub text: String,
 }
 
 impl Record for Task {
