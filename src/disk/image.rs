@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{CWD, RenameFlags, SeekFrom};
 
 /// The smallest disk, in bytes: what ext4 needs for itself, and something to write to.
 pub const SIZE_BYTES_MIN: u64 = 1024 * 1024;
@@ -37,17 +37,20 @@ pub fn make(path: &Path, size_bytes: u64) -> io::Result<()> {
     })
 }
 
-/// Makes an image that is the same as an empty one. It is made much faster so: `mkfs.ext4` waits for the disk.
+/// Makes an image that is the same as an empty one, at `path` only when it is whole; what is there already stays. It is made much faster so: `mkfs.ext4`
+/// waits for the disk.
 ///
 /// # Errors
 ///
 /// If a file cannot be read or made, or has no holes.
 pub fn copy(empty: &Path, path: &Path) -> io::Result<()> {
-    let source = File::open(empty)?;
-    let target = File::options().write(true).create_new(true).open(path)?;
-    copy_data(&source, &target).inspect_err(|_| {
+    let unfinished = path.with_extension("unfinished");
+    let copied = File::open(empty)
+        .and_then(|source| copy_data(&source, &File::create(&unfinished)?))
+        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &unfinished, CWD, path, RenameFlags::NOREPLACE)?));
+    copied.inspect_err(|_| {
         // What matters is why it could not be copied.
-        let _ = fs::remove_file(path);
+        let _ = fs::remove_file(&unfinished);
     })
 }
 

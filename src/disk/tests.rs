@@ -99,6 +99,18 @@ fn a_copy_of_an_empty_image_is_one() {
 }
 
 #[test]
+fn what_a_killed_process_has_copied_in_part_is_no_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let (empty, copied) = (folder.path().join("a.empty"), folder.path().join("b.img"));
+    fs::write(&empty, "all of it").unwrap();
+    fs::write(copied.with_extension("unfinished"), "some of what was to be much more").unwrap();
+    assert!(!copied.exists());
+    copy(&empty, &copied).unwrap();
+    assert_eq!(fs::read_to_string(&copied).unwrap(), "all of it");
+    assert!(!copied.with_extension("unfinished").exists());
+}
+
+#[test]
 fn a_renamed_image_is_still_found() {
     if !has_devices() {
         return;
