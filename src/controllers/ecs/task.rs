@@ -334,12 +334,28 @@ impl OneTask<'_> {
     }
 
     async fn terminate(&self, task: &Task, places: &[usize]) -> Result<(), Gone> {
+        self.keep().await;
         for container in places.iter().filter_map(|place| task.containers.get(*place)) {
             self.signal(container, container.stop_signal.map_or(Signal::TERM, Signal)).await;
             let now = self.now();
             self.update_container(container, |known| known.stop_signalled_at = Some(now))?;
         }
         Ok(())
+    }
+
+    /// Waits until what asked for the end is in the journal: a server that is killed after its signal, and knows nothing of
+    /// it afterwards, would take the container's end for the container's own.
+    async fn keep(&self) {
+        if self.world.state.is_kept(self.world.state.moment()) {
+            return;
+        }
+        let state = Arc::clone(&self.world.state);
+        match tokio::task::spawn_blocking(move || state.flush()).await {
+            Ok(Ok(())) => {}
+            // The end is still wanted.
+            Ok(Err(error)) => tracing::warn!(task = %self.key.id, %error, "the request to stop is not kept"),
+            Err(error) => tracing::error!(task = %self.key.id, %error, "waiting for the journal failed"),
+        }
     }
 
     async fn kill(&self, task: &Task, places: &[usize]) -> Step {
