@@ -31,6 +31,9 @@ pub(crate) const BOTH: &[Place] = &[Place::Simulated, Place::Fargate];
 /// For what needs a clock or a delay that only the simulated node has.
 pub(crate) const SIMULATED: &[Place] = &[Place::Simulated];
 
+/// For what needs processes, sockets or a disk.
+pub(crate) const FARGATE: &[Place] = &[Place::Fargate];
+
 pub(crate) const IMAGE: &str = "busybox:test";
 pub(crate) const LOG_GROUP: &str = "/ecs/test";
 const PROGRAMS: [&str; 12] =

@@ -14,6 +14,7 @@ mod failing;
 mod health;
 mod interface;
 mod lifetime;
+mod logging;
 mod metadata;
 mod order;
 mod output;
@@ -43,8 +44,10 @@ macro_rules! scenarios {
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|first| first == shim_protocol::layout::SUBCOMMAND) {
-        return shim::main(args);
+    match args.next() {
+        Some(first) if first == shim_protocol::layout::SUBCOMMAND => return shim::main(args),
+        Some(first) if first == logging::ROUTER => return logging::route(),
+        _ => {}
     }
     let all = [
         ending::SCENARIOS,
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         health::SCENARIOS,
         interface::SCENARIOS,
         lifetime::SCENARIOS,
+        logging::SCENARIOS,
         metadata::SCENARIOS,
         order::SCENARIOS,
         output::SCENARIOS,
