@@ -260,7 +260,7 @@ impl Emulator {
     }
 
     /// Returns for how long it has been running.
-    pub fn uptime(&self) -> std::time::Duration {
+    pub fn uptime(&self) -> Duration {
         self.clock.now().since(self.started_at)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base::Timestamp;
 use bytes::Bytes;
@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
     }
 
     async fn shake_hands(&mut self) -> Result<(), End> {
-        let started = Instant::now();
+        let started = self.world.clock.now();
         let session_type =
             if self.wishes.terminal { SessionType::InteractiveCommands } else { SessionType::NonInteractiveCommands };
         self.send(PayloadKind::HandshakeRequest, handshake::request(session_type)).await?;
@@ -205,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
                 _ = ticks.tick() => self.resend().await?,
             }
         }
-        self.send(PayloadKind::HandshakeComplete, handshake::complete(started.elapsed())).await
+        self.send(PayloadKind::HandshakeComplete, handshake::complete(self.world.clock.now().since(started))).await
     }
 
     /// Starts the process.
