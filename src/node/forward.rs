@@ -11,8 +11,9 @@ pub struct ForwardBatch {
     pub socket: PathBuf,
     /// What the router tells them by.
     pub tag: String,
-    /// What the router acknowledges; another one for each batch, at most 31 bytes long.
-    pub chunk: String,
+    /// What the router acknowledges; another one for each batch, at most 31 bytes long. None for a router that acknowledges
+    /// nothing: what it has read until it closes the connection counts as taken.
+    pub chunk: Option<String>,
     /// Fields that each record has, besides `source` and `log`.
     pub labels: Vec<(String, String)>,
     /// The lines, each of which becomes a record.

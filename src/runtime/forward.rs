@@ -26,7 +26,7 @@ const ACKNOWLEDGEMENT: &[u8] = b"\x81\xa3ack";
 pub(crate) async fn forward(router: MainProcess, batch: &ForwardBatch) -> io::Result<()> {
     let path = batch.socket.clone();
     let socket = tokio::task::spawn_blocking(move || find_socket(router, &path)).await.map_err(io::Error::other)??;
-    tokio::time::timeout(ANSWER_WAIT_MAX, exchange(&socket, &encode(batch), batch.chunk.as_bytes()))
+    tokio::time::timeout(ANSWER_WAIT_MAX, exchange(&socket, &encode(batch), batch.chunk.as_deref()))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the router does not answer"))?
 }
@@ -53,13 +53,19 @@ fn parent_of(pid: u32) -> io::Result<u32> {
     parent.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// Sends a message, and waits until it is acknowledged.
-async fn exchange(socket: &OwnedFd, message: &[u8], chunk: &[u8]) -> io::Result<()> {
+/// Sends a message, and waits until it is acknowledged, or read.
+async fn exchange(socket: &OwnedFd, message: &[u8], chunk: Option<&str>) -> io::Result<()> {
     let mut stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
     stream.write_all(message).await?;
     let mut answer = Vec::new();
+    let Some(chunk) = chunk else {
+        // It closes the connection when it has come to our end of it.
+        stream.shutdown().await?;
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).await?;
+        return Ok(());
+    };
     let mut reader = stream.take(ANSWER_BYTES_MAX);
-    while !answer.ends_with(chunk) {
+    while !answer.ends_with(chunk.as_bytes()) {
         if reader.read_buf(&mut answer).await? == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the router does not acknowledge"));
         }
@@ -97,11 +103,13 @@ fn encode(batch: &ForwardBatch) -> Vec<u8> {
         text(&mut out, b"log");
         text(&mut out, &line.bytes);
     }
-    map(&mut out, 2);
+    map(&mut out, 1 + usize::from(batch.chunk.is_some()));
     text(&mut out, b"size");
     unsigned(&mut out, batch.lines.len());
-    text(&mut out, b"chunk");
-    text(&mut out, batch.chunk.as_bytes());
+    if let Some(chunk) = &batch.chunk {
+        text(&mut out, b"chunk");
+        text(&mut out, chunk.as_bytes());
+    }
     out
 }
 
@@ -168,7 +176,7 @@ mod tests {
         ForwardBatch {
             socket: PathBuf::from("/var/run/fluent.sock"),
             tag: "app-firelens-1".to_owned(),
-            chunk: "c1".to_owned(),
+            chunk: Some("c1".to_owned()),
             labels: vec![("container_name".to_owned(), "app".to_owned())],
             lines: lines.iter().map(line).collect(),
         }
@@ -228,7 +236,7 @@ mod tests {
             }
         };
         let socket = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
-        let (sent, ()) = tokio::join!(exchange(&socket, &message, b"c1"), router);
+        let (sent, ()) = tokio::join!(exchange(&socket, &message, Some("c1")), router);
         assert_eq!(read, message);
         sent
     }
@@ -240,6 +248,24 @@ mod tests {
         for answer in [b"".as_slice(), b"\x81\xa3ack\xa2c2", b"\x81\xa3nak\xa2c1", b"HTTP/1.1 400 c1"] {
             assert!(answered(answer).await.is_err(), "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_batch_for_a_router_that_acknowledges_nothing_counts_once_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("router.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let message = encode(&ForwardBatch { chunk: None, ..batch(&[b"one"]) });
+        let router = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            stream.read_to_end(&mut read).await.unwrap();
+            read
+        };
+        let socket = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
+        let (sent, read) = tokio::join!(exchange(&socket, &message, None), router);
+        sent.unwrap();
+        assert!(read == message && message.ends_with(b"\x81\xa4size\x01"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use base::{Arn, Scope, Timestamp};
 use node::{ContainerFile, ForwardBatch, Mount, MountSource, OutputLine};
 use state::State;
 use state::ecs::{
-    Container, ContainerDefinition, ContainerStatus, FireLens, LogConfiguration, LogRouter, RouterConfiguration, Task,
+    Container, ContainerDefinition, ContainerStatus, FireLens, LogConfiguration, LogRouter, LogRouterKind, RouterConfiguration, Task,
     TaskDefinition,
 };
 use state::iam::Secret;
@@ -89,16 +89,22 @@ pub(super) async fn forward(
     lines: Vec<OutputLine>,
 ) -> Result<(), String> {
     let Source { task, definition, container, .. } = *source;
-    let router = definition.containers.iter().find(|known| known.log_router.is_some());
-    let router = router.and_then(|router| task.containers.iter().find(|known| known.name == router.name));
-    let Some(router) = router.filter(|router| router.status != ContainerStatus::Stopped) else {
+    let router = definition.containers.iter().find_map(|known| {
+        let of_task = task.containers.iter().find(|container| container.name == known.name)?;
+        Some((of_task, known.log_router.as_ref()?.kind))
+    });
+    let Some((router, kind)) = router.filter(|(router, _)| router.status != ContainerStatus::Stopped) else {
         tracing::warn!(task = %task.key.id, container = %container.name, lines = lines.len(), "output is lost: its router has ended");
         return Ok(());
     };
     let batch = ForwardBatch {
         socket: PathBuf::from(SOCKET),
         tag: format!("{}-firelens-{}", container.name, task.key.id),
-        chunk: chunk(container, from),
+        // Fluentd acknowledges nothing at a Unix socket.
+        chunk: match kind {
+            LogRouterKind::FluentBit => Some(chunk(container, from)),
+            LogRouterKind::Fluentd => None,
+        },
         labels: vec![
             ("container_id".to_owned(), container.id.to_string()),
             ("container_name".to_owned(), container.name.clone()),
