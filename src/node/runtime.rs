@@ -188,9 +188,7 @@ pub trait Runtime: Send + Sync {
 
     /// Starts a further process in a container that runs. What cannot be executed is an error of the kind
     /// [`RuntimeErrorKind::Start`].
-    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError> {
-        Err(RuntimeError::unsupported("start a process", &spec.container))
-    }
+    async fn exec(&self, spec: &ExecSpec) -> Result<Exec, RuntimeError>;
 
     /// Sends a signal to the container's main process. One that has ended, or is unknown, is no error.
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError>;
