@@ -120,6 +120,15 @@ impl FargateRuntime {
         &self.config.shim_program
     }
 
+    /// Lets the processes of a sandbox end as fast as they can; nobody is killed whose sandbox is not about to end.
+    async fn make_way(&self, sandbox: &TaskId) {
+        let (cgroups, name) = (Arc::clone(&self.cgroups), sandbox.clone());
+        let lifted = blocking(move || cgroups.lift_cpu_limit(name.as_str())).await;
+        if let Err(error) = lifted {
+            tracing::warn!(%sandbox, %error, "killed processes keep to the limit of their task");
+        }
+    }
+
     fn folder(&self, sandbox: &TaskId) -> PathBuf {
         self.config.run_dir.join(sandbox.as_str())
     }
@@ -391,6 +400,9 @@ impl Runtime for FargateRuntime {
 
     async fn signal_container(&self, container: &ContainerId, signal: Signal) -> Result<(), RuntimeError> {
         if let Some(container) = self.find(container) {
+            if signal == Signal::KILL {
+                self.make_way(&container.sandbox).await;
+            }
             container.ask(ToShim::Signal { number: signal.0 }).await;
         }
         Ok(())
