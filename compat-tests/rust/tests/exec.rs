@@ -46,7 +46,8 @@ async fn open(command: &str, more: &str) -> (Session, OutputStream) {
     let address = member(session.stream_url()) + more;
     let mut config = SessionConfig::new("ecs:test");
     config.endpoint_policy = EndpointPolicy::AllowAny;
-    let session = Session::attach(id, address, member(session.token_value()), config).await.expect("it is connected to");
+    let session =
+        Session::attach(id, address, member(session.token_value()), config).await.expect("it is connected to");
     let output = session.output();
     (session, output)
 }
@@ -113,7 +114,9 @@ async fn a_program_that_is_not_there_is_named_at_the_end() {
     let (session, _) = open("/bin/nothing", "").await;
     match end_of(&session).await {
         CloseReason::AgentClosed { detail: Some(detail), .. } => assert!(
-            detail.ends_with("Unable to start command: Failed to start pty: fork/exec /bin/nothing: no such file or directory"),
+            detail.ends_with(
+                "Unable to start command: Failed to start pty: fork/exec /bin/nothing: no such file or directory"
+            ),
             "{detail}"
         ),
         other => panic!("{other:?}"),

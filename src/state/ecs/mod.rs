@@ -38,9 +38,7 @@ pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
     DaemonRevisionKey, DaemonTaskDefinition,
 };
-pub use exec_session::{
-    EXEC_SESSIONS_PER_CONTAINER_MAX, ExecSession, ExecSessions, TooManyExecSessions, Transcript,
-};
+pub use exec_session::{EXEC_SESSIONS_PER_CONTAINER_MAX, ExecSession, ExecSessions, TooManyExecSessions, Transcript};
 pub use express_gateway_service::{ExpressGatewayRevision, ExpressGatewayService};
 pub use health::{ContainerHealth, HealthCheck, HealthStatus};
 pub use log_configuration::{
@@ -63,8 +61,8 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, NetworkMode,
-    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, Dependency, FamilyRevisions, KeyValue, NetworkMode, RestartPolicy, Secret,
+    TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};

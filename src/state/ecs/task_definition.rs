@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{HealthCheck, LogConfiguration, LogRouter, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom};
+use super::{
+    HealthCheck, LogConfiguration, LogRouter, MountPoint, Ports, TaskDefinitionName, TmpfsMount, Volume, VolumesFrom,
+};
 
 /// One revision of a task definition.
 #[derive(Clone, Debug, Serialize, Deserialize)]
