@@ -9,8 +9,8 @@ use base::{Arn, Scope, Timestamp};
 use node::{ContainerFile, ForwardBatch, Mount, MountSource, OutputLine};
 use state::State;
 use state::ecs::{
-    Container, ContainerDefinition, ContainerStatus, FireLens, LogConfiguration, LogRouter, LogRouterKind, RouterConfiguration, Task,
-    TaskDefinition,
+    Container, ContainerDefinition, ContainerStatus, FireLens, LogConfiguration, LogRouter, LogRouterKind,
+    RouterConfiguration, Task, TaskDefinition,
 };
 use state::iam::Secret;
 

@@ -159,7 +159,12 @@ impl Bench {
             env: Vec::new(),
             working_dir: String::new(),
             user: String::new(),
-            limits: ContainerLimits { cpu_units: 256, memory_mib: Some(256), memory_reservation_mib: None, output_buffer_bytes: None },
+            limits: ContainerLimits {
+                cpu_units: 256,
+                memory_mib: Some(256),
+                memory_reservation_mib: None,
+                output_buffer_bytes: None,
+            },
             isolation: Isolation::default(),
         }
     }

@@ -43,7 +43,12 @@ async fn limits_are_in_the_cgroup_files() {
     let bed = Bed::new();
     let sandbox = bed.sandbox().await;
     let mut spec = bed.container(&sandbox.id, &["sleep", "600"]);
-    spec.limits = ContainerLimits { cpu_units: 1, memory_mib: Some(100), memory_reservation_mib: Some(50), output_buffer_bytes: None };
+    spec.limits = ContainerLimits {
+        cpu_units: 1,
+        memory_mib: Some(100),
+        memory_reservation_mib: Some(50),
+        output_buffer_bytes: None,
+    };
     bed.runtime.start_container(&spec).await.unwrap();
     let read = |controller: &str, below: &str, v1: &str, v2: &str| {
         let folder = bed.cgroup(controller, &sandbox.id).join(below);

@@ -97,8 +97,7 @@ fn check_awslogs(input: &api::RegisterTaskDefinitionRequest, options: &BTreeMap<
 
 /// Checks the options of Splunk. (The texts are those of awslogs with another name; unverified.)
 fn check_splunk(log: &api::LogConfiguration, options: &BTreeMap<String, String>) -> Result<()> {
-    let is_secret =
-        |name: &str| log.secret_options.iter().flatten().any(|secret| secret.name.as_deref() == Some(name));
+    let is_secret = |name: &str| log.secret_options.iter().flatten().any(|secret| secret.name.as_deref() == Some(name));
     for needed in ["splunk-token", "splunk-url"] {
         if options.get(needed).is_none_or(String::is_empty) && !is_secret(needed) {
             return Err(client(format!("Log driver splunk requires options: {needed}")));
