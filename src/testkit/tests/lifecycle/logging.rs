@@ -150,11 +150,17 @@ async fn a_real_router_gets_the_output_of_the_others(bench: &Bench) {
     router["entryPoint"] = json!(["/router", ROUTER]);
     router.as_object_mut().unwrap().remove("command");
     let app = container("app", "echo $FLUENT_HOST $FLUENT_PORT; echo oops >&2; seq 1000; echo -n end", "");
-    let arn = bench.start(&routed(router, app)).await;
+    let parameter = json!({ "Name": "/password", "Value": "open sesame", "Type": "SecureString" });
+    bench.kit.ask("ssm", "PutParameter", &parameter).await;
+    let mut containers = routed(router, app);
+    containers[0]["logConfiguration"]["secretOptions"] = json!([{ "name": "http_Passwd", "valueFrom": "/password" }]);
+    let arn = bench.start(&containers).await;
     let task = bench.until_stopped(&arn).await;
     let log = bench.log("router", &arn).await;
     let (configuration, records) = log.split_at(log.iter().position(|line| line == "listening").unwrap());
-    assert!(configuration.iter().any(|line| line == "    Match app-firelens*"), "{configuration:?}");
+    for expected in ["    Match app-firelens*", "    http_Passwd ${FIRELENS_APP_HTTP_PASSWD}", "open sesame"] {
+        assert!(configuration.iter().any(|line| line == expected), "{configuration:?}");
+    }
     let tag = format!("app-firelens-{}", id_of(&arn));
     let numbers = (1..=1000).map(|number| number.to_string());
     let written = ["127.0.0.1 24224".to_owned()].into_iter().chain(numbers).chain(["end".to_owned()]);
@@ -189,7 +195,7 @@ pub(crate) fn route() -> ExitCode {
     let mut out = std::io::stdout();
     out.write_all(&fs::read("/fluent-bit/etc/fluent-bit.conf").unwrap()).unwrap();
     let listener = UnixListener::bind("/var/run/fluent.sock").unwrap();
-    writeln!(out, "\nlistening").unwrap();
+    writeln!(out, "\n{}\nlistening", std::env::var("FIRELENS_APP_HTTP_PASSWD").unwrap()).unwrap();
     serve(listener);
     writeln!(std::io::stdout(), "ended").unwrap();
     ExitCode::SUCCESS
