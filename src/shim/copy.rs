@@ -100,10 +100,13 @@ impl Copy {
                 Ok(chown(to, name, &stat)?)
             }
             kind @ (FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) => {
-                let mode = Mode::from_raw_mode(stat.st_mode);
-                rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
-                chown(to, name, &stat)?;
-                Ok(rustix::fs::chmodat(to, name, mode, AtFlags::empty())?)
+                // Its mode is given with its name: a later chmod(2) would follow a link that a container of the same task,
+                // which sees this folder already, has put in its place.
+                let mask = rustix::process::umask(Mode::empty());
+                let made = rustix::fs::mknodat(to, name, kind, Mode::from_raw_mode(stat.st_mode), stat.st_rdev);
+                rustix::process::umask(mask);
+                made?;
+                Ok(chown(to, name, &stat)?)
             }
             // Nobody listens at an image's socket.
             FileType::Socket | FileType::Unknown => Ok(()),

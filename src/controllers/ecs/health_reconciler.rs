@@ -137,12 +137,14 @@ impl HealthReconciler {
         let timeout = Duration::from_secs(u64::from(check.timeout_s));
         let (world, probes, key, id) =
             (self.world.clone(), Arc::clone(&self.probes), key.clone(), container.id.clone());
+        // Locked over both: a check that ends at once must find itself running, or it would count as running for ever.
+        let mut known = self.probes.known();
         let probe = tokio::spawn(async move {
             let outcome = run(&world, &spec, began.plus(timeout)).await;
             probes.end(&id, Ended { outcome, began, at: world.clock.now() });
             world.wakeups.wake(HEALTH, key);
         });
-        self.probes.known().insert(container.id.clone(), Probe::Running { abort: probe.abort_handle() });
+        known.insert(container.id.clone(), Probe::Running { abort: probe.abort_handle() });
     }
 
     fn forget(&self, is_gone: impl Fn(&ContainerId) -> bool) {

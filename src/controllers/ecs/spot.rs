@@ -136,8 +136,9 @@ mod tests {
         let clusters = ["a", "b", "empty"].map(cluster);
         let tasks = ["a/1:s", "a/2:f", "a/3:x", "b/4:s", "b/5:f"].map(|word| task(word, &clusters));
         let arn = tasks[3].arn.as_str();
+        type Row<'a> = (Option<&'a str>, Option<&'a [&'a str]>, &'a str);
         // cluster, tasks → places, or the words of the refusal
-        let rows: [(Option<&str>, Option<&[&str]>, &str); 16] = [
+        let rows: [Row<'_>; 16] = [
             (None, None, "0 3"),
             (Some("a"), None, "0"),
             (Some("b"), None, "3"),
