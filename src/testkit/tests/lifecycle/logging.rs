@@ -197,7 +197,7 @@ pub(crate) fn route() -> ExitCode {
     let listener = UnixListener::bind("/var/run/fluent.sock").unwrap();
     writeln!(out, "\n{}\nlistening", std::env::var("FIRELENS_APP_HTTP_PASSWD").unwrap()).unwrap();
     serve(listener);
-    writeln!(std::io::stdout(), "ended").unwrap();
+    writeln!(out, "ended").unwrap();
     ExitCode::SUCCESS
 }
 
@@ -218,11 +218,11 @@ fn serve(listener: UnixListener) {
 fn take(stream: UnixStream) {
     let mut reader = BufReader::new(stream);
     let message = read(&mut reader);
-    let tag = text(&message[0]);
+    let (tag, mut out) = (text(&message[0]), std::io::stdout());
     for entry in message[1].as_array().unwrap() {
         let record = &entry[1];
         let [name, source, log] = ["container_name", "source", "log"].map(|field| text(&record[field]));
-        writeln!(std::io::stdout(), "{tag} {name} {source} {log}").unwrap();
+        writeln!(out, "{tag} {name} {source} {log}").unwrap();
     }
     let chunk = text(&message[2]["chunk"]);
     let mut answer = b"\x81\xa3ack".to_vec();
