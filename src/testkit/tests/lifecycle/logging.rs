@@ -219,7 +219,7 @@ fn take(stream: UnixStream) {
     let mut out = std::io::stdout();
     let mut reader = BufReader::new(stream);
     let message = read(&mut reader);
-    let tag = text(&message[0]);
+    let (tag, mut out) = (text(&message[0]), std::io::stdout());
     for entry in message[1].as_array().unwrap() {
         let record = &entry[1];
         let [name, source, log] = ["container_name", "source", "log"].map(|field| text(&record[field]));
