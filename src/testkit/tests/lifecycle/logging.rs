@@ -216,7 +216,6 @@ fn serve(listener: UnixListener) {
 
 /// Takes one message: its tag, its records and its option, of which nothing is longer than a test needs.
 fn take(stream: UnixStream) {
-    let mut out = std::io::stdout();
     let mut reader = BufReader::new(stream);
     let message = read(&mut reader);
     let (tag, mut out) = (text(&message[0]), std::io::stdout());
