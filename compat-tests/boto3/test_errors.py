@@ -247,7 +247,7 @@ def test_an_operation_that_is_not_built_says_so_in_the_caller_s_protocol(client)
         error = provoke(getattr(client(service), call), {})
         assert "implement" in error.response["Error"]["Message"], error
     with pytest.raises(ClientError, match="implement"):
-        client("sts").get_session_token()
+        client("sts").get_federation_token(Name="someone")
 
 
 LOGS_ERRORS = [

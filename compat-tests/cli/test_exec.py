@@ -116,7 +116,8 @@ def test_a_terminal_is_the_users_own(command, task):
         return "now 43 132 end" in terminal.read_until(" end\r\n")
 
     until(is_resized, "the terminal to have its new size", PATIENCE_S)
-    terminal.type("echo waiting; sleep 600\r")
+    # Said by the program that is interrupted: its terminal is its own by then.
+    terminal.type("sh -c 'echo waiting; exec sleep 600'\r")
     terminal.read_until("waiting\r\n")
     terminal.type("\x03")
     terminal.type("echo interrupted by $?\r")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import threading
 import time
 
@@ -167,7 +168,9 @@ def test_a_server_killed_at_random_points_loses_invents_and_leaks_nothing(own_ne
 def expect_whole_logs(load: Load, alive: list[str]) -> None:
     """Checks that no line of a running task is lost, doubled or out of order."""
     for arn in alive:
-        ticks = [int(line.split()[1]) for line in load.tasks.output(arn)]
+        lines = load.tasks.output(arn)
+        assert all(re.fullmatch(r"tick \d+", line) for line in lines), (arn, lines)
+        ticks = [int(line.split()[1]) for line in lines]
         # What was delivered just before a crash may not have reached the journal; what follows is whole.
         missing = [tick for tick in range(1, (ticks or [0])[-1]) if tick not in ticks]
         assert (ticks == sorted(set(ticks)), missing) == (True, []), (arn, ticks)
