@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::{Clock, TaskId};
 use node::{ContainerLimits, SandboxSpec};
@@ -28,8 +29,10 @@ const CPU_SHARES_MAX: u64 = 262_144;
 /// CPU units of one processor.
 const CPU_UNITS_PER_PROCESSOR: u64 = 1_024;
 const MIB: u64 = 1024 * 1024;
-/// How long killed processes are waited for.
+/// How long killed processes are waited for while none of them ends.
 const KILL_WAIT_MAX_MS: u64 = 10_000;
+/// How many of the processes that are killed at once are watched until they end.
+const KILLED_WATCHED_MAX: usize = 256;
 /// How long to wait between two attempts to remove a cgroup whose last process is just leaving.
 const REMOVE_RETRY_MS: i64 = 2;
 /// What a container may do with devices: make any, use the harmless ones and terminals.
@@ -132,20 +135,37 @@ impl Cgroups {
     /// Kills every process in the container's cgroups, or in all of the sandbox's, and removes them. Waits until the
     /// processes have ended.
     pub(crate) fn remove(&self, sandbox: &str, container: Option<&str>, clock: &dyn Clock) -> io::Result<()> {
-        let deadline = clock.now().plus(std::time::Duration::from_millis(KILL_WAIT_MAX_MS));
+        let wait_max = Duration::from_millis(KILL_WAIT_MAX_MS);
         let paths = self.hierarchies.iter().map(|hierarchy| {
             let path = hierarchy.mount.join(&self.root).join(sandbox);
             container.map_or_else(|| path.clone(), |container| path.join(container))
         });
         for path in paths {
-            while !try_remove(&path)? {
+            let (mut fewest, mut deadline) = (usize::MAX, clock.now().plus(wait_max));
+            while let Some(left) = try_remove(&path)? {
+                self.forbid_forks(sandbox, container)?;
                 if container.is_none() {
                     self.lift_cpu_limit(sandbox)?;
+                }
+                if left < fewest {
+                    (fewest, deadline) = (left, clock.now().plus(wait_max));
                 }
                 if clock.now() >= deadline {
                     return Err(io::Error::new(ErrorKind::TimedOut, format!("{} is still busy", path.display())));
                 }
                 pause();
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what is being killed from growing again: a fork bomb is faster than whoever reads a list of its processes.
+    fn forbid_forks(&self, sandbox: &str, container: Option<&str>) -> io::Result<()> {
+        for hierarchy in self.hierarchies.iter().filter(|hierarchy| hierarchy.has("pids")) {
+            let path = hierarchy.mount.join(&self.root).join(sandbox);
+            match write(&container.map_or(path.clone(), |container| path.join(container)), "pids.max", "0") {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
             }
         }
         Ok(())
@@ -263,40 +283,46 @@ fn folders(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Kills what is in the cgroup and those below, waits a moment for it to end, and tries to remove them. Returns whether
-/// they are gone.
-fn try_remove(path: &Path) -> io::Result<bool> {
-    let mut are_gone = true;
+/// Kills what is in the cgroup and those below, waits a moment for it to end, and tries to remove them. Returns how many
+/// processes were killed; none if the cgroups are gone.
+fn try_remove(path: &Path) -> io::Result<Option<usize>> {
+    let mut left = None;
     for below in folders(path) {
-        are_gone &= try_remove(&path.join(below))?;
+        if let Some(killed) = try_remove(&path.join(below))? {
+            *left.get_or_insert(0) += killed;
+        }
     }
     match fs::remove_dir(path) {
-        Ok(()) => Ok(are_gone),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(are_gone),
+        Ok(()) => Ok(left),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(left),
         Err(error) if matches!(error.kind(), ErrorKind::ResourceBusy | ErrorKind::DirectoryNotEmpty) => {
-            kill(path);
-            Ok(false)
+            Ok(Some(left.unwrap_or(0) + kill(path)))
         }
         Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
     }
 }
 
-/// Kills the processes of one cgroup, and waits for each to end.
-fn kill(path: &Path) {
+/// Kills the processes of one cgroup, and waits a moment for them to end. Returns how many there were.
+fn kill(path: &Path) -> usize {
     let listed = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    let processes = listed
-        .lines()
-        .filter_map(|line| Pid::from_raw(line.parse().ok()?))
-        .filter_map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
-        .collect::<Vec<OwnedFd>>();
-    for process in &processes {
+    let mut watched = Vec::<OwnedFd>::new();
+    let pids = listed.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect::<Vec<_>>();
+    for pid in &pids {
         // It may have ended meanwhile, which is what is wanted.
-        let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+        let Ok(process) = rustix::process::pidfd_open(*pid, PidfdFlags::empty()) else { continue };
+        let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
+        if watched.len() < KILLED_WATCHED_MAX {
+            watched.push(process);
+        }
     }
     let bound = Timespec { tv_sec: 1, tv_nsec: 0 };
-    for process in &processes {
-        let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&bound));
+    for process in &watched {
+        // Those that follow have had as much time as one that does not end.
+        if !poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&bound)).is_ok_and(|ended| ended > 0) {
+            break;
+        }
     }
+    pids.len()
 }
 
 /// Gives a process that has been killed a moment to leave its cgroup, for which the kernel has no event on version 1.

@@ -32,7 +32,7 @@ use crate::storage::{Disk, SandboxDisks, Storage};
 /// How long a shim may take from its start to the execution of its program; longer than its own bound for it.
 const START_WAIT_MAX: Duration = Duration::from_secs(40);
 /// How long a shim may take to end after its container's processes have been killed.
-const SHIM_WAIT_MAX: Duration = Duration::from_secs(10);
+const SHIM_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Where a runtime works.
 #[derive(Clone, Debug)]
