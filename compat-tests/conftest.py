@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 
 import answers
-from neargate import BINARY, DATA_DIR_DEFAULT, Neargate, is_locked, pack_busybox
+from neargate import BINARY, DATA_DIR_DEFAULT, Neargate, is_locked, pack_busybox, running
 from tasks import Tasks
 
 REGION = "us-east-1"
@@ -30,16 +30,9 @@ def neargate(tmp_path_factory, busybox) -> Iterator[Neargate]:
     assert BINARY.exists(), f"{BINARY} is missing: cargo build --release"
     assert os.geteuid() == 0, "containers need root"
     folder = tmp_path_factory.mktemp("neargate")
-    server = Neargate(folder / "data", folder / "log").start()
-    try:
+    with running(folder) as server:
         server.load_image(busybox, "busybox:latest")
         yield server
-        server.reset()
-        server.expect_no_tasks_left()
-    finally:
-        status = server.stop()
-    assert status == 0, server.log.read_text()
-    assert not server.leftovers(), server.leftovers()
 
 
 @pytest.fixture

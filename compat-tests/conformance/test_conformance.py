@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from images import pack_docker, pack_python
-from neargate import BINARY, Neargate
+from neargate import BINARY, Neargate, running
 from tasks import Tasks
 from waiting import until
 
@@ -88,19 +88,12 @@ def server(tmp_path_factory) -> Iterator[Neargate]:
     """A server on which every task has a small disk, and the images of the checks."""
     folder = tmp_path_factory.mktemp("conformance")
     options = ("--ephemeral-storage-mib", str(STORAGE_MIB))
-    server = Neargate(folder / "data", folder / "log", options=options).start()
-    try:
+    with running(folder, options) as server:
         root = pack_python(folder / "root.tar", INSIDE)
         server.load_image(root, "checks:latest")
         config = {"Entrypoint": ["/usr/bin/python3"], "Cmd": ["/checks/ending.py", "first"], "StopSignal": "SIGQUIT"}
         server.load_image(pack_docker(folder / "quits.tar", root, "quits:latest", config), "quits:latest")
         yield server
-        server.reset()
-        server.expect_no_tasks_left()
-    finally:
-        status = server.stop()
-    assert status == 0, server.log.read_text()
-    assert not server.leftovers(), server.leftovers()
 
 
 def program(*arguments: str, name: str = "main", **members) -> dict:

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import tarfile
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from machine import Leftovers
@@ -104,6 +105,20 @@ class Neargate:
     def expect_no_tasks_left(self) -> None:
         """Waits until nothing of any task is on the machine."""
         until(lambda: not self.leftovers().of_tasks(), f"no leftovers of tasks: {self.leftovers().of_tasks()}")
+
+
+@contextmanager
+def running(folder: Path, options: Sequence[str] = ()) -> Iterator[Neargate]:
+    """Runs a server in a folder of its own. When it ends, as it was asked to, nothing of it may be left on the machine."""
+    server = Neargate(folder / "data", folder / "log", options=options).start()
+    try:
+        yield server
+        server.reset()
+        server.expect_no_tasks_left()
+    finally:
+        status = server.stop()
+    assert status == 0, server.log.read_text()
+    assert not server.leftovers(), server.leftovers()
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from images import pack_python
-from neargate import BINARY, STOP_S, Neargate
+from neargate import BINARY, STOP_S, Neargate, running
 from tasks import Tasks, container
 from waiting import until
 
@@ -39,17 +39,10 @@ def server(tmp_path_factory, busybox) -> Iterator[Neargate]:
     """A server of these tests' own: what they do to it shall not disturb others. Its tasks have small disks."""
     folder = tmp_path_factory.mktemp("hostile")
     options = ("--ephemeral-storage-mib", str(STORAGE_MIB))
-    server = Neargate(folder / "data", folder / "log", options=options).start()
-    try:
+    with running(folder, options) as server:
         server.load_image(busybox, "busybox:latest")
         server.load_image(pack_python(folder / "python.tar", INSIDE), "python:latest")
         yield server
-        server.reset()
-        server.expect_no_tasks_left()
-    finally:
-        status = server.stop()
-    assert status == 0, server.log.read_text()
-    assert not server.leftovers(), server.leftovers()
 
 
 @pytest.fixture
