@@ -6,34 +6,19 @@ use std::time::{Duration, SystemTime};
 
 use aws_sdk_ecs::Client;
 use aws_sdk_ecs::client::Waiters;
-use aws_sdk_ecs::config::retry::RetryConfig;
-use aws_sdk_ecs::config::{Credentials, Region};
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ecs::operation::RequestId;
 use aws_sdk_ecs::types::{
     AssignPublicIp, AwsVpcConfiguration, ClusterField, Compatibility, ContainerDefinition, LaunchType,
     NetworkConfiguration, NetworkMode, TaskStopCode,
 };
+use connection::{client, variable};
+
+mod connection;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const REVISIONS: i32 = 5;
 const NO_TASK: &str = "00000000000000000000000000000000";
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} says where the server is"))
-}
-
-fn client() -> Client {
-    let config = aws_sdk_ecs::Config::builder()
-        .behavior_version_latest()
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(variable("NEARGATE_ENDPOINT"))
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
-        .build();
-    Client::from_conf(config)
-}
 
 /// Makes a name that no other run uses.
 fn name(of: &str) -> String {

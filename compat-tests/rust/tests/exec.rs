@@ -5,28 +5,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_ecs::Client;
-use aws_sdk_ecs::config::retry::RetryConfig;
-use aws_sdk_ecs::config::{Credentials, Region};
 use aws_ssm_bridge::{CloseReason, EndpointPolicy, OutputStream, Session, SessionConfig};
+use connection::{client, variable};
+
+mod connection;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} says what to test"))
-}
-
-fn client() -> Client {
-    let config = aws_sdk_ecs::Config::builder()
-        .behavior_version_latest()
-        .http_client(aws_smithy_http_client::Builder::new().build_http())
-        .endpoint_url(variable("NEARGATE_ENDPOINT"))
-        .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .retry_config(RetryConfig::disabled())
-        .build();
-    Client::from_conf(config)
-}
 
 /// Opens a session for a command. `more` is what the address asks for beyond what AWS knows.
 async fn open(command: &str, more: &str) -> (Session, OutputStream) {
