@@ -2,6 +2,9 @@
 //!
 //! Fargate documents that it treats the file like Docker's `--env-file`: no quoting, no escapes, no trimming of values.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
 /// The longest line, in bytes: what AWS's agent can scan.
 const LINE_BYTES_MAX: usize = 64 * 1024 - 1;
 /// What some editors put at the beginning of a file.
@@ -24,6 +27,7 @@ pub(crate) enum EnvironmentFileError {
 pub(crate) fn parse(file: &[u8]) -> Result<Vec<(String, String)>, EnvironmentFileError> {
     let file = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
     let mut variables = Vec::<(String, String)>::new();
+    let mut places = HashMap::<&str, usize>::new();
     for (index, line) in file.split(|byte| *byte == b'\n').enumerate() {
         if line.len() > LINE_BYTES_MAX {
             return Err(EnvironmentFileError::LineTooLong);
@@ -32,9 +36,12 @@ pub(crate) fn parse(file: &[u8]) -> Result<Vec<(String, String)>, EnvironmentFil
         let line = std::str::from_utf8(line).map_err(|_| EnvironmentFileError::NotUtf8(index + 1))?.trim_start();
         let variable = line.split_once('=').filter(|(name, _)| !name.is_empty() && !name.starts_with('#'));
         let Some((name, value)) = variable else { continue };
-        match variables.iter_mut().find(|(known, _)| known == name) {
-            Some((_, known)) => value.clone_into(known),
-            None => variables.push((name.to_owned(), value.to_owned())),
+        match places.entry(name) {
+            Entry::Occupied(place) => value.clone_into(&mut variables[*place.get()].1),
+            Entry::Vacant(place) => {
+                place.insert(variables.len());
+                variables.push((name.to_owned(), value.to_owned()));
+            }
         }
     }
     Ok(variables)
@@ -42,13 +49,8 @@ pub(crate) fn parse(file: &[u8]) -> Result<Vec<(String, String)>, EnvironmentFil
 
 /// Joins the variables of several files: what an earlier file says stands.
 pub(crate) fn merge(files: impl IntoIterator<Item = Vec<(String, String)>>) -> Vec<(String, String)> {
-    let mut merged = Vec::<(String, String)>::new();
-    for (name, value) in files.into_iter().flatten() {
-        if !merged.iter().any(|(known, _)| *known == name) {
-            merged.push((name, value));
-        }
-    }
-    merged
+    let mut known = HashSet::<String>::new();
+    files.into_iter().flatten().filter(|(name, _)| known.insert(name.clone())).collect()
 }
 
 #[cfg(test)]
