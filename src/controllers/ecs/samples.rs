@@ -15,12 +15,18 @@ pub(crate) fn task(containers: Vec<ContainerDefinition>) -> Task {
     let began = Timestamp::from_millis(0);
     let cluster = Cluster::new(&scope, ClusterName::default_cluster(), began, Vec::new());
     let definition = definition(containers);
-    let start = TaskStart {
-        cluster: &cluster,
-        definition: &definition,
+    let ids = Ids::new(Arc::new(SequentialEntropy::default()));
+    start(&cluster, &definition, "family:f").task(&ids, &scope, began)
+}
+
+/// Says how a task of a group is started on Fargate.
+pub(crate) fn start<'a>(cluster: &'a Cluster, definition: &'a TaskDefinition, group: &str) -> TaskStart<'a> {
+    TaskStart {
+        cluster,
+        definition,
         overrides: Overrides::default(),
-        size: TaskSize::of(&definition),
-        group: "family:f".to_owned(),
+        size: TaskSize::of(definition),
+        group: group.to_owned(),
         started_by: None,
         launch: Launch::Fargate { platform_version: "1.4.0".to_owned() },
         capacity_provider: None,
@@ -29,8 +35,7 @@ pub(crate) fn task(containers: Vec<ContainerDefinition>) -> Task {
         is_exec_enabled: false,
         tags: Vec::new(),
         volumes: Vec::new(),
-    };
-    start.task(&Ids::new(Arc::new(SequentialEntropy::default())), &scope, began)
+    }
 }
 
 /// Makes a definition of these containers.

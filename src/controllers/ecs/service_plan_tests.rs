@@ -3,8 +3,8 @@
 use base::{AccountId, Arn, Ids, Region, Scope, SequentialEntropy, ServiceDeploymentId};
 use state::Document;
 use state::ecs::{
-    Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, Launch, Overrides, RolloutPolicy,
-    ServiceCapacity, ServiceKey, ServiceName, StopRequest, TaskDefinition, TaskSetKey, TaskSize, TaskStart, Workload,
+    Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, RolloutPolicy, ServiceCapacity, ServiceKey,
+    ServiceName, StopRequest, TaskDefinition, TaskSetKey, Workload,
 };
 
 use super::super::samples;
@@ -101,22 +101,11 @@ fn members(letters: &str) -> Vec<Member> {
     let ids = Ids::new(Arc::new(SequentialEntropy::default()));
     let member = |(place, letters): (usize, &str)| {
         let definition = definition(&letters[1..]);
-        let start = TaskStart {
-            cluster: &cluster,
-            definition: &definition,
-            overrides: Overrides::default(),
-            size: TaskSize::of(&definition),
-            group: "service:web".to_owned(),
-            started_by: None,
-            launch: Launch::Fargate { platform_version: "1.4.0".to_owned() },
-            capacity_provider: None,
-            network: None,
-            client_token: None,
-            is_exec_enabled: false,
-            tags: Vec::new(),
-            volumes: Vec::new(),
-        };
-        let mut task = start.task(&ids, &scope(), second(i64::try_from(place).unwrap()));
+        let mut task = samples::start(&cluster, &definition, "service:web").task(
+            &ids,
+            &scope(),
+            second(i64::try_from(place).unwrap()),
+        );
         task.key.id = TaskId::new((place + 1).to_string());
         let ended = |code| Some(StopRequest { code, reason: String::new(), at: second(NOW_S - 1) });
         let started_s = match &letters[1..] {
