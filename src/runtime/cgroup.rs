@@ -162,8 +162,9 @@ impl Cgroups {
     /// Keeps what is being killed from growing again: a fork bomb is faster than whoever reads a list of its processes.
     fn forbid_forks(&self, sandbox: &str, container: Option<&str>) -> io::Result<()> {
         for hierarchy in self.hierarchies.iter().filter(|hierarchy| hierarchy.has("pids")) {
-            let path = hierarchy.mount.join(&self.root).join(sandbox);
-            match write(&container.map_or(path.clone(), |container| path.join(container)), "pids.max", "0") {
+            let mut path = hierarchy.mount.join(&self.root).join(sandbox);
+            path.extend(container);
+            match write(&path, "pids.max", "0") {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
