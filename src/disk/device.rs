@@ -7,12 +7,21 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode};
+use rustix::io::Errno;
+
+use crate::unsupported::unsupported_if;
 
 const CONTROL: &str = "/dev/loop-control";
 /// The major number of loop devices.
 const MAJOR: u32 = 7;
 /// How often another free device is asked for when somebody else took the last one first.
 const ATTEMPTS: u32 = 64;
+/// How a host refuses that has no loop devices, or keeps them from this process.
+const NO_DEVICES: &[Errno] = &[Errno::NOENT, Errno::NXIO, Errno::NODEV, Errno::PERM, Errno::ACCESS];
+/// How a device is kept from this process.
+const KEPT_AWAY: &[Errno] = &[Errno::PERM, Errno::ACCESS];
+/// How a kernel refuses that is older than `LOOP_CONFIGURE`, or a file system whose files cannot be disks.
+const NO_CONFIGURE: &[Errno] = &[Errno::INVAL, Errno::NOTTY];
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4c82;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4c0a;
 const LOOP_GET_STATUS64: libc::c_ulong = 0x4c05;
@@ -60,7 +69,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// If there are no loop devices, or none is free.
+    /// If there are no loop devices (`Unsupported`), or none is free.
     pub fn attach(image: &Path) -> io::Result<Self> {
         match Self::find(image)? {
             Some(found) => Ok(found),
@@ -100,7 +109,8 @@ impl Device {
     }
 
     fn attach_free(image: &Path) -> io::Result<Self> {
-        let control = File::options().read(true).write(true).open(CONTROL).map_err(named(CONTROL))?;
+        let control = File::options().read(true).write(true).open(CONTROL);
+        let control = control.map_err(unsupported_if(NO_DEVICES, CONTROL))?;
         let file = File::options().read(true).write(true).open(image)?;
         for _ in 0..ATTEMPTS {
             let number = call(control.as_raw_fd(), LOOP_CTL_GET_FREE, std::ptr::null_mut::<Info>())?;
@@ -108,7 +118,7 @@ impl Device {
             match device.configure(&file) {
                 Ok(()) => return Ok(device),
                 Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
-                Err(error) => return Err(named("LOOP_CONFIGURE")(error)),
+                Err(error) => return Err(unsupported_if(NO_CONFIGURE, "LOOP_CONFIGURE")(error)),
             }
         }
         Err(io::Error::new(ErrorKind::ResourceBusy, "others take every free loop device first"))
@@ -120,12 +130,12 @@ impl Device {
         if !fs::metadata(&path).is_ok_and(|file| file.file_type().is_block_device()) {
             let device = rustix::fs::makedev(MAJOR, number);
             match rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, Mode::from(0o600), device) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => return Err(named("mknod")(error.into())),
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(unsupported_if(KEPT_AWAY, "mknod")(error.into())),
             }
         }
-        let file = File::options().read(true).write(true).open(&path).map_err(named("loop device"))?;
-        Ok(Self { file, path })
+        let file = File::options().read(true).write(true).open(&path);
+        Ok(Self { file: file.map_err(unsupported_if(KEPT_AWAY, "loop device"))?, path })
     }
 
     fn configure(&self, image: &File) -> io::Result<()> {
@@ -148,8 +158,4 @@ fn call<T>(fd: RawFd, request: libc::c_ulong, argument: *mut T) -> io::Result<i3
     // SAFETY: each request comes with the structure that the kernel reads or writes for it, which outlives the call.
     let result = unsafe { libc::ioctl(fd, request as _, argument) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
-
-fn named(what: &'static str) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }

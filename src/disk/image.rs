@@ -7,6 +7,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, RenameFlags, SeekFrom};
+use rustix::io::Errno;
+
+use crate::unsupported::unsupported_if;
 
 /// The smallest disk, in bytes: what ext4 needs for itself, and something to write to.
 pub const SIZE_BYTES_MIN: u64 = 1024 * 1024;
@@ -24,7 +27,7 @@ const EMPTY_BYTES_MAX: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 ///
-/// If there is no `mkfs.ext4`, or the file cannot be made.
+/// If there is no `mkfs.ext4` (`Unsupported`), or the file cannot be made.
 pub fn make(path: &Path, size_bytes: u64) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
     let made = File::create(&unfinished)
@@ -37,17 +40,18 @@ pub fn make(path: &Path, size_bytes: u64) -> io::Result<()> {
     })
 }
 
-/// Makes an image that is the same as an empty one, at `path` only when it is whole; what is there already stays. It is made much faster so: `mkfs.ext4`
-/// waits for the disk.
+/// Makes an image that is the same as an empty one, at `path` only when it is whole; what is there already stays. It is
+/// made much faster so: `mkfs.ext4` waits for the disk.
 ///
 /// # Errors
 ///
-/// If a file cannot be read or made, or has no holes.
+/// If a file cannot be read or made, or its file system cannot have images (`Unsupported`).
 pub fn copy(empty: &Path, path: &Path) -> io::Result<()> {
     let unfinished = path.with_extension("unfinished");
-    let copied = File::open(empty)
-        .and_then(|source| copy_data(&source, &File::create(&unfinished)?))
-        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &unfinished, CWD, path, RenameFlags::NOREPLACE)?));
+    let copied = File::open(empty).and_then(|source| copy_data(&source, &File::create(&unfinished)?)).and_then(|()| {
+        let renamed = rustix::fs::renameat_with(CWD, &unfinished, CWD, path, RenameFlags::NOREPLACE);
+        renamed.map_err(|error| unsupported_if(&[Errno::INVAL], "rename the image")(error.into()))
+    });
     copied.inspect_err(|_| {
         // What matters is why it could not be copied.
         let _ = fs::remove_file(&unfinished);
@@ -62,13 +66,14 @@ fn copy_data(source: &File, target: &File) -> io::Result<()> {
         let start = match rustix::fs::seek(source, SeekFrom::Data(end)) {
             Ok(start) => start,
             // There is nothing but a hole.
-            Err(rustix::io::Errno::NXIO) => break,
+            Err(Errno::NXIO) => break,
             Err(error) => return Err(error.into()),
         };
         end = rustix::fs::seek(source, SeekFrom::Hole(start))?;
         copied += end - start;
         let length = usize::try_from(end - start).ok().filter(|_| copied <= EMPTY_BYTES_MAX);
-        let length = length.ok_or_else(|| io::Error::other("it is not empty, or its file system has no holes"))?;
+        let no_holes = || io::Error::new(ErrorKind::Unsupported, "it is not empty, or its file system has no holes");
+        let length = length.ok_or_else(no_holes)?;
         let mut bytes = vec![0; length];
         source.read_exact_at(&mut bytes, start)?;
         target.write_all_at(&bytes, start)?;
@@ -89,5 +94,5 @@ fn format(path: &Path) -> io::Result<()> {
             }
         };
     }
-    Err(io::Error::new(ErrorKind::NotFound, "there is no mkfs.ext4 (install e2fsprogs)"))
+    Err(io::Error::new(ErrorKind::Unsupported, "there is no mkfs.ext4 (install e2fsprogs)"))
 }

@@ -129,3 +129,13 @@ fn an_image_that_cannot_be_made_leaves_nothing() {
     assert!(make(&folder.path().join("missing/disk.img"), SIZE_BYTES).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_disk_that_is_not_to_be_had_now_is_not_unsupported() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("disk.img");
+    fs::write(&image, "there already").unwrap();
+    assert_eq!(copy(&image, &image.with_extension("img")).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!(make(&folder.path().join("missing/disk.img"), SIZE_BYTES).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(Device::attach(&folder.path().join("missing.img")).unwrap_err().kind(), ErrorKind::NotFound);
+}

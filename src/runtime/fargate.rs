@@ -92,7 +92,7 @@ impl FargateRuntime {
         fs::create_dir_all(&config.run_dir).map_err(at("make the run folder"))?;
         let adopter = Adopter { cgroups: Arc::clone(&cgroups), clock: Arc::clone(&clock), events: Arc::clone(&events) };
         let found = adopter.find(&config.run_dir).map_err(at("find the sandboxes"))?;
-        let storage = Arc::new(Storage::new(&config.run_dir).map_err(at("clear the ready disks"))?);
+        let storage = Arc::new(Storage::new(&config.run_dir, Arc::clone(&clock)).map_err(at("clear the ready disks"))?);
         let sandboxes = found
             .sandboxes
             .into_iter()
@@ -317,7 +317,7 @@ impl Runtime for FargateRuntime {
             let image = sandbox::storage_image(&folder);
             let disk = match wanted.storage_bytes {
                 Some(_) if image.exists() => disks.get_or(&image, || Disk::open(&image).map(Some))?,
-                Some(size_bytes) => disks.get_or(&image, || Ok(storage.make(&image, size_bytes)))?,
+                Some(size_bytes) => disks.get_or(&image, || storage.make(&image, size_bytes))?,
                 None => None,
             };
             sandbox::save(&folder, &wanted, disk.is_some())

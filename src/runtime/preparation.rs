@@ -148,8 +148,8 @@ impl Preparation {
         Ok(shim_protocol::Mount { source, destination: mount.destination.clone(), is_read_only: mount.is_read_only })
     }
 
-    /// Returns the folder of a volume on a disk of its own, which is made for the first that mounts it. Where there can be
-    /// no disk, it stays an ordinary folder.
+    /// Returns the folder of a volume on a disk of its own, which is made for the first that mounts it. Where the host can
+    /// have no disks at all, it stays an ordinary folder.
     fn sized_volume(&self, name: &str, size_bytes: u64, disks: &mut Vec<Disk>) -> io::Result<PathBuf> {
         let all = sandbox::disks(&self.sandbox_folder);
         let (image, mount_point) = (all.join(format!("{name}.img")), all.join(name));
@@ -159,7 +159,7 @@ impl Preparation {
             if image.exists() {
                 return storage::Disk::open(&image).map(Some);
             }
-            Ok(if has_been_without { None } else { self.storage.make(&image, size_bytes) })
+            if has_been_without { Ok(None) } else { self.storage.make(&image, size_bytes) }
         })?;
         let folder = mount_point.join(VOLUME_FOLDER);
         let device = disk.map(|disk| disk.device().to_owned());

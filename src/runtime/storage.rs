@@ -10,10 +10,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use base::{Clock, Timestamp};
 use disk::Device;
 
 /// The disks that are kept ready.
@@ -24,6 +26,10 @@ const EMPTY_MAX: usize = 16;
 const JOBS_MAX: usize = 64;
 /// The worker's niceness: whoever starts a container goes first.
 const WORKER_NICENESS: i32 = 19;
+/// How long the worker waits after a disk that could not be made; twice as long after each further one.
+const RETRY_WAIT_MIN: Duration = Duration::from_secs(1);
+/// The longest that it waits.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(60);
 /// Where ready disks lie, in the run folder. No sandbox has such a name.
 const READY_FOLDER: &str = ".disks";
 
@@ -107,7 +113,9 @@ struct Shared {
     ready: Mutex<Ready>,
     /// The sizes of which there is an empty image to copy.
     empty: Mutex<HashSet<u64>>,
-    has_warned: AtomicBool,
+    /// Whether the host cannot have disks at all.
+    is_unsupported: AtomicBool,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
@@ -118,6 +126,12 @@ struct Ready {
     made: u64,
 }
 
+/// When the worker tries again, and how long it waits until then.
+struct Retry {
+    at: Timestamp,
+    wait: Duration,
+}
+
 enum Job {
     Refill,
     Detach(Vec<Arc<Disk>>),
@@ -125,7 +139,7 @@ enum Job {
 
 impl Storage {
     /// Takes away what an earlier server kept ready, and starts the worker.
-    pub(crate) fn new(run_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn new(run_dir: &Path, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let folder = run_dir.join(READY_FOLDER);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -135,7 +149,8 @@ impl Storage {
             folder,
             ready: Mutex::default(),
             empty: Mutex::default(),
-            has_warned: AtomicBool::new(false),
+            is_unsupported: AtomicBool::new(false),
+            clock,
         });
         let (jobs, queue) = sync_channel(JOBS_MAX);
         let working = Arc::clone(&shared);
@@ -150,8 +165,15 @@ impl Storage {
     }
 
     /// Makes a disk with its image at `image`: a ready one, or, where there is none of that size, a new one. None, with a
-    /// warning once, where the host cannot have disks: then nothing limits what is written.
-    pub(crate) fn make(&self, image: &Path, size_bytes: u64) -> Option<Disk> {
+    /// warning once, where the host cannot have disks at all: then nothing limits what is written.
+    ///
+    /// # Errors
+    ///
+    /// If this disk could not be made, on a host that can have disks.
+    pub(crate) fn make(&self, image: &Path, size_bytes: u64) -> io::Result<Option<Disk>> {
+        if self.shared.is_unsupported() {
+            return Ok(None);
+        }
         let ready = {
             let mut ready = self.shared.ready();
             let found = if ready.size_bytes == Some(size_bytes) { ready.disks.pop() } else { None };
@@ -163,7 +185,14 @@ impl Storage {
             Some((path, disk)) => fs::rename(path, image).map(|()| disk),
             None => self.shared.empty(size_bytes).and_then(|empty| Disk::make(image, &empty)),
         };
-        made.inspect_err(|error| self.shared.warn(error)).ok()
+        match made {
+            Ok(disk) => Ok(Some(disk)),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.shared.give_up(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Detaches disks, sooner or later. Their images may be gone already.
@@ -214,8 +243,13 @@ impl Shared {
         Ok(name(size_bytes))
     }
 
-    fn warn(&self, error: &io::Error) {
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
+    fn is_unsupported(&self) -> bool {
+        self.is_unsupported.load(Ordering::Relaxed)
+    }
+
+    /// Makes no disks any more.
+    fn give_up(&self, error: &io::Error) {
+        if !self.is_unsupported.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "cannot limit what tasks write: disks are not to be had here");
         }
     }
@@ -223,27 +257,48 @@ impl Shared {
     fn work(&self, queue: &Receiver<Job>) {
         // Without it the worker is only less polite.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), WORKER_NICENESS);
-        while let Ok(job) = queue.recv() {
+        let mut retry: Option<Retry> = None;
+        loop {
+            let job = match &retry {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(retry) => queue.recv_timeout(retry.at.since(self.clock.now())),
+            };
             match job {
-                Job::Refill => self.refill(),
-                Job::Detach(disks) => drop(disks),
+                Ok(Job::Detach(disks)) => drop(disks),
+                Ok(Job::Refill) | Err(RecvTimeoutError::Timeout) => {
+                    let now = self.clock.now();
+                    if retry.as_ref().is_none_or(|retry| retry.at <= now) {
+                        retry = self.refill().err().map(|error| self.retry(retry.as_ref(), &error));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn refill(&self) {
+    fn retry(&self, last: Option<&Retry>, error: &io::Error) -> Retry {
+        let wait = last.map_or(RETRY_WAIT_MIN, |last| (last.wait * 2).min(RETRY_WAIT_MAX));
+        tracing::warn!(%error, wait_ms = wait.as_millis(), "cannot keep disks ready");
+        Retry { at: self.clock.now().plus(wait), wait }
+    }
+
+    fn refill(&self) -> io::Result<()> {
         // Where disks cannot be had, it is not tried again and again.
-        while !self.has_warned.load(Ordering::Relaxed) {
+        while !self.is_unsupported() {
             let (size_bytes, image) = {
                 let mut ready = self.ready();
-                let Some(size_bytes) = ready.size_bytes.filter(|_| ready.disks.len() < READY_MAX) else { return };
+                let Some(size_bytes) = ready.size_bytes.filter(|_| ready.disks.len() < READY_MAX) else {
+                    return Ok(());
+                };
                 ready.made += 1;
                 (size_bytes, self.folder.join(format!("{}.img", ready.made)))
             };
             match self.empty(size_bytes).and_then(|empty| Disk::make(&image, &empty)) {
                 Ok(disk) => self.ready().disks.push((image, disk)),
-                Err(error) => return self.warn(&error),
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => self.give_up(&error),
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }

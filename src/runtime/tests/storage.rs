@@ -16,6 +16,9 @@ crate::tests![
     storage_is_found_again_while_a_container_runs,
     storage_is_found_again_when_nothing_runs,
     disks_are_kept_ready,
+    a_sandbox_whose_disk_cannot_be_made_is_not_made_without,
+    a_volume_whose_disk_cannot_be_made_is_not_made_without,
+    disks_are_made_again_once_they_can_be,
     the_storage_in_use_is_known,
     fifty_sandboxes_with_storage_at_once_all_succeed,
 ];
@@ -169,6 +172,52 @@ async fn disks_are_kept_ready() {
     assert_eq!(bed.runtime.sandboxes().await.unwrap(), std::slice::from_ref(&sandbox.id));
     bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
     bed.until(|| bed.devices("").len() == 4).await;
+}
+
+/// Lets no disk be made: a file is where the folder for them belongs.
+fn forbid_disks(bed: &Bed) -> PathBuf {
+    let folder = bed.run_dir().join(".disks");
+    fs::write(&folder, "").unwrap();
+    folder
+}
+
+async fn a_sandbox_whose_disk_cannot_be_made_is_not_made_without() {
+    let bed = Bed::new();
+    let forbidden = forbid_disks(&bed);
+    let sandbox = with_storage(&bed);
+    let error = bed.runtime.create_sandbox(&sandbox).await.unwrap_err();
+    assert!(error.to_string().contains("File exists"), "{error}");
+    // It was not the host that cannot have disks: the same sandbox has one as soon as it can.
+    fs::remove_file(forbidden).unwrap();
+    bed.runtime.create_sandbox(&sandbox).await.unwrap();
+    assert_eq!(bed.runtime.storage_used(&sandbox.id).await.is_some(), can_test());
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn a_volume_whose_disk_cannot_be_made_is_not_made_without() {
+    let bed = Bed::new();
+    let forbidden = forbid_disks(&bed);
+    let sandbox = bed.sandbox().await;
+    let mut spec = bed.script(&sandbox.id, "echo never");
+    spec.isolation.mounts = vec![sized("/data")];
+    let error = bed.runtime.start_container(&spec).await.unwrap_err();
+    assert!(error.to_string().contains("File exists"), "{error}");
+    fs::remove_file(forbidden).unwrap();
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+async fn disks_are_made_again_once_they_can_be() {
+    if !can_test() {
+        return;
+    }
+    let bed = Bed::new();
+    let forbidden = forbid_disks(&bed);
+    bed.runtime.keep_disks_ready(STORAGE_BYTES);
+    let sandbox = with_storage(&bed);
+    assert!(bed.runtime.create_sandbox(&sandbox).await.is_err(), "the worker fails too");
+    fs::remove_file(forbidden).unwrap();
+    bed.until(|| bed.devices("").len() == 4).await;
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
 }
 
 async fn the_storage_in_use_is_known() {
