@@ -86,17 +86,21 @@ enum End {
     Left,
 }
 
-/// Serves a connection to the session `id` until it ends.
+/// Serves a connection to the session `id` until it ends, or the server does: `stopping` is dropped when nothing of the
+/// session is left to be done.
 pub(crate) async fn serve<S>(
     world: &World,
     id: &str,
     wishes: Wishes,
     mut socket: WebSocketStream<S>,
-    stopping: watch::Receiver<bool>,
+    mut stopping: watch::Receiver<bool>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let opening = timeout(HANDSHAKE_WAIT_MAX, next_text(&mut socket)).await.ok().flatten();
+    let opening = tokio::select! {
+        opening = timeout(HANDSHAKE_WAIT_MAX, next_text(&mut socket)) => opening.ok().flatten(),
+        () = begins_to_stop(&mut stopping) => return,
+    };
     let opening = opening.and_then(|text| serde_json::from_str::<Opening>(&text).ok());
     let sessions = &world.state.ecs.exec_sessions;
     let session = opening.and_then(|opening| sessions.connect(id, &opening.token_value, world.clock.now()));
@@ -121,7 +125,7 @@ pub(crate) async fn serve<S>(
         is_agreed: false,
         last_active: world.clock.now(),
     };
-    let end = channel.run(stopping).await;
+    let end = channel.run(&mut stopping).await;
     tracing::info!(session = id, ?end, "session ended");
     channel.finish(end).await;
     drop(closing);
@@ -129,6 +133,12 @@ pub(crate) async fn serve<S>(
     if let Err(error) = tokio::task::spawn_blocking(move || transcript.end()).await {
         tracing::error!(session = id, %error, "the transcript has no end");
     }
+    drop(stopping);
+}
+
+async fn begins_to_stop(stopping: &mut watch::Receiver<bool>) {
+    // Whoever could say so and is gone has stopped too.
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
 }
 
 async fn next_text<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>) -> Option<String> {
@@ -177,18 +187,21 @@ struct Size {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
     /// Goes through a session's life, up to why it ends.
-    async fn run(&mut self, mut stopping: watch::Receiver<bool>) -> End {
-        let agreed = timeout(HANDSHAKE_WAIT_MAX, self.shake_hands()).await;
-        match agreed {
+    async fn run(&mut self, stopping: &mut watch::Receiver<bool>) -> End {
+        tokio::select! {
+            end = self.live() => end,
+            () = begins_to_stop(stopping) => End::Because(STOPPING.to_owned()),
+        }
+    }
+
+    async fn live(&mut self) -> End {
+        match timeout(HANDSHAKE_WAIT_MAX, self.shake_hands()).await {
             Ok(Ok(())) => {}
             Ok(Err(end)) => return end,
             Err(_) => return End::Because("The client did not answer the handshake.".to_owned()),
         }
         match self.start().await {
-            Ok(exec) => tokio::select! {
-                end = self.carry(exec) => end,
-                _ = stopping.wait_for(|is_stopping| *is_stopping) => End::Because(STOPPING.to_owned()),
-            },
+            Ok(exec) => self.carry(exec).await,
             Err(end) => end,
         }
     }

@@ -14,6 +14,7 @@ use state::State;
 use state::ecs::{ExecSession, Transcript};
 use state::iam::Secret;
 use state::logs::StreamName;
+use state::s3::Bucket;
 use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -278,6 +279,38 @@ async fn a_stopping_server_says_so() {
     user.see_until(|seen| seen.has_begun).await;
     bed.stop.send_replace(true);
     assert_eq!(user.see_the_end().await.closed.as_deref(), Some("Neargate is stopping."));
+}
+
+#[tokio::test]
+async fn a_stopping_server_waits_for_farewell_and_transcript() {
+    let bed = Bed::new("exec hang partly").await;
+    let s3 = &bed.world.state.s3;
+    let bucket = Bucket { owner: AccountId::DEFAULT, region: Region::default(), created_at: START };
+    s3.create_bucket("kept", bucket).unwrap();
+    bed.open("/bin/sh", Transcript { log_group: None, bucket: Some(("kept".to_owned(), String::new())) });
+    let mut user = bed.connect_with("token", WISHES).await;
+    user.see_until(|seen| seen.output == "partly\n").await;
+    bed.stop.send_replace(true);
+    let stopped = async {
+        bed.stop.closed().await;
+        s3.read("kept", &format!("{ID}.log"), 100).map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let (seen, kept) = tokio::join!(user.see_the_end(), stopped);
+    assert_eq!((seen.closed.as_deref(), kept.unwrap().as_str()), (Some("Neargate is stopping."), "partly\n"));
+}
+
+#[tokio::test]
+async fn a_session_that_has_not_begun_does_not_hold_a_stopping_server_up() {
+    let bed = Bed::new("exec hang").await;
+    let silent = bed.connect(WISHES).await;
+    bed.stop.send_replace(true);
+    drop(silent.socket);
+    tokio::time::timeout(WAIT_MAX, bed.stop.closed()).await.expect("it ends in time");
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let socket = WebSocketStream::from_raw_socket(theirs, Role::Server, Some(super::config())).await;
+    let served = session::serve(&bed.world, ID, WISHES, socket, bed.stop.subscribe());
+    tokio::time::timeout(Duration::from_secs(5), served).await.expect("nobody waits for who says nothing");
+    drop(ours);
 }
 
 #[tokio::test]
