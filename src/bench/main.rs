@@ -5,7 +5,9 @@
 
 mod api;
 mod growth;
+mod held;
 mod http;
+mod interruption;
 mod load;
 mod peers;
 mod process;
@@ -13,6 +15,7 @@ mod report;
 mod requests;
 mod rootfs;
 mod server;
+mod stages;
 mod tasks;
 mod timing;
 
@@ -22,19 +25,27 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use report::Report;
+use stages::Scale;
 
-/// Measures Neargate beside moto_server and runc, in one run.
+/// Measures Neargate beside moto_server, runc, crun and libcontainer, in one run.
 ///
 /// Every figure is of this machine and this moment: compare columns, not runs. Needs root, because tasks are containers.
+/// A task is timed from its RunTask until DescribeTasks says RUNNING or STOPPED and until its output is in its log; a
+/// container of another runtime from the making of its process until its output is read and until the process ends.
 #[derive(Debug, Parser)]
 #[command(name = "neargate-bench")]
 struct Options {
     /// The server to measure
     #[arg(long, value_name = "FILE", default_value = "target/release/neargate")]
     binary: PathBuf,
-    /// Only these: start, api, growth, tasks, memory, runtimes
-    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks,memory,runtimes")]
+    /// The program that runs a container by libcontainer and nothing else
+    #[arg(long, value_name = "FILE", default_value = "target/release/examples/bare_libcontainer")]
+    floor: PathBuf,
+    /// Only these: start, api, growth, tasks
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks")]
     only: Vec<String>,
+    #[command(flatten)]
+    scale: Scale,
     /// Seconds of load for each request
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     seconds: u64,
@@ -54,6 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
+    interruption::note_signals()?;
     let folder = tempfile::tempdir()?;
     let rootfs = rootfs::make(folder.path())?;
     let wants = |part: &str| options.only.iter().any(|wanted| wanted == part);
@@ -68,13 +80,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         growth::measure(&options.binary, folder.path(), options.seconds, &mut report)?;
     }
     if wants("tasks") {
-        tasks::measure(&options.binary, folder.path(), &rootfs, &mut report)?;
-    }
-    if wants("memory") {
-        tasks::memory(&options.binary, folder.path(), &rootfs, &mut report)?;
-    }
-    if wants("runtimes") {
-        peers::runtimes(folder.path(), &rootfs, &mut report)?;
+        tasks::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
+        peers::measure(folder.path(), &rootfs, &options.floor, &options.scale, &mut report)?;
+        held::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
     }
     report.print(options.json);
     Ok(())

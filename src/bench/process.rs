@@ -7,8 +7,22 @@ use anyhow::{Context, Result};
 
 /// The proportional set size of a process, in KiB; none if it ended.
 pub(crate) fn pss_kib(pid: u32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
+/// The resident set size of a process, in KiB; none if it ended.
+pub(crate) fn rss_kib(pid: u32) -> Option<u64> {
+    kib(&format!("/proc/{pid}/smaps_rollup"), "Rss:")
+}
+
+/// The memory that the machine has available, in KiB.
+pub(crate) fn available_kib() -> Result<u64> {
+    kib("/proc/meminfo", "MemAvailable:").context("the kernel does not say what is available")
+}
+
+fn kib(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 

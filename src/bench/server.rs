@@ -1,6 +1,7 @@
 //! The servers that are measured: started, spoken to, ended.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,12 +10,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::http::Connection;
-use crate::{requests, timing};
+use crate::{report, requests, timing};
 
 /// How long a server may take to start; moto's needs seconds on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a starting server is asked.
 const START_PAUSE: Duration = Duration::from_micros(200);
+/// How long a server may take to end, its tasks with it, before it is killed; and how often it is looked at.
+const END_TIMEOUT: Duration = Duration::from_secs(120);
+const END_PAUSE: Duration = Duration::from_millis(5);
 
 /// A server that runs.
 pub(crate) struct Server {
@@ -48,6 +52,8 @@ impl Server {
     fn start(mut command: Command, arguments: impl Fn(SocketAddr) -> Vec<String>) -> Result<Self> {
         // The port is free a moment later; nothing else here takes ports.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // A group of its own: Ctrl-C is for us, who then end it.
+        command.process_group(0);
         command.args(arguments(address)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let ask = requests::ecs("ListClusters", &json!({}));
         let mut connection = Connection::new(address);
@@ -127,6 +133,13 @@ impl Drop for Server {
         if let Some(pid) = pid {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        let _ = self.child.wait();
+        let deadline = timing::now() + END_TIMEOUT;
+        while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if timing::now() >= deadline {
+                report::complain("the server does not end, and is killed");
+                let _ = self.child.kill();
+            }
+            timing::pause(END_PAUSE);
+        }
     }
 }

@@ -1,62 +1,62 @@
-//! Tasks: from RunTask to RUNNING, to the first output and to STOPPED, alone and many at once; and their memory.
+//! Tasks: from RunTask to RUNNING, to the first output and to STOPPED; alone, in a row, and many at once.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::report::Report;
 use crate::server::{Server, load_image};
-use crate::{process, requests, timing};
+use crate::stages::{self, APART, AT_ONCE, Life, Scale};
+use crate::{requests, timing};
 
-/// How many tasks run alone, one after the other.
-const TASKS_ALONE: usize = 20;
-/// How many run at once, and how many of them each RunTask starts.
-const TASKS_AT_ONCE: usize = 50;
-const TASKS_PER_REQUEST: usize = 10;
-/// How long users wait between two tasks.
-const APART: Duration = Duration::from_millis(300);
+/// How many tasks one RunTask starts, where there are many.
+pub(crate) const TASKS_PER_REQUEST: usize = 10;
 /// How often a task is looked at, alone and among many.
 const LOOK_PAUSE: Duration = Duration::from_micros(300);
 const LOOK_PAUSE_AT_ONCE: Duration = Duration::from_millis(5);
 /// How long a task may take.
 const TASK_TIMEOUT: Duration = Duration::from_secs(60);
-/// How many tasks run while their memory is read.
-const TASKS_FOR_MEMORY: usize = 10;
-const WHO: &str = "neargate";
-
-/// When a task came how far, from RunTask's request.
-struct Life {
-    running: Duration,
-    output: Duration,
-    stopped: Duration,
-}
+pub(crate) const WHO: &str = "neargate";
 
 /// Measures tasks that run `echo`.
-pub(crate) fn measure(binary: &Path, folder: &Path, rootfs: &Path, report: &mut Report) -> Result<()> {
+pub(crate) fn measure(binary: &Path, folder: &Path, rootfs: &Path, scale: &Scale, report: &mut Report) -> Result<()> {
     let mut server = Server::neargate(binary, &folder.join("tasks"), &[])?;
     load_image(binary, &server, rootfs)?;
     server.prepare(requests::NAME, &["echo", "hello"])?;
     let subnet = server.subnet()?;
     live(&mut server, &subnet)?; // The first one makes the VPC.
-    for (how, between) in [("0.3 s apart", APART), ("back to back", Duration::ZERO)] {
-        let mut lives = Vec::new();
-        for _ in 0..TASKS_ALONE {
-            timing::pause(between);
-            lives.push(live(&mut server, &subnet)?);
-        }
-        type Pick = fn(&Life) -> Duration;
-        let stages: [(&str, Pick); 3] =
-            [("RUNNING", |life| life.running), ("first output", |life| life.output), ("STOPPED", |life| life.stopped)];
-        for (stage, pick) in stages {
-            let mut times = lives.iter().map(pick).collect::<Vec<_>>();
-            let what = format!("RunTask to {stage}, {how}");
-            report.add(&what, WHO, timing::ms(timing::quantile(&mut times, 0.5)), "ms p50");
-            report.add(&what, WHO, timing::ms(timing::quantile(&mut times, 0.95)), "ms p95");
+    stages::add("alone", WHO, &row(&mut server, &subnet, scale.alone, APART)?, report);
+
+    let begin = timing::now();
+    let lives = row(&mut server, &subnet, scale.in_a_row, Duration::ZERO)?;
+    let (elapsed, how) = (timing::now().duration_since(begin), format!("{} in a row", lives.len()));
+    stages::add(&how, WHO, &lives, report);
+    stages::add_rate(&how, WHO, lives.len(), elapsed, report);
+
+    let (mut lives, mut elapsed) = (Vec::new(), Duration::ZERO);
+    for _ in 0..scale.rounds {
+        timing::pause(APART);
+        let begin = timing::now();
+        let (tasks, end) = at_once(&mut server, &subnet)?;
+        elapsed += end.duration_since(begin);
+        for (task, begin) in &tasks {
+            lives.push(recorded(&mut server, task, *begin)?);
         }
     }
-    at_once(&mut server, &subnet, report)
+    let how = format!("{AT_ONCE} at once");
+    stages::add(&how, WHO, &lives, report);
+    stages::add_rate(&how, WHO, lives.len(), elapsed, report);
+    Ok(())
+}
+
+fn row(server: &mut Server, subnet: &str, count: usize, between: Duration) -> Result<Vec<Life>> {
+    let turn = |_| {
+        timing::pause(between);
+        live(server, subnet)
+    };
+    (0..count).map(turn).collect()
 }
 
 /// Runs one task and watches it.
@@ -64,9 +64,7 @@ fn live(server: &mut Server, subnet: &str) -> Result<Life> {
     let (tasks, begin) = server.run(requests::NAME, subnet, 1)?;
     let task = tasks.first().context("no task")?;
     let describe = requests::describe_tasks(&tasks);
-    let stream = format!("{0}/main/{1}", requests::NAME, task.rsplit('/').next().unwrap_or_default());
-    let log = json!({ "logGroupName": requests::NAME, "logStreamName": stream, "startFromHead": true });
-    let read = requests::logs("GetLogEvents", &log);
+    let read = read_log(task);
     let (mut running, mut output) = (None, None);
     let (_, stopped) = timing::until(TASK_TIMEOUT, LOOK_PAUSE, "a task to stop", || {
         let answer = server.ask(&describe)?.context("DescribeTasks was refused")?;
@@ -74,33 +72,26 @@ fn live(server: &mut Server, subnet: &str) -> Result<Life> {
         if running.is_none() && task["startedAt"].is_number() {
             running = Some(timing::now());
         }
-        if output.is_none() && has_events(server.ask(&read)?) {
+        if output.is_none() && first_event(server.ask(&read)?).is_some() {
             output = Some(timing::now());
         }
         Ok((task["lastStatus"] == "STOPPED").then(|| task.clone()))
     })
     .and_then(|(task, stopped)| check_exit(&task).map(|()| (task, stopped)))?;
     if output.is_none() {
-        ensure!(has_events(server.ask(&read)?), "a task stopped and its output is not in the log");
+        first_event(server.ask(&read)?).context("a task stopped and its output is not in the log")?;
     }
-    let since = |moment: Option<std::time::Instant>| moment.unwrap_or(stopped).duration_since(begin);
-    Ok(Life { running: since(running), output: since(output), stopped: since(None) })
+    let since = |moment: Option<Instant>| moment.unwrap_or(stopped).duration_since(begin);
+    Ok(Life { running: Some(since(running)), output: since(output), stopped: since(None) })
 }
 
-fn has_events(answer: Option<Value>) -> bool {
-    answer.is_some_and(|answer| answer["events"].as_array().is_some_and(|events| !events.is_empty()))
-}
-
-fn check_exit(task: &Value) -> Result<()> {
-    ensure!(task["containers"][0]["exitCode"] == 0, "a task failed: {task}");
-    Ok(())
-}
-
-fn at_once(server: &mut Server, subnet: &str, report: &mut Report) -> Result<()> {
-    let (mut all, mut first) = (Vec::new(), None);
-    for _ in 0..TASKS_AT_ONCE / TASKS_PER_REQUEST {
-        let (tasks, begin) = server.run(requests::NAME, subnet, TASKS_PER_REQUEST)?;
-        first.get_or_insert(begin);
+/// Runs tasks at once, and returns them as they were described in the end, with when each was asked for.
+fn at_once(server: &mut Server, subnet: &str) -> Result<(Vec<(Value, f64)>, Instant)> {
+    let (mut all, mut begins) = (Vec::new(), Vec::new());
+    for _ in 0..AT_ONCE / TASKS_PER_REQUEST {
+        let begin = timing::epoch();
+        let (tasks, _) = server.run(requests::NAME, subnet, TASKS_PER_REQUEST)?;
+        begins.extend(tasks.iter().map(|_| begin));
         all.extend(tasks);
     }
     let describe = requests::describe_tasks(&all);
@@ -110,41 +101,37 @@ fn at_once(server: &mut Server, subnet: &str, report: &mut Report) -> Result<()>
         Ok(tasks.iter().all(|task| task["lastStatus"] == "STOPPED").then_some(tasks))
     })?;
     tasks.iter().try_for_each(check_exit)?;
-    let elapsed = end.duration_since(first.context("no task")?);
-    let count = u32::try_from(tasks.len())?;
-    report.add("50 at once", WHO, f64::from(count) / elapsed.as_secs_f64(), "a second");
-    Ok(())
+    ensure!(tasks.len() == begins.len(), "{} of {} tasks are described", tasks.len(), begins.len());
+    Ok((tasks.into_iter().zip(begins).collect(), end))
 }
 
-/// Measures what a task that runs costs in memory: its shims, and what the server keeps of it.
-pub(crate) fn memory(binary: &Path, folder: &Path, rootfs: &Path, report: &mut Report) -> Result<()> {
-    let data_dir = folder.join("memory");
-    let mut server = Server::neargate(binary, &data_dir, &[])?;
-    load_image(binary, &server, rootfs)?;
-    server.prepare(requests::NAME, &["sleep", "600"])?;
-    let subnet = server.subnet()?;
-    wait_running(&mut server, &subnet, 1)?;
-    let before = process::pss_kib(server.pid()).context("the server ended")?;
-    wait_running(&mut server, &subnet, TASKS_FOR_MEMORY)?;
-    let after = process::pss_kib(server.pid()).context("the server ended")?;
-    let shims = process::with_command(&format!("{}/tasks", data_dir.canonicalize()?.display()));
-    let total = shims.iter().filter_map(|pid| process::pss_kib(*pid)).sum::<u64>();
-    let kib = |value: u64, count: usize| -> Result<f64> {
-        Ok(f64::from(u32::try_from(value)?) / f64::from(u32::try_from(count.max(1))?) / 1024.0)
+/// Reads when a task came how far from its record and its log: to watch fifty as they go would hold them up.
+fn recorded(server: &mut Server, task: &Value, begin: f64) -> Result<Life> {
+    let since = |moment: Option<f64>, what: &str| -> Result<Duration> {
+        let moment = moment.with_context(|| format!("a task has no {what}: {task}"))?;
+        Ok(Duration::try_from_secs_f64(moment - begin).unwrap_or_default())
     };
-    report.add("memory of a running task: its shim", WHO, kib(total, shims.len())?, "MiB");
-    let growth = after.saturating_sub(before);
-    report.add("memory of a running task: in the server", WHO, kib(growth, TASKS_FOR_MEMORY)?, "MiB");
-    Ok(())
+    let event = first_event(server.ask(&read_log(task["taskArn"].as_str().unwrap_or_default()))?);
+    let arrived = event.and_then(|event| event["ingestionTime"].as_f64()).map(|ms| ms / 1e3);
+    Ok(Life {
+        running: Some(since(task["startedAt"].as_f64(), "startedAt")?),
+        output: since(arrived, "output")?,
+        stopped: since(task["stoppedAt"].as_f64(), "stoppedAt")?,
+    })
 }
 
-fn wait_running(server: &mut Server, subnet: &str, count: usize) -> Result<()> {
-    let (tasks, _) = server.run(requests::NAME, subnet, count)?;
-    let describe = requests::describe_tasks(&tasks);
-    timing::until(TASK_TIMEOUT, LOOK_PAUSE_AT_ONCE, "tasks to run", || {
-        let answer = server.ask(&describe)?.context("DescribeTasks was refused")?;
-        let tasks = answer["tasks"].as_array().context("no tasks")?;
-        Ok(tasks.iter().all(|task| task["lastStatus"] == "RUNNING").then_some(()))
-    })?;
+/// The request for a task's output.
+fn read_log(task: &str) -> Vec<u8> {
+    let stream = format!("{0}/main/{1}", requests::NAME, task.rsplit('/').next().unwrap_or_default());
+    let log = json!({ "logGroupName": requests::NAME, "logStreamName": stream, "startFromHead": true });
+    requests::logs("GetLogEvents", &log)
+}
+
+fn first_event(answer: Option<Value>) -> Option<Value> {
+    answer?["events"].as_array()?.first().cloned()
+}
+
+fn check_exit(task: &Value) -> Result<()> {
+    ensure!(task["containers"][0]["exitCode"] == 0, "a task failed: {task}");
     Ok(())
 }

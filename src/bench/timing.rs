@@ -2,11 +2,18 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::interruption;
 
 /// Returns the time.
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// Returns the time as servers write it: seconds since 1970.
+pub(crate) fn epoch() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// Lets time pass: users do not start tasks back to back.
@@ -26,6 +33,7 @@ pub(crate) fn until<T>(
         if let Some(value) = check()? {
             return Ok((value, now()));
         }
+        interruption::check()?;
         anyhow::ensure!(now() < deadline, "waited {bound:?} for {what}");
         pause(pause_between);
     }
