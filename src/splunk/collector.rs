@@ -87,7 +87,7 @@ impl Collector {
     ///
     /// If it is none, or cannot be reached.
     pub fn verify(&self) -> Result<(), CollectorError> {
-        self.answered(self.agent.options(self.url()).call())
+        self.answered(self.agent.options(self.path()).call())
     }
 
     /// Sends a batch of events.
@@ -98,7 +98,7 @@ impl Collector {
     pub fn send(&self, batch: &[u8]) -> Result<(), CollectorError> {
         let request = self
             .agent
-            .post(self.url())
+            .post(self.path())
             .header("Authorization", format!("Splunk {}", self.connection.token))
             .content_type("application/json");
         self.answered(match self.connection.gzip_level {
@@ -107,7 +107,12 @@ impl Collector {
         })
     }
 
-    fn url(&self) -> String {
+    /// Returns scheme, host and port.
+    pub fn url(&self) -> &str {
+        &self.connection.url
+    }
+
+    fn path(&self) -> String {
         format!("{}{PATH}", self.connection.url.trim_end_matches('/'))
     }
 

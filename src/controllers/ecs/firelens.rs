@@ -5,7 +5,7 @@ mod configuration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::{Arn, Scope, Timestamp};
+use base::{Arn, ContainerId, Scope, Timestamp};
 use node::{ContainerFile, ForwardBatch, Mount, MountSource, OutputLine};
 use state::State;
 use state::ecs::{
@@ -80,14 +80,9 @@ pub(super) fn environment(container: &ContainerDefinition) -> &'static [(&'stati
     }
 }
 
-/// Hands the lines that begin at an offset to the task's router. Lines whose router has ended are lost with it. Fails with
-/// the reason if the router did not acknowledge them.
-pub(super) async fn forward(
-    world: &World,
-    source: &Source<'_>,
-    from: u64,
-    lines: Vec<OutputLine>,
-) -> Result<(), String> {
+/// Returns the task's router, and what it is to be handed of the lines that begin at an offset. Lines whose router has ended
+/// are lost with it.
+pub(super) fn batch(source: &Source<'_>, from: u64, lines: Vec<OutputLine>) -> Option<(ContainerId, ForwardBatch)> {
     let Source { task, definition, container, .. } = *source;
     let router = definition.containers.iter().find_map(|known| {
         let of_task = task.containers.iter().find(|container| container.name == known.name)?;
@@ -95,7 +90,7 @@ pub(super) async fn forward(
     });
     let Some((router, kind)) = router.filter(|(router, _)| router.status != ContainerStatus::Stopped) else {
         tracing::warn!(task = %task.key.id, container = %container.name, lines = lines.len(), "output is lost: its router has ended");
-        return Ok(());
+        return None;
     };
     let batch = ForwardBatch {
         socket: PathBuf::from(SOCKET),
@@ -111,7 +106,7 @@ pub(super) async fn forward(
         ],
         lines,
     };
-    world.node.runtime.forward_output(&router.id, &batch).await.map_err(|error| error.to_string())
+    Some((router.id.clone(), batch))
 }
 
 /// Says whether a container is a router that has output to come of containers that have ended, so that it must not be asked

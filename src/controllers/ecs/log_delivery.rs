@@ -5,12 +5,12 @@
 //! twice at worst.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use base::{Arn, ContainerId, Scope, Timestamp};
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use node::{OutputPage, RuntimeError};
 use reconcile::{Key, Reconciler, Step};
 use state::ecs::{
@@ -18,8 +18,10 @@ use state::ecs::{
     TaskDefinition, TaskStatus,
 };
 use state::{Moment, State};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::awslogs::assembler::{Assembler, grows_until};
+use super::errand::Errands;
 use super::{LOGS, TASKS, awslogs, firelens, key_of, splunk, task_of};
 use crate::World;
 
@@ -29,6 +31,10 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// How long after a failure the same lines are sent again; twice as long after each further one.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How many routers may be taking lines at a time, and how many of those that did not take their last ones: some that do not
+/// answer leave places to the others.
+const ROUTERS_MAX: usize = 48;
+const SILENT_ROUTERS_MAX: usize = 16;
 /// The longest time between two tries.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 /// The account setting that says what happens to output that comes too fast.
@@ -40,10 +46,27 @@ pub(crate) struct LogReconciler {
     world: World,
     patterns: awslogs::Patterns,
     senders: splunk::Senders,
+    routers: Arc<Semaphore>,
+    silent_routers: Arc<Semaphore>,
+    /// What receivers are taking now that may be slow.
+    sending: Errands<Sent>,
     /// What was delivered and takes up space still: of running containers only.
     unreleased: Mutex<HashMap<ContainerId, (Moment, u64)>>,
     /// Whose output was not taken.
     obstacles: Mutex<HashMap<ContainerId, Obstacle>>,
+}
+
+/// What came of sending a page.
+struct Sent {
+    from: u64,
+    next: u64,
+    taken: Result<(), String>,
+}
+
+/// The right to send a page to a receiver that may be slow.
+enum Turn {
+    Splunk(splunk::Turn),
+    Router(OwnedSemaphorePermit),
 }
 
 /// Output that was not taken.
@@ -126,6 +149,9 @@ impl LogReconciler {
         Self {
             world,
             senders,
+            routers: Arc::new(Semaphore::new(ROUTERS_MAX)),
+            silent_routers: Arc::new(Semaphore::new(SILENT_ROUTERS_MAX)),
+            sending: Errands::default(),
             patterns: awslogs::Patterns::default(),
             unreleased: Mutex::default(),
             obstacles: Mutex::default(),
@@ -145,27 +171,80 @@ impl LogReconciler {
         {
             return Ok(Progress::Until(retry_at));
         }
+        if self.sending.is_under_way(container) {
+            return Ok(Progress::Done);
+        }
         let known = log_record(&self.world.state, source.scope, container);
+        if let Some(sent) = self.sending.take(container).filter(|sent| sent.from == known.delivered) {
+            return Ok(self.conclude(&source, sent));
+        }
+        let turn = match self.turn(&source) {
+            Ok(turn) => turn,
+            Err(progress) => return Ok(progress),
+        };
         let page = self.world.node.runtime.read_output(container, known.delivered, READ_BYTES_MAX).await?;
         let next = page.next;
         if next == known.delivered && known.pending.is_none() {
             return Ok(Progress::Done);
         }
-        let taken = match source.log() {
-            Some(LogConfiguration::AwsLogs(log)) => return self.append(source, log, known, page).await,
-            Some(LogConfiguration::Splunk(log)) => self.senders.send(&source, log, known.delivered, page.lines).await,
-            Some(LogConfiguration::FireLens(_)) => {
-                firelens::forward(&self.world, &source, known.delivered, page.lines).await
-            }
-            Some(LogConfiguration::Other { .. }) | None => Ok(()),
-        };
-        if let Err(why) = taken {
-            return Ok(Progress::Until(self.note_obstacle(&source, &why)));
+        if let Some(LogConfiguration::AwsLogs(log)) = source.log() {
+            return self.append(source, log, known, page).await;
         }
+        let from = known.delivered;
+        let Some(turn) = turn else { return Ok(self.conclude(&source, Sent { from, next, taken: Ok(()) })) };
+        self.send(&source, turn, from, page);
+        Ok(Progress::Done)
+    }
+
+    /// Lets a container have its turn with its receiver, if that is one that may be slow.
+    fn turn(&self, source: &Source<'_>) -> Result<Option<Turn>, Progress> {
+        let turn = match source.log() {
+            Some(LogConfiguration::Splunk(log)) => match self.senders.turn(source, log) {
+                Ok(turn) => turn.map(Turn::Splunk),
+                Err(why) => return Err(Progress::Until(self.note_obstacle(source, &why))),
+            },
+            Some(LogConfiguration::FireLens(_)) => {
+                let is_silent = self.obstacles().contains_key(&source.container.id);
+                let places = if is_silent { &self.silent_routers } else { &self.routers };
+                Arc::clone(places).try_acquire_owned().ok().map(Turn::Router)
+            }
+            Some(LogConfiguration::AwsLogs(_) | LogConfiguration::Other { .. }) | None => return Ok(None),
+        };
+        let now = self.world.clock.now();
+        turn.map(Some).ok_or_else(|| Progress::Until(now.plus(splunk::PLACE_AGAIN_AFTER)))
+    }
+
+    /// Sends a page, beside the steps; the container's next step after it learns what came of it.
+    fn send(&self, source: &Source<'_>, turn: Turn, from: u64, page: OutputPage) {
+        let OutputPage { next, lines } = page;
+        let work: BoxFuture<'static, Result<(), String>> = match turn {
+            Turn::Splunk(turn) => Box::pin(turn.send(from, lines)),
+            Turn::Router(place) => match firelens::batch(source, from, lines) {
+                None => Box::pin(std::future::ready(Ok(()))),
+                Some((router, batch)) => {
+                    let runtime = Arc::clone(&self.world.node.runtime);
+                    Box::pin(async move {
+                        let _place = place;
+                        runtime.forward_output(&router, &batch).await.map_err(|error| error.to_string())
+                    })
+                }
+            },
+        };
+        let (wakeups, key) = (self.world.wakeups.clone(), key_of(source.scope, &source.task.key));
+        let sent = async move { Sent { from, next, taken: work.await } };
+        self.sending.begin(&source.container.id, sent, move || wakeups.wake(LOGS, key));
+    }
+
+    /// Notes what came of sending a page.
+    fn conclude(&self, source: &Source<'_>, sent: Sent) -> Progress {
+        if let Err(why) = &sent.taken {
+            return Progress::Until(self.note_obstacle(source, why));
+        }
+        let container = &source.container.id;
         self.obstacles().remove(container);
-        self.note(&source, ContainerLog { delivered: next, pending: None });
-        self.await_release(container, next);
-        Ok(Progress::More)
+        self.note(source, ContainerLog { delivered: sent.next, pending: None });
+        self.await_release(container, sent.next);
+        Progress::More
     }
 
     /// Appends a page to a container's log stream.
@@ -247,6 +326,7 @@ impl LogReconciler {
         self.unreleased().retain(|container, _| is_left(container));
         self.obstacles().retain(|container, _| is_left(container));
         self.senders.retain(is_left);
+        self.sending.retain(is_left);
     }
 
     fn unreleased(&self) -> MutexGuard<'_, HashMap<ContainerId, (Moment, u64)>> {

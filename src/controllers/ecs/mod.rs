@@ -6,6 +6,7 @@ mod efs;
 mod ending;
 mod environment;
 mod environment_file;
+mod errand;
 mod firelens;
 mod health;
 mod health_reconciler;

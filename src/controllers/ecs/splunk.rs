@@ -2,19 +2,28 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ::splunk::{Collector, Connection, Format, Labels};
-use base::{ContainerId, Scope, Timestamp};
+use base::{ContainerId, Scope, TaskId, Timestamp};
 use node::{OutputLine, OutputStream};
 use state::State;
 use state::ecs::{Container, ContainerDefinition, LogConfiguration, Splunk, Task, TaskDefinition};
 
+use super::errand::Errands;
 use super::log_delivery::Source;
-use super::{reason, secret};
+use super::{TASKS, key_of, reason, secret};
 use crate::World;
 
 /// How many lines are sent at a time, as the driver does.
 const LINES_PER_BATCH_MAX: usize = 1_000;
+/// How many requests may be under way at a time, for lines and again for finding collectors. Each holds a thread, of which
+/// everything else needs some too.
+const REQUESTS_MAX: usize = 16;
+/// How many of them may be for one collector: one that does not answer leaves the rest to the others.
+const REQUESTS_PER_COLLECTOR_MAX: usize = 4;
+/// How long after there was no place for a request it is looked again.
+pub(super) const PLACE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How many characters of a container's id tell it.
 const SHORT_ID_CHARS: usize = 12;
 /// The level at which bodies are compressed unless it is said.
@@ -30,28 +39,41 @@ struct Sender {
     sent: Mutex<(u64, usize)>,
 }
 
+/// The places for requests.
+#[derive(Default)]
+struct Places {
+    /// Those that are taken, by the collector.
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+/// A place for one request to a collector.
+struct Place {
+    taken: Arc<Mutex<HashMap<String, usize>>>,
+    url: String,
+}
+
+/// The right to send the lines of one container.
+pub(super) struct Turn {
+    sender: Arc<Sender>,
+    place: Place,
+}
+
 /// The senders of the containers that are known.
 pub(super) struct Senders {
     world: World,
     known: Mutex<HashMap<ContainerId, Arc<Sender>>>,
+    places: Places,
 }
 
 impl Senders {
     pub(super) fn new(world: World) -> Self {
-        Self { world, known: Mutex::default() }
+        Self { world, known: Mutex::default(), places: Places::default() }
     }
 
-    /// Sends the lines that begin at an offset. Fails with the reason if not all of them were taken.
-    pub(super) async fn send(
-        &self,
-        source: &Source<'_>,
-        log: &Splunk,
-        from: u64,
-        lines: Vec<OutputLine>,
-    ) -> Result<(), String> {
+    /// Lets a container have its turn; none if too much is under way. Fails with the reason if there is nobody to send to.
+    pub(super) fn turn(&self, source: &Source<'_>, log: &Splunk) -> Result<Option<Turn>, String> {
         let sender = self.sender(source, log)?;
-        let sent = tokio::task::spawn_blocking(move || sender.send(from, &lines)).await;
-        sent.map_err(|error| error.to_string())?
+        Ok(self.places.take(sender.collector.url()).map(|place| Turn { sender, place }))
     }
 
     /// Forgets the senders of containers that are not left.
@@ -75,27 +97,108 @@ impl Senders {
     }
 }
 
+impl Turn {
+    /// Sends the lines that begin at an offset. Fails with the reason if not all of them were taken.
+    pub(super) async fn send(self, from: u64, lines: Vec<OutputLine>) -> Result<(), String> {
+        let Self { sender, place } = self;
+        // The place is held as long as the thread is, whoever waits for it.
+        let sent = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            sender.send(from, &lines)
+        });
+        sent.await.map_err(|error| error.to_string())?
+    }
+}
+
+impl Places {
+    /// Takes a place for a request to a collector; none if there is none.
+    fn take(&self, url: &str) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_collector = taken.get(url).copied().unwrap_or_default();
+        if of_collector >= REQUESTS_PER_COLLECTOR_MAX || taken.values().sum::<usize>() >= REQUESTS_MAX {
+            return None;
+        }
+        taken.insert(url.to_owned(), of_collector + 1);
+        Some(Place { taken: Arc::clone(&self.taken), url: url.to_owned() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(&self.url) {
+            Some(of_collector) if *of_collector > 1 => *of_collector -= 1,
+            _ => drop(taken.remove(&self.url)),
+        }
+    }
+}
+
+/// What is being found out about collectors before containers start.
+#[derive(Default)]
+pub(super) struct Verifications {
+    places: Places,
+    errands: Errands<Result<(), String>>,
+}
+
+/// When a task's containers may start, as far as their collectors go.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// Now.
+    Ready,
+    /// Once something is found out; then the task is woken.
+    FindingOut,
+    /// Nobody can find it out now: it is to be looked again after [`PLACE_AGAIN_AFTER`].
+    Crowded,
+}
+
+impl Verifications {
+    /// Forgets the containers of a task.
+    pub(super) fn forget(&self, task: &TaskId) {
+        self.errands.retain(|container| !container.as_str().starts_with(task.as_str()));
+    }
+}
+
 /// Finds out, before a container starts, whether its collector is there. Fails with the words for why the task cannot
 /// start.
-pub(super) async fn prepare(
+pub(super) fn prepare(
     world: &World,
+    verifications: &Verifications,
     scope: &Scope,
     task: &Task,
     definition: &TaskDefinition,
     places: &[usize],
-) -> Result<(), String> {
+) -> Result<Readiness, String> {
+    let mut readiness = Readiness::Ready;
     for container in places.iter().filter_map(|place| task.containers.get(*place)) {
         let Some(known) = definition.containers.iter().find(|known| known.name == container.name) else { continue };
         let Some(LogConfiguration::Splunk(log)) = &known.log else { continue };
+        if verifications.errands.is_under_way(&container.id) {
+            readiness = Readiness::FindingOut;
+            continue;
+        }
+        if let Some(found) = verifications.errands.seen(&container.id) {
+            found?;
+            continue;
+        }
         let sender = Sender::new(&world.state, scope, task, container, known, log, world.clock.now())?;
         if !sender.is_verified_at_start {
             continue;
         }
-        let verified = tokio::task::spawn_blocking(move || sender.collector.verify()).await;
-        let verified = verified.map_err(|error| reason::bad_logger(&error.to_string()))?;
-        verified.map_err(|error| reason::bad_logger(&format!("splunk: failed to verify connection - {error}")))?;
+        let Some(place) = verifications.places.take(sender.collector.url()) else { return Ok(Readiness::Crowded) };
+        let (wakeups, key) = (world.wakeups.clone(), key_of(scope, &task.key));
+        verifications.errands.begin(&container.id, verify(sender, place), move || wakeups.wake(TASKS, key));
+        readiness = Readiness::FindingOut;
     }
-    Ok(())
+    Ok(readiness)
+}
+
+async fn verify(sender: Sender, place: Place) -> Result<(), String> {
+    let verified = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        sender.collector.verify()
+    });
+    let verified = verified.await.map_err(|error| reason::bad_logger(&error.to_string()))?;
+    verified.map_err(|error| reason::bad_logger(&format!("splunk: failed to verify connection - {error}")))
 }
 
 impl Sender {
@@ -220,6 +323,19 @@ mod tests {
 
     use super::*;
     use crate::ecs::samples;
+
+    #[test]
+    fn a_collector_that_does_not_answer_leaves_places_to_others() {
+        let places = Places::default();
+        let silent = (0..REQUESTS_PER_COLLECTOR_MAX).map(|_| places.take("http://silent").unwrap()).collect::<Vec<_>>();
+        assert!(places.take("http://silent").is_none());
+        let others = (0..REQUESTS_MAX).map_while(|number| places.take(&format!("http://{number}"))).collect::<Vec<_>>();
+        assert_eq!(others.len(), REQUESTS_MAX - REQUESTS_PER_COLLECTOR_MAX);
+        drop(silent);
+        assert!(places.take("http://silent").is_some());
+        drop(others);
+        assert!(places.taken.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn a_url_is_scheme_host_and_port() {

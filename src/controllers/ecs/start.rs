@@ -8,7 +8,7 @@ use state::ecs::{Container, ContainerDefinition, ContainerOverride, Task, TaskDe
 
 use super::environment::{self, Fetched};
 use super::launch::{self, Launch};
-use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason, splunk};
+use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason};
 use crate::World;
 
 /// Why a task cannot start.
@@ -61,7 +61,6 @@ impl<'a> Start<'a> {
             all.push((*place, fetched, mounts));
         }
         awslogs::prepare(world, scope, task, definition).map_err(of_task)?;
-        splunk::prepare(world, scope, task, definition, places).await.map_err(of_task)?;
         Ok(all)
     }
 

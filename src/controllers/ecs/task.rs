@@ -15,6 +15,7 @@ use state::ecs::{
 use super::credentials::{self, Given};
 use super::order::Obstacle;
 use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
+use super::splunk::{self, Readiness, Verifications};
 use super::start::{self, Failure, Prepared, Start};
 use super::{ORPHANS, TASKS, ending, firelens, key_of, log_delivery, network_interface, reason, service, task_of};
 use crate::World;
@@ -32,6 +33,7 @@ const CODE_ABANDONED: i32 = 143;
 /// Walks each task from PROVISIONING to STOPPED.
 pub(crate) struct TaskReconciler {
     world: World,
+    verifications: Verifications,
 }
 
 /// The record went away while a step worked on it: a reset. What the step put on the node is an orphan then.
@@ -49,12 +51,13 @@ impl Reconciler for TaskReconciler {
 
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = task_of(key) else { return Step::Settled };
-        let task = OneTask { world: &self.world, scope: &key.scope, key: name };
+        let task = OneTask { world: &self.world, verifications: &self.verifications, scope: &key.scope, key: name };
         for _ in 0..ACTIONS_PER_STEP_MAX {
             match task.act().await {
                 Ok(Some(step)) => return step,
                 Ok(None) => {}
                 Err(Gone) => {
+                    self.verifications.forget(&task.key.id);
                     self.world.wakeups.wake(ORPHANS, super::orphan::node_key());
                     return Step::Settled;
                 }
@@ -66,12 +69,13 @@ impl Reconciler for TaskReconciler {
 
 impl TaskReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, verifications: Verifications::default() }
     }
 }
 
 struct OneTask<'a> {
     world: &'a World,
+    verifications: &'a Verifications,
     scope: &'a Scope,
     key: TaskKey,
 }
@@ -87,7 +91,7 @@ impl OneTask<'_> {
         let renew_at = credentials::renew_at(self.world, &task);
         match plan::next(Known { task: &task, definitions, output, renew_at }, self.now()) {
             Action::Provision => self.provision(&task).await?,
-            Action::Launch(places) => self.launch(&task, definition.as_deref().ok_or(Gone)?, &places).await?,
+            Action::Launch(places) => return self.launch(&task, definition.as_deref().ok_or(Gone)?, &places).await,
             Action::Abandon(place, obstacle) => self.abandon(&task, place, obstacle)?,
             Action::Restart(place) => self.restart(&task, place).await?,
             Action::RenewCredentials => {
@@ -185,7 +189,18 @@ impl OneTask<'_> {
         Ok(())
     }
 
-    async fn launch(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<(), Gone> {
+    /// Starts containers. Returns when it is to be tried again if that cannot be now.
+    async fn launch(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<Option<Step>, Gone> {
+        match splunk::prepare(self.world, self.verifications, self.scope, task, definition, places) {
+            Ok(Readiness::Ready) => {}
+            Ok(Readiness::FindingOut) => return Ok(Some(Step::Settled)),
+            Ok(Readiness::Crowded) => return Ok(Some(Step::At(self.now().plus(splunk::PLACE_AGAIN_AFTER)))),
+            Err(why) => return self.fail(&why).map(|()| None),
+        }
+        self.start(task, definition, places).await.map(|()| None)
+    }
+
+    async fn start(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<(), Gone> {
         let task = self.give_credentials(task, definition, false)?;
         let start = Start { world: self.world, scope: self.scope, task: &task, definition };
         let prepared = match self.prepare(&start, places).await? {
@@ -403,6 +418,7 @@ impl OneTask<'_> {
     }
 
     fn forget_output(&self, task: &Task) {
+        self.verifications.forget(&task.key.id);
         for container in &task.containers {
             self.world.state.ecs.container_logs.remove(self.scope, &container.id);
         }

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, ExitCode};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::{Value, json};
@@ -21,6 +22,7 @@ crate::scenarios! {
     SIMULATED => [
         a_router_gets_the_output_of_the_others_and_ends_last,
         output_for_a_router_that_has_ended_is_given_up,
+        a_collector_that_does_not_answer_holds_nobody_up,
     ],
     FARGATE => [
         fast_output_is_complete_where_the_container_waits,
@@ -33,6 +35,8 @@ crate::scenarios! {
 /// The first argument that makes this binary a log router.
 pub(crate) const ROUTER: &str = "log-router";
 const ROUTER_IMAGE: &str = "router:test";
+/// Less than a collector has to answer.
+const PROMPT: Duration = Duration::from_secs(12);
 
 fn with_option(mut container: Value, name: &str, value: &str) -> Value {
     container["logConfiguration"]["options"][name] = json!(value);
@@ -316,6 +320,29 @@ async fn splunk_gets_events_again_until_it_takes_them(bench: &Bench) {
     let expected = [json!({ "a": 1 })].into_iter().chain((1..=2500).map(|number| json!(number))).collect::<Vec<_>>();
     assert_eq!(lines, expected);
     assert_eq!((&events[0]["sourcetype"], &events[0]["event"]["tag"]), (&json!("test"), &json!("app")));
+}
+
+async fn a_collector_that_does_not_answer_holds_nobody_up(bench: &Bench) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let held = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&held);
+    std::thread::spawn(move || {
+        answer(listener.accept().unwrap().0, "200 OK");
+        // From then on it only listens; and once that one is let go, nobody does.
+        into.lock().unwrap().extend(listener.accept().ok());
+    });
+    let mut silent = to_splunk(&url, "");
+    silent["name"] = json!("silent");
+    silent["environment"] = json!([{ "name": "NEARGATE_SIMULATE", "value": "output kept" }]);
+    let arn = bench.start(&[silent, container("app", "", "output one; output two after 10s")]).await;
+    let beside = async {
+        bench.until_line("app", &arn, "two").await;
+        let other = bench.start(&[container("app", "", "output hello; exit 0")]).await;
+        bench.until_stopped(&other).await;
+    };
+    tokio::time::timeout(PROMPT, beside).await.expect("nobody waits for the collector");
+    assert_eq!(std::mem::take(&mut *held.lock().unwrap()).len(), 1, "it was asked");
 }
 
 /// Answers one request, and returns its body.
