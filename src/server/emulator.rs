@@ -85,8 +85,6 @@ pub struct Emulator {
     controllers: Running,
     timer: Arc<dyn Timer>,
     channels: Channels,
-    /// Places for requests whose bodies are being received into files.
-    uploads: Semaphore,
     started_at: Timestamp,
 }
 
@@ -97,16 +95,16 @@ impl Emulator {
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
         let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
-        let uploads = Semaphore::new(upload::UPLOADS_MAX);
         let channels = Channels::default();
-        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, uploads, started_at })
+        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, started_at })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
         if self.streams(&parts) {
-            return self.call_streamed(Request::from_parts(parts, Full::new(body)), Duration::MAX).await;
+            let places = Semaphore::new(1);
+            return self.call_streamed(Request::from_parts(parts, Full::new(body)), &places, Duration::MAX).await;
         }
         let request_id = self.ids.uuid();
         let routed = OnceLock::new();
@@ -115,13 +113,19 @@ impl Emulator {
     }
 
     /// Returns whether the body of a request is to be received by [`Emulator::call_streamed`].
-    pub fn streams(&self, head: &http::request::Parts) -> bool {
+    pub(crate) fn streams(&self, head: &http::request::Parts) -> bool {
         // No service that streams says in a body what a request is for.
         wire::route(head, b"").is_ok_and(|mut routed| wire::resolve(services::ALL, &mut routed, head))
     }
 
-    /// Answers one request whose body goes into a file. `pause_max` is how long the body may not go on.
-    pub async fn call_streamed<B>(&self, request: Request<B>, pause_max: Duration) -> Response<Bytes>
+    /// Answers one request whose body goes into a file, if there is a place for one. `wait_max` is how long the next piece of
+    /// the body may take.
+    pub(crate) async fn call_streamed<B>(
+        &self,
+        request: Request<B>,
+        places: &Semaphore,
+        wait_max: Duration,
+    ) -> Response<Bytes>
     where
         B: hyper::body::Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -131,11 +135,11 @@ impl Emulator {
         let (parts, body) = request.into_parts();
         let closes = upload::is_never_continued(&parts);
         let answer = async {
-            let Ok(_place) = self.uploads.try_acquire() else {
+            let Ok(_place) = places.try_acquire() else {
                 let error = wire::ApiError::new("SlowDown", 503, "Please reduce your request rate.");
                 return wire::render_error(wire::Protocol::RestXml, &error, &request_id);
             };
-            match upload::receive(&self.state, &parts, body, pause_max).await {
+            match upload::receive(&self.state, &parts, body, wait_max).await {
                 // `_upload` keeps the file until the handler had it.
                 Ok((_upload, content)) => {
                     let mut request = Request::from_parts(parts, Bytes::new());

@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use crate::body::Room;
 use crate::data_channel::{self, Place};
 use crate::download::{Outgoing, with_body};
+use crate::upload::UPLOADS_MAX;
 use crate::{Config, Emulator, Limits, admin, guard};
 
 /// How long to wait before accepting again after it failed: without a pause that would take a whole processor.
@@ -53,6 +54,8 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     /// Room for bodies.
     pub(crate) room: Room,
+    /// Places for bodies that go into files.
+    pub(crate) uploads: Arc<Semaphore>,
     /// Whether it is tasks that ask: what is for the user alone is not for them.
     pub(crate) is_for_tasks: bool,
 }
@@ -78,6 +81,7 @@ impl Gateway {
             allowed_hosts,
             limits,
             room: Room::new(limits.bodies_bytes),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             is_for_tasks: false,
         });
         let places = Arc::new(Semaphore::new(site.limits.connections));
@@ -184,7 +188,8 @@ impl Site {
         }
         if self.emulator.streams(&parts) {
             let request = Request::from_parts(parts, body);
-            return with_body(self.emulator.call_streamed(request, self.limits.body_timeout).await);
+            let streamed = self.emulator.call_streamed(request, &self.uploads, self.limits.body_timeout);
+            return with_body(streamed.await);
         }
         match self.room.receive(body, &self.limits).await {
             Ok(body) => {

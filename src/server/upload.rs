@@ -15,9 +15,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use wire::{ApiError, Content, ReceiveError, Receiver};
 
-/// How many bodies are received at once; clients are asked to try again beyond it.
+/// How many bodies are received at once from the user, and again from tasks; clients are asked to try again beyond it.
 pub(crate) const UPLOADS_MAX: usize = 256;
-/// How many bytes of a body are gathered before they are written: what it takes in memory, but for one frame.
+/// How many bytes of a body are gathered before they are written: what it takes in memory, but for one frame. So many must
+/// come within the time that a body has to go on, which is its least rate.
 const GATHERED_BYTES_MAX: usize = 128 * 1024;
 
 /// A body in a file. The file goes with it unless somebody has moved it by then.
@@ -52,12 +53,12 @@ impl Writing {
     }
 }
 
-/// Receives a body. `pause_max` is how long it may not go on.
+/// Receives a body. `wait_max` is how long the next [`GATHERED_BYTES_MAX`] of it, or its end, may take.
 pub(crate) async fn receive<B>(
     state: &Arc<State>,
     head: &Parts,
     body: B,
-    pause_max: Duration,
+    wait_max: Duration,
 ) -> Result<(Upload, Content), ApiError>
 where
     B: Body<Data = Bytes>,
@@ -67,17 +68,13 @@ where
     let (path, file) = state.s3.blobs().create().map_err(|error| broken(&ReceiveError::Io(error)))?;
     let upload = Upload { path: path.clone() };
     let mut writing = Writing { receiver, file, gathered: Vec::new() };
-    let mut gathered_bytes = 0;
     let mut body = std::pin::pin!(body);
-    while let Some(bytes) = next_frame(&mut body, pause_max).await? {
-        gathered_bytes += bytes.len();
-        writing.gathered.push(bytes);
-        if gathered_bytes >= GATHERED_BYTES_MAX {
-            writing = write(writing).await?;
-            gathered_bytes = 0;
-        }
+    let mut is_over = false;
+    while !is_over {
+        let gathering = timeout(wait_max, gather(&mut body, &mut writing.gathered));
+        is_over = gathering.await.unwrap_or_else(|_| Err(late()))?;
+        writing = write(writing).await?;
     }
-    let writing = write(writing).await?;
     let received = writing.receiver.finish(path)?;
     Ok((upload, Content::Received(Arc::new(received))))
 }
@@ -89,25 +86,30 @@ pub(crate) fn is_never_continued(head: &Parts) -> bool {
     is_empty && head.headers.contains_key(EXPECT)
 }
 
-async fn next_frame<B>(body: &mut std::pin::Pin<&mut B>, pause_max: Duration) -> Result<Option<Bytes>, ApiError>
+/// Gathers what is written at a time. Returns whether the body is over.
+async fn gather<B>(body: &mut std::pin::Pin<&mut B>, gathered: &mut Vec<Bytes>) -> Result<bool, ApiError>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    match timeout(pause_max, body.frame()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
-        Ok(Some(Err(error))) => {
+    let mut gathered_bytes = 0;
+    while gathered_bytes < GATHERED_BYTES_MAX {
+        let Some(frame) = body.frame().await else { return Ok(true) };
+        let frame = frame.map_err(|error| {
             tracing::debug!(%error, "a request's body ended early");
             let message = "You did not provide the number of bytes specified by the Content-Length HTTP header";
-            Err(ApiError::client("IncompleteBody", message))
-        }
-        Err(_) => {
-            let message =
-                "Your socket connection to the server was not read from or written to within the timeout period.";
-            Err(ApiError::client("RequestTimeout", message))
-        }
+            ApiError::client("IncompleteBody", message)
+        })?;
+        let bytes = frame.into_data().unwrap_or_default();
+        gathered_bytes += bytes.len();
+        gathered.push(bytes);
     }
+    Ok(false)
+}
+
+fn late() -> ApiError {
+    let message = "Your socket connection to the server was not read from or written to within the timeout period.";
+    ApiError::client("RequestTimeout", message)
 }
 
 async fn write(writing: Writing) -> Result<Writing, ApiError> {

@@ -23,8 +23,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::body::Room;
+use crate::data_channel::Place;
 use crate::download::{Outgoing, with_body};
 use crate::gateway::{self, Site};
+use crate::upload::UPLOADS_MAX;
 use crate::vpc_names::VpcNames;
 use crate::{Config, Emulator, Limits, clock_quality, guard, vpc_names};
 
@@ -59,6 +61,7 @@ pub(crate) struct VpcServer {
     allowed_hosts: Vec<String>,
     limits: Limits,
     room: Room,
+    uploads: Arc<Semaphore>,
 }
 
 /// The API, for as long as there is an emulator.
@@ -93,6 +96,7 @@ impl VpcServer {
             allowed_hosts: config.allowed_hosts.clone(),
             limits: config.limits,
             room: Room::new(config.limits.bodies_bytes),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
         })
     }
 
@@ -138,7 +142,11 @@ impl VpcServer {
                 .header_read_timeout(self.limits.head_timeout)
                 .max_headers(self.limits.headers)
                 .max_buf_size(self.limits.head_bytes);
-            let service = service_fn(move |request| {
+            let place = Arc::new(place);
+            let held = Place::new(&place);
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                // A connection that becomes a data channel keeps its place.
+                request.extensions_mut().insert(held.clone());
                 let (server, vpc) = (Arc::clone(&server), vpc.clone());
                 async move { Ok::<_, std::convert::Infallible>(server.answer(&vpc, port, address, request).await) }
             });
@@ -171,6 +179,7 @@ impl VpcServer {
                 allowed_hosts: self.allowed_hosts.clone(),
                 limits: self.limits,
                 room: self.room.clone(),
+                uploads: Arc::clone(&self.uploads),
                 is_for_tasks: true,
             };
             return site.answer(request).await;

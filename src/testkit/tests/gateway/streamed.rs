@@ -80,3 +80,25 @@ async fn a_body_that_stops_is_given_up() {
     assert_eq!(reply.status, 400);
     assert!(reply.text().contains("<Code>RequestTimeout</Code>"), "{}", reply.text());
 }
+
+#[tokio::test]
+async fn a_body_that_only_trickles_is_given_up() {
+    let limits = Limits { body_timeout: crate::SHORT, ..Limits::default() };
+    let site = Site::start(limits).await;
+    assert_eq!(site.ask(&request("PUT", "/web", "", "")).await.status, 200);
+    let mut connection = site.connect().await;
+    connection
+        .send(&format!("PUT /web/k HTTP/1.1\r\nHost: localhost\r\n{SIGNED}Content-Length: 1000000000\r\n\r\n"))
+        .await;
+    let mut ticks = tokio::time::interval(crate::SHORT / 4);
+    let reply = tokio::time::timeout(WAIT_MAX, async {
+        loop {
+            tokio::select! {
+                reply = connection.reply() => return reply,
+                _ = ticks.tick() => connection.send("12345").await,
+            }
+        }
+    });
+    let reply = reply.await.expect("the body is given up in time");
+    assert!(reply.text().contains("<Code>RequestTimeout</Code>"), "{}", reply.text());
+}
