@@ -6,6 +6,7 @@
 
 mod ecs;
 mod logs;
+mod s3;
 mod settings;
 
 use std::sync::Arc;
@@ -89,6 +90,7 @@ impl Controllers {
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
+        s3::watch_discarded(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -108,6 +110,7 @@ impl Controllers {
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
+            .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();
         Running { world, driver }
     }

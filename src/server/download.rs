@@ -56,7 +56,7 @@ impl Reading {
         let Some(stretch) = self.left.front_mut() else { return Ok((None, self)) };
         let file = match (&self.file, &stretch.source) {
             (Some(file), _) | (None, Source::Open(file)) => Arc::clone(file),
-            (None, Source::Path(path)) => Arc::new(File::open(path)?),
+            (None, Source::Path { path, .. }) => Arc::new(File::open(path)?),
         };
         let length = usize::try_from(stretch.length).map_or(PIECE_BYTES, |length| length.min(PIECE_BYTES));
         let mut piece = vec![0; length];

@@ -55,7 +55,7 @@ fn content(content: &wire::Content) -> Bytes {
     for stretch in stretches {
         let file = match &stretch.source {
             wire::Source::Open(file) => Arc::clone(file),
-            wire::Source::Path(path) => Arc::new(File::open(path).expect("the object's file is there")),
+            wire::Source::Path { path, .. } => Arc::new(File::open(path).expect("the object's file is there")),
         };
         let mut piece = vec![0; usize::try_from(stretch.length).expect("tests have small objects")];
         file.read_exact_at(&mut piece, stretch.offset).expect("the object's file has its bytes");

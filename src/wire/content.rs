@@ -1,5 +1,6 @@
 //! Bodies that are streamed: they go through files, and are in memory a piece at a time.
 
+use std::any::Any;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +48,12 @@ pub enum Source {
     /// It is open: it can be read even if it is removed meanwhile.
     Open(Arc<File>),
     /// It is opened when its turn comes.
-    Path(PathBuf),
+    Path {
+        /// Where it is.
+        path: PathBuf,
+        /// What keeps it there until then.
+        held: Arc<dyn Any + Send + Sync>,
+    },
 }
 
 impl Content {
@@ -75,8 +81,8 @@ impl PartialEq for Stretch {
     fn eq(&self, other: &Self) -> bool {
         let is_same_source = match (&self.source, &other.source) {
             (Source::Open(a), Source::Open(b)) => Arc::ptr_eq(a, b),
-            (Source::Path(a), Source::Path(b)) => a == b,
-            (Source::Open(_), Source::Path(_)) | (Source::Path(_), Source::Open(_)) => false,
+            (Source::Path { path: a, .. }, Source::Path { path: b, .. }) => a == b,
+            (Source::Open(_), Source::Path { .. }) | (Source::Path { .. }, Source::Open(_)) => false,
         };
         is_same_source && (self.offset, self.length) == (other.offset, other.length)
     }

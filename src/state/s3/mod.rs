@@ -6,16 +6,19 @@
 
 mod blobs;
 mod content;
+mod discard;
 mod listing;
 mod object;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base::{AccountId, Region, Scope};
 
 pub use blobs::{BlobId, Blobs};
 pub use content::{ReadError, WriteError};
+use discard::Discarded;
+pub use discard::Held;
 pub use listing::{Entry, Listing, ListingRequest};
 pub use object::{Bucket, Description, Object, ObjectChecksum, Part, Piece, Upload};
 
@@ -37,9 +40,7 @@ pub struct S3 {
     blobs: Blobs,
     /// Held while something is changed.
     changing: Mutex<()>,
-    /// Files that no row names any more, each with the moment of the journal that must be kept before it may go: a server
-    /// that is killed earlier comes back with the row.
-    discarded: Mutex<VecDeque<(u64, BlobId)>>,
+    discarded: Arc<Discarded>,
     journal: Option<Arc<Journal>>,
 }
 
@@ -71,7 +72,7 @@ impl S3 {
             parts: Table::new("s3.parts", journal),
             blobs: Blobs::default(),
             changing: Mutex::default(),
-            discarded: Mutex::default(),
+            discarded: Arc::default(),
             journal: journal.cloned(),
         }
     }
@@ -98,7 +99,6 @@ impl S3 {
         self.objects.clear();
         self.buckets.clear();
         self.discard(&pieces);
-        self.collect();
     }
 
     /// Returns every piece that a row names.
@@ -291,25 +291,6 @@ impl S3 {
         Ok(())
     }
 
-    /// Removes the files that no row has named for long enough.
-    pub fn collect(&self) {
-        let due = |at: u64| self.journal.as_ref().is_none_or(|journal| journal.has_written(at));
-        let mut discarded = self.discarded.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut gone = Vec::new();
-        while let Some((_, blob)) = discarded.pop_front_if(|(at, _)| due(*at)) {
-            gone.push(blob);
-        }
-        drop(discarded);
-        gone.iter().for_each(|blob| self.blobs.remove(blob));
-    }
-
-    /// Discards bytes that were received for a row which is not made after all.
-    pub fn discard(&self, pieces: &[Piece]) {
-        let at = self.journal.as_ref().map_or(0, |journal| journal.submitted());
-        let mut discarded = self.discarded.lock().unwrap_or_else(PoisonError::into_inner);
-        discarded.extend(pieces.iter().map(|piece| (at, piece.blob.clone())));
-    }
-
     fn forget_upload(&self, name: &UploadName, used: &HashSet<&BlobId>) {
         for (number, part) in self.parts_of(&name.2, 0).collect::<Vec<_>>() {
             self.parts.remove(everywhere(), &(name.2.clone(), number));
@@ -319,9 +300,8 @@ impl S3 {
         self.uploads.remove(everywhere(), name);
     }
 
-    /// Lets nobody else change anything; tidies up first.
+    /// Lets nobody else change anything.
     fn change(&self) -> MutexGuard<'_, ()> {
-        self.collect();
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -44,6 +44,33 @@ fn what_is_written_is_read_again_and_a_replaced_file_goes() {
 }
 
 #[test]
+fn a_file_that_is_held_goes_after_that() {
+    let s3 = s3();
+    let told = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counter = Arc::clone(&told);
+    s3.watch_discarded(move || _ = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+    let told = || told.load(std::sync::atomic::Ordering::Relaxed);
+    s3.write("b", "k", "", b"one", NOW).unwrap();
+    s3.write("b", "l", "", b"two", NOW).unwrap();
+    let [held, other] = ["k", "l"].map(|key| s3.object("b", key).unwrap().pieces[0].clone());
+    let path = |piece: &Piece| s3.blobs().path(&piece.blob).unwrap();
+    let (first, second) = (s3.hold(std::slice::from_ref(&held)), s3.hold(std::slice::from_ref(&held)));
+    for key in ["k", "l"] {
+        s3.delete_object::<Infallible>("b", key, |_| Ok(())).unwrap();
+    }
+    assert_eq!(told(), 2);
+    assert!(!s3.collect(), "nothing but whoever holds it is waited for");
+    assert!(path(&held).exists() && !path(&other).exists());
+    drop(first);
+    s3.collect();
+    assert!(path(&held).exists());
+    drop(second);
+    assert_eq!(told(), 4);
+    s3.collect();
+    assert!(!path(&held).exists());
+}
+
+#[test]
 fn a_bucket_goes_only_when_it_is_empty() {
     let s3 = s3();
     assert_eq!(s3.create_bucket("b", bucket()).unwrap_err().owner, AccountId::DEFAULT);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api::s3 as api;
 use aws_smithy_types::date_time::Format;
 use state::Cx;
-use state::s3::{Object, Piece};
+use state::s3::{Held, Object, Piece};
 use wire::{ApiError, Content, Source, Stretch};
 
 use crate::checksum::{self, set_checksum};
@@ -15,7 +15,7 @@ use crate::condition::{Conditions, Verdict};
 use crate::range::{self, Range};
 use crate::{error, key};
 
-/// Objects of more files than this are opened file by file: a process may have only so many open.
+/// Objects of more files than this are opened file by file, and held until then: a process may have only so many open.
 const OPEN_FILES_MAX: usize = 32;
 /// How often an object is looked up again whose files went before they were opened, because it was replaced.
 const OPEN_TRIES: usize = 4;
@@ -151,10 +151,17 @@ fn select(object: &Object, range: Option<&str>, part_number: Option<i32>) -> Res
 }
 
 fn open(cx: &Cx, pieces: &[Piece]) -> io::Result<Vec<Stretch>> {
-    let opens = pieces.len() <= OPEN_FILES_MAX;
+    let held = (pieces.len() > OPEN_FILES_MAX).then(|| Arc::new(cx.state.s3.hold(pieces)));
     let stretches = pieces.iter().map(|piece| {
         let path = cx.state.s3.blobs().path(&piece.blob)?;
-        let source = if opens { Source::Open(Arc::new(File::open(path)?)) } else { Source::Path(path) };
+        let source = match &held {
+            None => Source::Open(Arc::new(File::open(path)?)),
+            Some(held) => {
+                // It may have gone before it was held.
+                path.metadata()?;
+                Source::Path { path, held: Arc::<Held>::clone(held) }
+            }
+        };
         Ok(Stretch { source, offset: piece.offset, length: piece.length })
     });
     stretches.collect()

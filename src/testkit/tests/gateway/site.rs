@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::{AccountId, Region, Scope};
 use serde_json::Value;
 use server::{Config, Gateway, Limits, NodeKind};
+use state::s3::S3;
 use testkit::Testkit;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,7 +23,7 @@ pub(crate) struct Site {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
-    _kit: Testkit,
+    kit: Testkit,
 }
 
 /// A connection to it.
@@ -76,7 +77,12 @@ impl Site {
             };
             gateway.serve(&emulator, stopped).await;
         });
-        Self { address, stop: Some(stop), serving: Some(serving), _kit: kit }
+        Self { address, stop: Some(stop), serving: Some(serving), kit }
+    }
+
+    /// Returns what the server has of S3.
+    pub(crate) fn s3(&self) -> &S3 {
+        &self.kit.emulator().state().s3
     }
 
     pub(crate) async fn connect(&self) -> Connection {
@@ -126,6 +132,12 @@ impl Connection {
             let count = self.stream.read_buf(&mut self.received).await.unwrap();
             assert!(count > 0, "the connection closed after {:?}", String::from_utf8_lossy(&self.received));
         }
+    }
+
+    /// Waits until a response begins to come.
+    pub(crate) async fn begun(&mut self) {
+        let count = timeout(WAIT_MAX, self.stream.read_buf(&mut self.received)).await;
+        assert!(count.expect("the response begins in time").unwrap() > 0);
     }
 
     fn take_reply(&mut self) -> Option<Response> {

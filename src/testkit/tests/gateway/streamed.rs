@@ -1,6 +1,11 @@
 //! Bodies that are streamed: larger than what a request may hold in memory.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base::Timestamp;
 use server::Limits;
+use state::s3::{Description, Object, Piece};
 
 use crate::site::{Response, Site, WAIT_MAX};
 
@@ -101,4 +106,62 @@ async fn a_body_that_only_trickles_is_given_up() {
     });
     let reply = reply.await.expect("the body is given up in time");
     assert!(reply.text().contains("<Code>RequestTimeout</Code>"), "{}", reply.text());
+}
+
+/// Makes an object of many files, and returns where they are.
+fn put_pieces(site: &Site, key: &str, count: usize, length: u64) -> Vec<PathBuf> {
+    let blobs = site.s3().blobs();
+    let pieces = (0..count).map(|_| {
+        let (path, file) = blobs.create().unwrap();
+        file.set_len(length).unwrap();
+        Piece { blob: blobs.keep(&path).unwrap(), offset: 0, length }
+    });
+    let pieces = pieces.collect::<Vec<_>>();
+    let paths = pieces.iter().map(|piece| blobs.path(&piece.blob).unwrap()).collect();
+    let object = Object {
+        etag: "e".to_owned(),
+        size: length * count as u64,
+        last_modified: Timestamp::from_millis(0),
+        pieces,
+        part_sizes: Vec::new(),
+        checksum: None,
+        description: Description::default(),
+    };
+    site.s3().put_object("web", key, object, |_| Ok::<_, std::convert::Infallible>(())).unwrap();
+    paths
+}
+
+async fn until_gone(paths: &[PathBuf]) {
+    let gone = async {
+        while paths.iter().any(|path| path.exists()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(WAIT_MAX, gone).await.expect("the files go in time");
+}
+
+#[tokio::test]
+async fn what_was_deleted_gives_its_space_back_whatever_comes_next() {
+    let site = site().await;
+    let paths = put_pieces(&site, "k", 3, 10);
+    assert!(paths.iter().all(|path| path.exists()));
+    assert_eq!(site.ask(&request("DELETE", "/web/k", "", "")).await.status, 204);
+    until_gone(&paths).await;
+}
+
+#[tokio::test]
+async fn an_object_that_is_deleted_while_it_is_sent_is_sent_to_its_end() {
+    const PIECES: usize = 40;
+    const LENGTH: usize = 1024 * 1024;
+    let site = site().await;
+    let paths = put_pieces(&site, "k", PIECES, LENGTH as u64);
+    let mut connection = site.connect().await;
+    connection.send(&request("GET", "/web/k", "", "")).await;
+    connection.begun().await;
+    assert_eq!(site.ask(&request("DELETE", "/web/k", "", "")).await.status, 204);
+    assert_eq!(site.ask(&request("GET", "/web/k", "", "")).await.status, 404);
+    assert!(paths.last().unwrap().exists(), "it is being sent");
+    let reply = connection.reply().await;
+    assert_eq!((reply.status, reply.text().len()), (200, PIECES * LENGTH));
+    until_gone(&paths).await;
 }
