@@ -102,29 +102,30 @@ fn impair(netem: &str, scope: &FaultScope, subject: &str) -> Result<(), FaultErr
     if scope.flows_percent != ALL_FLOWS {
         return refused("hit a part of the connections", subject, "only all connections can be hit here");
     }
-    let commands = queues(netem, scope);
-    for command in &commands {
-        let outcome = run("tc", command, "", subject)?;
-        if !outcome.is_success {
-            clean_up(subject)?;
-            return refused("set the queues", subject, &outcome.output);
-        }
+    let set = match run("tc", "-batch -", &queues(netem, scope), subject) {
+        Ok(outcome) if outcome.is_success => return Ok(()),
+        Ok(outcome) => refused("set the queues", subject, &outcome.output),
+        Err(error) => Err(error),
+    };
+    // What there is of the queues by now would count as a fault that runs.
+    if let Err(error) = clean_up(subject) {
+        tracing::warn!(%error, subject, "a part of a fault stays");
     }
-    Ok(())
+    set
 }
 
 /// Writes the queues: a band with `netem`, one beside it for everything else, and who goes where.
-fn queues(netem: &str, scope: &FaultScope) -> Vec<String> {
+fn queues(netem: &str, scope: &FaultScope) -> String {
     let bands = ["2"; 16].join(" ");
-    let mut commands = vec![
-        format!("qdisc add dev {DEVICE} root handle 1: prio priomap {bands}"),
-        format!("qdisc add dev {DEVICE} parent 1:1 handle 10: netem {netem}"),
-    ];
+    let mut commands = format!(
+        "qdisc add dev {DEVICE} root handle 1: prio priomap {bands}\n\
+         qdisc add dev {DEVICE} parent 1:1 handle 10: netem {netem}\n"
+    );
     let ranges = scope.except.iter().map(|range| (1, 3, range)).chain(scope.to.iter().map(|range| (2, 1, range)));
     for (priority, band, range) in ranges {
         let family = if range.address.is_ipv4() { "ip" } else { "ip6" };
         let filter = format!("protocol all parent 1:0 prio {priority} u32 match {family} dst {range} flowid 1:{band}");
-        commands.push(format!("filter add dev {DEVICE} {filter}"));
+        let _ = writeln!(commands, "filter add dev {DEVICE} {filter}");
     }
     commands
 }
@@ -191,9 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_told_all_of_the_longest_list_at_once() {
+        let range = IpRange::parse("1111:2222:3333:4444:5555:6666:7777:8888/128").unwrap();
+        let list = vec![range; IpRange::LIST_MAX];
+        let scope = FaultScope { to: list.clone(), except: list.clone(), flows_percent: 100 };
+        let port = BlackholePort { port: 65_535, protocol: Transport::Tcp, direction: Direction::Ingress };
+        let longest = [queues("delay 18446744073709551615ms 18446744073709551615ms", &scope), blackhole(&port, &list)];
+        assert!(longest.iter().all(|script| script.len() < program::INPUT_BYTES_MAX), "{}", longest[0].len());
+    }
+
+    #[test]
     fn exceptions_are_sorted_out_before_the_rest() {
         let scope = FaultScope { to: ranges(&["0.0.0.0/0"]), except: ranges(&["10.0.0.1"]), flows_percent: 100 };
         let commands = queues("loss 7%", &scope);
+        let commands = commands.lines().collect::<Vec<_>>();
         assert!(commands[1].ends_with("netem loss 7%"), "{commands:?}");
         assert!(commands[2].ends_with("prio 1 u32 match ip dst 10.0.0.1/32 flowid 1:3"), "{commands:?}");
         assert!(commands[3].ends_with("prio 2 u32 match ip dst 0.0.0.0/0 flowid 1:1"), "{commands:?}");

@@ -8,6 +8,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How long a program may say nothing, in milliseconds: the bound that ECS's agent has for a fault's commands.
 const SILENCE_MAX_MS: u16 = 5_000;
+/// How much a program may be given to read, in bytes: less than a pipe holds, so that writing it never waits for the program.
+pub(crate) const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// How much of what a program says is kept.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 
@@ -42,7 +44,9 @@ pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> io::Result<
 }
 
 fn talk(child: &mut Child, input: &str) -> io::Result<String> {
-    // Less than a pipe holds, so that writing it never waits for the program.
+    if input.len() > INPUT_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is given too much to read"));
+    }
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input.as_bytes()) {
             // It has ended already, and says why.
@@ -96,6 +100,7 @@ mod tests {
 
     #[test]
     fn a_program_need_not_read_its_input() {
-        assert!(run("true", &[], &"x".repeat(60_000)).unwrap().is_success);
+        assert!(run("true", &[], &"x".repeat(INPUT_BYTES_MAX)).unwrap().is_success);
+        assert!(run("true", &[], &"x".repeat(INPUT_BYTES_MAX + 1)).is_err());
     }
 }

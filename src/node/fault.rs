@@ -105,6 +105,9 @@ pub struct IpRange {
 }
 
 impl IpRange {
+    /// The most that a list of a fault has: the kernel is told of each, and asks each of them about a packet.
+    pub const LIST_MAX: usize = 200;
+
     /// Reads an address, or an address with the length of a prefix: `10.0.0.0/8`.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, prefix_len) = match text.split_once('/') {

@@ -99,6 +99,10 @@ impl Scope {
 }
 
 fn ranges(texts: &[String], name: &str) -> Result<Vec<IpRange>, String> {
+    // The kernel is told of each. (The agent's own limit, and its wording, are unverified.)
+    if let Some(first_beyond) = texts.get(IpRange::LIST_MAX) {
+        return Err(invalid(first_beyond, name));
+    }
     texts.iter().map(|text| IpRange::parse(text).ok_or_else(|| invalid(text, name))).collect()
 }
 
@@ -172,6 +176,17 @@ mod tests {
         ] {
             assert_eq!(fault(name, body.as_bytes()), Err(error.to_owned()), "{body}");
         }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let request = |count: usize| {
+            let list = (0..count).map(|number| format!("10.0.{}.{}", number / 256, number % 256)).collect::<Vec<_>>();
+            let body = serde_json::json!({ "LossPercent": 1, "Sources": list });
+            fault(FaultName::PacketLoss, body.to_string().as_bytes())
+        };
+        assert!(request(IpRange::LIST_MAX).is_ok());
+        assert_eq!(request(IpRange::LIST_MAX + 1), Err("invalid value 10.0.0.200 for parameter Sources".to_owned()));
     }
 
     #[test]
