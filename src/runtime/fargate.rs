@@ -90,6 +90,7 @@ impl FargateRuntime {
         let at = |action| failed::<io::Error>(RuntimeErrorKind::Internal, action, &subject);
         let cgroups = Arc::new(Cgroups::find(&config.cgroup_root).map_err(at("find the cgroups"))?);
         fs::create_dir_all(&config.run_dir).map_err(at("make the run folder"))?;
+        sandbox::spread(&config.run_dir);
         let adopter = Adopter { cgroups: Arc::clone(&cgroups), clock: Arc::clone(&clock), events: Arc::clone(&events) };
         let found = adopter.find(&config.run_dir).map_err(at("find the sandboxes"))?;
         let storage = Arc::new(Storage::new(&config.run_dir, Arc::clone(&clock)).map_err(at("clear the ready disks"))?);
