@@ -15,10 +15,12 @@ pub(crate) const PIECE_BYTES_MAX: usize = 1024;
 const UNACKNOWLEDGED_MAX: usize = 256;
 /// The frames that are kept because one before them is missing.
 const EARLY_MAX: usize = 256;
-/// How many ticks a frame is under way before it is sent again. A tick is [`TICK_MS`].
+/// How many ticks a frame is under way before it is sent again, twice as many after each time. A tick is [`TICK_MS`].
 const TICKS_TO_RESEND: u32 = 2;
-/// How often a frame is sent again before the other side is given up, as by AWS's client.
-const RESENDS_MAX: u32 = 3_000;
+/// The most of them: what is sent again and again must not fill a line that is only slow. The second of AWS's client.
+const TICKS_TO_RESEND_MAX: u32 = 10;
+/// How often a frame is sent again before the other side is given up: about five minutes, as by AWS's client.
+const RESENDS_MAX: u32 = 300;
 /// How often time is to be told to pass while frames are under way, in milliseconds.
 pub(crate) const TICK_MS: u64 = 100;
 
@@ -116,6 +118,11 @@ impl Peer {
     /// Returns whether more may be sent now.
     pub(crate) fn may_send(&self) -> bool {
         !self.is_paused && self.under_way.len() < UNACKNOWLEDGED_MAX
+    }
+
+    /// Returns how many frames have not been acknowledged.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
     }
 
     /// Returns whether all that was sent has been acknowledged.
@@ -220,9 +227,11 @@ impl Peer {
     pub(crate) fn tick(&mut self) -> Result<Option<Bytes>, Unreachable> {
         let Some(first) = self.under_way.front_mut() else { return Ok(None) };
         first.ticks += 1;
-        if self.is_paused || first.ticks < TICKS_TO_RESEND {
+        let wait = TICKS_TO_RESEND.saturating_mul(2_u32.saturating_pow(first.resends)).min(TICKS_TO_RESEND_MAX);
+        if self.is_paused || first.ticks < wait {
             return Ok(None);
         }
+        first.ticks = 0;
         first.resends += 1;
         if first.resends > RESENDS_MAX {
             return Err(Unreachable);
@@ -336,11 +345,16 @@ mod tests {
     fn the_other_side_is_given_up_after_so_many_resends() {
         let (mut agent, _) = pair();
         say(&mut agent, "a");
-        assert_eq!(agent.tick(), Ok(None));
-        for _ in 0..RESENDS_MAX {
-            assert!(matches!(agent.tick(), Ok(Some(_))));
-        }
-        assert_eq!(agent.tick(), Err(Unreachable));
+        let mut resent_at = Vec::new();
+        let given_up_at = (1..10_000).find(|tick| match agent.tick() {
+            Ok(resent) => {
+                resent_at.extend(resent.map(|_| *tick));
+                false
+            }
+            Err(Unreachable) => true,
+        });
+        assert_eq!((resent_at.len(), &resent_at[..6]), (RESENDS_MAX as usize, &[2, 6, 14, 24, 34, 44][..]));
+        assert_eq!(given_up_at, resent_at.last().map(|last| last + TICKS_TO_RESEND_MAX));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::transcript::Transcript;
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(20 * 60);
 /// How long a client may take to say who it is, and again to answer the handshake.
 const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How long a client may take to acknowledge the last output, and to close the connection.
+/// How long a client may acknowledge nothing of the last output, and how long it may take to close the connection.
 const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The pieces of input that may wait for the process to read them; the client keeps what is beyond.
 const INPUTS_MAX: usize = 64;
@@ -367,15 +367,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
             End::Left => (None, String::new()),
         };
         // A client that does not take the end in time goes without it.
-        let _ = timeout(FAREWELL_WAIT_MAX, self.say_farewell(code, &why)).await;
+        let Ok(Ok(())) = timeout(FAREWELL_WAIT_MAX, self.say_code(code)).await else { return };
+        while !self.peer.is_all_acknowledged() {
+            // A slow line takes long for the output that is under way, and is none that is cut.
+            let Ok(Ok(())) = timeout(FAREWELL_WAIT_MAX, self.until_fewer_are_under_way()).await else { return };
+        }
+        let _ = timeout(FAREWELL_WAIT_MAX, self.close(&why)).await;
     }
 
-    async fn say_farewell(&mut self, code: Option<i32>, why: &str) -> Result<(), End> {
-        if let Some(code) = code.filter(|_| self.wishes.exit_code) {
-            self.send(PayloadKind::ExitCode, code.to_string().into()).await?;
+    async fn say_code(&mut self, code: Option<i32>) -> Result<(), End> {
+        match code.filter(|_| self.wishes.exit_code) {
+            Some(code) => self.send(PayloadKind::ExitCode, code.to_string().into()).await,
+            None => Ok(()),
         }
-        let mut ticks = ticks();
-        while !self.peer.is_all_acknowledged() {
+    }
+
+    /// Waits until the client has acknowledged something.
+    async fn until_fewer_are_under_way(&mut self) -> Result<(), End> {
+        let (before, mut ticks) = (self.peer.under_way(), ticks());
+        while self.peer.under_way() >= before {
             tokio::select! {
                 message = self.socket.next() => self.take(message).await?,
                 _ = ticks.tick() => self.resend().await?,
@@ -383,6 +393,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
             // What is still typed has no reader any more.
             self.waiting.clear();
         }
+        Ok(())
+    }
+
+    async fn close(&mut self, why: &str) -> Result<(), End> {
         let last = self.peer.close(&self.session.id, why, self.world.clock.now());
         self.transmit(last).await?;
         let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };

@@ -97,7 +97,13 @@ impl Bed {
             client_version: String::new(),
         };
         socket.send(Message::Text(serde_json::to_string(&opening).unwrap().into())).await.unwrap();
-        User { socket, peer: Peer::new(Side::Client, Ids::system()), server, seen: Seen::default() }
+        User {
+            socket,
+            peer: Peer::new(Side::Client, Ids::system()),
+            server,
+            seen: Seen::default(),
+            pause: Duration::ZERO,
+        }
     }
 }
 
@@ -152,6 +158,8 @@ struct User {
     peer: Peer,
     server: JoinHandle<()>,
     seen: Seen,
+    /// How long it takes for whatever it has not had before.
+    pause: Duration,
 }
 
 impl User {
@@ -167,6 +175,9 @@ impl User {
             let Some(Ok(message)) = message else { return };
             let Message::Binary(bytes) = message else { continue };
             let received = self.peer.receive(&bytes, true, START).unwrap();
+            if !received.payloads.is_empty() {
+                tokio::time::sleep(self.pause).await;
+            }
             for reply in received.replies {
                 self.socket.send(Message::Binary(reply)).await.unwrap();
             }
@@ -311,6 +322,23 @@ async fn a_session_that_has_not_begun_does_not_hold_a_stopping_server_up() {
     let served = session::serve(&bed.world, ID, WISHES, socket, bed.stop.subscribe());
     tokio::time::timeout(Duration::from_secs(5), served).await.expect("nobody waits for who says nothing");
     drop(ours);
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_that_is_slow_to_arrive_is_not_cut() {
+    let bed = Bed::new(&format!("exec 3 {}", "x".repeat(4_000))).await;
+    let mut user = bed.connect(WISHES).await;
+    user.pause = Duration::from_secs(4);
+    let seen = user.see_the_end().await;
+    assert_eq!((seen.output.len(), seen.code.as_deref()), (4_001, Some("3")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_more_is_left() {
+    let bed = Bed::new("exec 3 hello").await;
+    let mut user = bed.connect(WISHES).await;
+    user.see_until(|seen| seen.has_begun).await;
+    tokio::time::timeout(WAIT_MAX, &mut user.server).await.expect("the session ends in time").unwrap();
 }
 
 #[tokio::test]
