@@ -73,8 +73,30 @@ impl Device {
     pub fn attach(image: &Path) -> io::Result<Self> {
         match Self::find(image)? {
             Some(found) => Ok(found),
-            None => Self::attach_free(image),
+            None => Self::attach_new(image),
         }
+    }
+
+    /// Attaches an image that has just been made, and so is attached nowhere: to look for it among all devices takes
+    /// longer the more of them there are, and one that was made stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::attach`].
+    pub fn attach_new(image: &Path) -> io::Result<Self> {
+        let control = File::options().read(true).write(true).open(CONTROL);
+        let control = control.map_err(unsupported_if(NO_DEVICES, CONTROL))?;
+        let file = File::options().read(true).write(true).open(image)?;
+        for _ in 0..ATTEMPTS {
+            let number = call(control.as_raw_fd(), LOOP_CTL_GET_FREE, std::ptr::null_mut::<Info>())?;
+            let device = Self::open(number.unsigned_abs())?;
+            match device.configure(&file) {
+                Ok(()) => return Ok(device),
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+                Err(error) => return Err(unsupported_if(NO_CONFIGURE, "LOOP_CONFIGURE")(error)),
+            }
+        }
+        Err(io::Error::new(ErrorKind::ResourceBusy, "others take every free loop device first"))
     }
 
     /// Finds the device that an image is attached to.
@@ -106,22 +128,6 @@ impl Device {
     /// Returns the path of the device file.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    fn attach_free(image: &Path) -> io::Result<Self> {
-        let control = File::options().read(true).write(true).open(CONTROL);
-        let control = control.map_err(unsupported_if(NO_DEVICES, CONTROL))?;
-        let file = File::options().read(true).write(true).open(image)?;
-        for _ in 0..ATTEMPTS {
-            let number = call(control.as_raw_fd(), LOOP_CTL_GET_FREE, std::ptr::null_mut::<Info>())?;
-            let device = Self::open(number.unsigned_abs())?;
-            match device.configure(&file) {
-                Ok(()) => return Ok(device),
-                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
-                Err(error) => return Err(unsupported_if(NO_CONFIGURE, "LOOP_CONFIGURE")(error)),
-            }
-        }
-        Err(io::Error::new(ErrorKind::ResourceBusy, "others take every free loop device first"))
     }
 
     /// Opens a device; makes its file where nobody does, as in a container's own /dev.

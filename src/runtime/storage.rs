@@ -43,13 +43,16 @@ pub(crate) struct Disk {
 impl Disk {
     /// Makes a disk ready whose image exists; finds it attached if a container of an earlier server has it.
     pub(crate) fn open(image: &Path) -> io::Result<Self> {
-        let device = Device::attach(image)?;
+        Self::of(Device::attach(image)?)
+    }
+
+    fn of(device: Device) -> io::Result<Self> {
         Ok(Self { mounted: disk::mount(device.path())?, device })
     }
 
     fn make(image: &Path, empty: &Path) -> io::Result<Self> {
         disk::copy(empty, image)?;
-        Self::open(image).inspect_err(|_| {
+        Device::attach_new(image).and_then(Self::of).inspect_err(|_| {
             // What matters is why it cannot be used.
             let _ = fs::remove_file(image);
         })
