@@ -25,6 +25,7 @@ use crate::container::{Container, Listener, Phase};
 use crate::error::failed;
 use crate::holder;
 use crate::preparation::Preparation;
+use crate::program::Program;
 use crate::restart::Restart;
 use crate::sandbox::{self, SandboxRecord};
 use crate::storage::{Disk, SandboxDisks, Storage};
@@ -48,6 +49,7 @@ pub struct Config {
 /// Runs containers, each by a shim of its own.
 pub struct FargateRuntime {
     config: Config,
+    program: Program,
     cgroups: Arc<Cgroups>,
     clock: Arc<dyn Clock>,
     events: EventSink,
@@ -99,7 +101,8 @@ impl FargateRuntime {
             .into_iter()
             .map(|(id, record)| (id, Arc::new(Sandbox { record: RwLock::new(record), ..Sandbox::default() })));
         let known = Known { sandboxes: sandboxes.collect(), containers: found.containers };
-        Ok(Arc::new(Self { config, cgroups, clock, events, storage, known: Mutex::new(known) }))
+        let program = Program::open(&config.shim_program);
+        Ok(Arc::new(Self { config, program, cgroups, clock, events, storage, known: Mutex::new(known) }))
     }
 
     /// Keeps a few disks of this size ready, the usual one of [`SandboxSpec::storage_bytes`]. Without it, the first sandbox
@@ -118,7 +121,7 @@ impl FargateRuntime {
 
     /// Returns the program that is executed as a shim.
     pub(crate) fn shim_program(&self) -> &Path {
-        &self.config.shim_program
+        self.program.path()
     }
 
     /// Lets the processes of a sandbox end as fast as they can; nobody is killed whose sandbox is not about to end.
@@ -149,7 +152,7 @@ impl FargateRuntime {
             disks: within.disks,
             sandbox_folder: self.folder(&spec.sandbox),
             folder: container.folder.clone(),
-            program: self.config.shim_program.clone(),
+            program: self.program.path().to_owned(),
             record: within.record,
             pid_namespace: within.pid_namespace,
             first_process: within.first_process,
@@ -212,7 +215,7 @@ impl FargateRuntime {
             sandbox_folder: self.folder(&container.sandbox),
             container: container.id.clone(),
             folder: container.folder.clone(),
-            program: self.config.shim_program.clone(),
+            program: self.program.path().to_owned(),
             pid_namespace,
         };
         self.supervise(container, queue, container.id.as_str(), move || restart.run()).await

@@ -15,6 +15,7 @@ mod hierarchy;
 mod holder;
 mod output;
 mod preparation;
+mod program;
 mod restart;
 mod sandbox;
 mod spawn;
