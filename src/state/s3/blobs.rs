@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -141,7 +141,7 @@ impl Temporary {
         for path in entries(parent)? {
             let is_ours =
                 path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-            let is_left = is_ours && File::open(&path).is_ok_and(|folder| folder.try_lock().is_ok());
+            let is_left = is_ours && open_folder(&path).is_ok_and(|folder| folder.try_lock().is_ok());
             if is_left && let Err(error) = fs::remove_dir_all(&path) {
                 tracing::debug!(%error, path = %path.display(), "a folder of a former server stays");
             }
@@ -149,7 +149,7 @@ impl Temporary {
         for _ in 0..TEMPORARY_TRIES {
             let path = parent.join(format!("{TEMPORARY_PREFIX}{}", new_name()));
             DirBuilder::new().mode(FOLDER_MODE).create(&path)?;
-            let lock = File::open(&path)?;
+            let lock = open_folder(&path)?;
             // Somebody who tidies up may have been faster.
             if lock.try_lock().is_ok() && path.exists() {
                 return Ok(Self { path, _lock: lock });
@@ -165,6 +165,12 @@ impl Drop for Temporary {
             tracing::debug!(%error, path = %self.path.display(), "a temporary folder stays");
         }
     }
+}
+
+/// Opens a folder where anybody may make files: what is none is not waited for, and no link is followed.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    File::options().read(true).custom_flags(flags).open(path)
 }
 
 fn make_folder(path: &Path) -> io::Result<()> {
@@ -220,10 +226,19 @@ mod tests {
         let left = parent.path().join(format!("{TEMPORARY_PREFIX}left"));
         fs::create_dir(&left).unwrap();
         fs::write(left.join("x"), "x").unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = parent.path().join(format!("{TEMPORARY_PREFIX}link"));
+        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
+        let pipe = parent.path().join(format!("{TEMPORARY_PREFIX}pipe"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         let first = Temporary::make(parent.path()).unwrap();
         let second = Temporary::make(parent.path()).unwrap();
         assert!(!left.exists() && first.path.exists() && second.path.exists());
         drop(first);
+        for other in [&link, &pipe] {
+            fs::remove_file(other).expect("what is no folder is nobody's");
+        }
+        assert!(elsewhere.path().exists());
         assert_eq!(entries(parent.path()).unwrap(), std::slice::from_ref(&second.path));
     }
 }
