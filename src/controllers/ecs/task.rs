@@ -13,6 +13,7 @@ use state::ecs::{
 };
 
 use super::credentials::{self, Given};
+use super::kept_end::{self, KeptEnds};
 use super::order::Obstacle;
 use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
 use super::splunk::{self, Readiness, Verifications};
@@ -34,6 +35,7 @@ const CODE_ABANDONED: i32 = 143;
 pub(crate) struct TaskReconciler {
     world: World,
     verifications: Verifications,
+    kept_ends: KeptEnds,
 }
 
 /// The record went away while a step worked on it: a reset. What the step put on the node is an orphan then.
@@ -51,13 +53,20 @@ impl Reconciler for TaskReconciler {
 
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = task_of(key) else { return Step::Settled };
-        let task = OneTask { world: &self.world, verifications: &self.verifications, scope: &key.scope, key: name };
+        let task = OneTask {
+            world: &self.world,
+            verifications: &self.verifications,
+            kept_ends: &self.kept_ends,
+            scope: &key.scope,
+            key: name,
+        };
         for _ in 0..ACTIONS_PER_STEP_MAX {
             match task.act().await {
                 Ok(Some(step)) => return step,
                 Ok(None) => {}
                 Err(Gone) => {
                     self.verifications.forget(&task.key.id);
+                    self.kept_ends.forget(&task.key.id);
                     self.world.wakeups.wake(ORPHANS, super::orphan::node_key());
                     return Step::Settled;
                 }
@@ -69,13 +78,14 @@ impl Reconciler for TaskReconciler {
 
 impl TaskReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world, verifications: Verifications::default() }
+        Self { world, verifications: Verifications::default(), kept_ends: KeptEnds::default() }
     }
 }
 
 struct OneTask<'a> {
     world: &'a World,
     verifications: &'a Verifications,
+    kept_ends: &'a KeptEnds,
     scope: &'a Scope,
     key: TaskKey,
 }
@@ -382,6 +392,9 @@ impl OneTask<'_> {
     }
 
     async fn tear_down(&self, task: &Task) -> Result<Option<Step>, Gone> {
+        if !self.kept_ends.is_kept(&self.world.state, &self.key.id) {
+            return Ok(Some(Step::At(self.now().plus(kept_end::LOOK_AGAIN_AFTER))));
+        }
         if let Err(error) = self.world.node.runtime.remove_sandbox(&self.key.id).await {
             return Ok(Some(Step::Failed { why: error.to_string() }));
         }
