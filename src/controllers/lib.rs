@@ -5,6 +5,7 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecs;
+mod host_folder;
 mod logs;
 mod s3;
 mod settings;
@@ -19,6 +20,7 @@ use state::State;
 use state::ecs::Task;
 
 pub use ecs::{NotInterrupted, SpotInterruption};
+pub use host_folder::HostFolder;
 pub use settings::Settings;
 
 /// How long a reset waits for the controllers to come to rest, by the machine's clock. A container that ignores SIGTERM

@@ -120,6 +120,7 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
 fn settings(config: &Config) -> Settings {
     Settings {
         ephemeral_storage_mib: config.ephemeral_storage_mib,
+        host_folders: config.host_folders.clone(),
         node_has_files: config.node == NodeKind::Fargate,
         ..Settings::new(&config.data_dir())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::Scope;
+use controllers::HostFolder;
 
 use crate::NodeKind;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// How much every task may write, in MiB, whatever its ephemeral storage is; none leaves that to the task.
     pub ephemeral_storage_mib: Option<u64>,
+    /// The folders of this machine that tasks on instances may mount.
+    pub host_folders: Vec<HostFolder>,
     /// The limits of the gateway.
     pub limits: Limits,
 }

@@ -7,9 +7,10 @@ use node::{ImageConfig, MountSource};
 use state::ecs::{EfsVolume, MountPoint, TaskCredentials, TaskVolume, TmpfsMount, Volume, VolumeSource, VolumesFrom};
 use state::iam::Secret;
 
-use super::super::mount::{EfsFolder, mounts};
+use super::super::mount::{EfsFolder, Folders, mounts};
 use super::super::samples;
 use super::*;
+use crate::HostFolder;
 
 fn pair(name: &str, value: &str) -> KeyValue {
     KeyValue { name: name.to_owned(), value: value.to_owned() }
@@ -148,8 +149,18 @@ fn a_sandbox_has_the_storage_of_its_task_unless_an_operator_says() {
     assert_eq!(bytes(&Settings { ephemeral_storage_mib: Some(16), ..Settings::default() }), Some(16));
 }
 
-/// Shows the mounts of a container, a word each: `volume@/where`, with `:ro` if it cannot be written.
+/// Shows the mounts of a container of a task on Fargate.
 fn mounted(containers: &[(&str, &[&str], &[&str])], of: usize) -> Result<Vec<String>, String> {
+    mounted_at(state::ecs::Launch::Fargate { platform_version: "1.4.0".to_owned() }, &[], containers, of)
+}
+
+/// Shows the mounts of a container, a word each: `volume@/where`, with `:ro` if it cannot be written.
+fn mounted_at(
+    launch: state::ecs::Launch,
+    host: &[HostFolder],
+    containers: &[(&str, &[&str], &[&str])],
+    of: usize,
+) -> Result<Vec<String>, String> {
     let read_only = |text: &str| (text.trim_end_matches(":ro").to_owned(), text.ends_with(":ro"));
     let container = |(name, points, from): &(&str, &[&str], &[&str])| ContainerDefinition {
         mount_points: points
@@ -181,6 +192,7 @@ fn mounted(containers: &[(&str, &[&str], &[&str])], of: usize) -> Result<Vec<Str
         volume("other", VolumeSource::AtLaunch),
     ];
     let mut task = samples::task(definition.containers.clone());
+    task.launch = launch;
     task.volumes = vec![TaskVolume { name: "ebs".to_owned(), size_gib: 2 }];
     let folder = |volume: &EfsVolume| {
         Ok(EfsFolder {
@@ -190,7 +202,8 @@ fn mounted(containers: &[(&str, &[&str], &[&str])], of: usize) -> Result<Vec<Str
             squash: None,
         })
     };
-    let mounts = mounts(&task, &definition, &definition.containers[of], &folder)?;
+    let folders = Folders { efs: &folder, host };
+    let mounts = mounts(&task, &definition, &definition.containers[of], &folders)?;
     let show = |mount: Mount| {
         let source = match mount.source {
             MountSource::Volume { name, size_bytes } => {
@@ -231,6 +244,23 @@ fn a_volume_that_cannot_be_had_fails_the_task() {
         let why = mounted(&[("x", &[&point], &[])], 0).unwrap_err();
         assert!(why.starts_with(&format!("ResourceInitializationError: unable to set up volume {volume}: ")), "{why}");
     }
+}
+
+#[test]
+fn a_task_on_an_instance_mounts_what_lies_in_an_allowed_folder_of_the_host() {
+    let on_instance = || state::ecs::Launch::Ec2 { container_instance: base::ContainerInstanceId::new("i") };
+    let allowed = |path: &str| [HostFolder::find(Path::new(path)).unwrap()];
+    let points: &[(&str, &[&str], &[&str])] = &[("x", &["host@/x:ro"], &[])];
+    assert_eq!(mounted_at(on_instance(), &allowed("/etc"), points, 0).unwrap(), ["/etc/@/x:ro"]);
+    assert_eq!(mounted_at(on_instance(), &allowed("/"), points, 0).unwrap(), ["/etc@/x:ro"]);
+    let why = mounted_at(on_instance(), &allowed("/tmp"), points, 0).unwrap_err();
+    assert_eq!(
+        why,
+        "ResourceInitializationError: unable to set up volume host: sourcePath /etc is in no folder that the server was \
+         told of by --allow-host-path"
+    );
+    let why = mounted(points, 0).unwrap_err();
+    assert!(why.ends_with("sourcePath is not supported on Fargate"), "{why}");
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use node::{DirectoryOwner, Mount, MountSource};
-use state::ecs::{ContainerDefinition, EfsVolume, Task, TaskDefinition, VolumeSource};
+use state::ecs::{ContainerDefinition, EfsVolume, Launch, Task, TaskDefinition, VolumeSource};
 
 use super::reason;
+use crate::HostFolder;
 
 const GIB: u64 = 1024 * 1024 * 1024;
 
@@ -22,17 +23,25 @@ pub(super) struct EfsFolder {
     pub(super) squash: Option<(u32, u32)>,
 }
 
+/// The folders of the host that volumes may be.
+pub(super) struct Folders<'a> {
+    /// Finds that of an EFS volume, or says in AWS's words why there is none.
+    pub(super) efs: &'a dyn Fn(&EfsVolume) -> Result<EfsFolder, String>,
+    /// Those in which tasks on instances may mount what they name.
+    pub(super) host: &'a [HostFolder],
+}
+
 /// Returns what a container mounts: its own mount points first, then those of the containers whose volumes it shares.
 /// Where two meet, its own stands. Fails, in AWS's words, if there is no such volume.
 pub(super) fn mounts(
     task: &Task,
     definition: &TaskDefinition,
     container: &ContainerDefinition,
-    efs: &dyn Fn(&EfsVolume) -> Result<EfsFolder, String>,
+    folders: &Folders<'_>,
 ) -> Result<Vec<Mount>, String> {
     let mut mounts = Vec::new();
     let mut seen = Vec::new();
-    collect(task, definition, container, false, efs, &mut seen, &mut mounts)?;
+    collect(task, definition, container, false, folders, &mut seen, &mut mounts)?;
     Ok(mounts)
 }
 
@@ -41,7 +50,7 @@ fn collect<'a>(
     definition: &'a TaskDefinition,
     container: &'a ContainerDefinition,
     is_read_only: bool,
-    efs: &dyn Fn(&EfsVolume) -> Result<EfsFolder, String>,
+    folders: &Folders<'_>,
     seen: &mut Vec<&'a str>,
     mounts: &mut Vec<Mount>,
 ) -> Result<(), String> {
@@ -55,22 +64,17 @@ fn collect<'a>(
         if mounts.iter().any(|known| known.destination == destination) {
             continue;
         }
-        let source = source(task, definition, &point.volume, efs)?;
+        let source = source(task, definition, &point.volume, folders)?;
         mounts.push(Mount { source, destination, is_read_only: is_read_only || point.is_read_only });
     }
     for from in &container.volumes_from {
         let Some(other) = definition.containers.iter().find(|other| other.name == from.container) else { continue };
-        collect(task, definition, other, is_read_only || from.is_read_only, efs, seen, mounts)?;
+        collect(task, definition, other, is_read_only || from.is_read_only, folders, seen, mounts)?;
     }
     Ok(())
 }
 
-fn source(
-    task: &Task,
-    definition: &TaskDefinition,
-    name: &str,
-    efs: &dyn Fn(&EfsVolume) -> Result<EfsFolder, String>,
-) -> Result<MountSource, String> {
+fn source(task: &Task, definition: &TaskDefinition, name: &str, folders: &Folders<'_>) -> Result<MountSource, String> {
     let volume = definition.volumes.iter().find(|volume| volume.name == name);
     let volume = volume.ok_or_else(|| reason::no_volume(name, "it is not defined"))?;
     match &volume.source {
@@ -81,10 +85,23 @@ fn source(
             Ok(MountSource::Volume { name: name.to_owned(), size_bytes: Some(u64::from(given.size_gib) * GIB) })
         }
         VolumeSource::Efs(volume) => {
-            let EfsFolder { path, below, owner, squash } = efs(volume)?;
+            let EfsFolder { path, below, owner, squash } = (folders.efs)(volume)?;
             Ok(MountSource::Directory { path, below, owner, squash })
         }
-        VolumeSource::Host { .. } => Err(reason::no_volume(name, "sourcePath is not supported on Fargate")),
+        VolumeSource::Host { path } => match &task.launch {
+            Launch::Fargate { .. } => Err(reason::no_volume(name, "sourcePath is not supported on Fargate")),
+            Launch::Ec2 { .. } | Launch::External { .. } => of_host(name, path, folders.host),
+        },
         VolumeSource::Other { kind } => Err(reason::no_volume(name, &format!("{kind} is not supported"))),
     }
+}
+
+/// Returns the folder of the host at a path. A path that does not exist is made, as Docker does.
+fn of_host(name: &str, path: &str, allowed: &[HostFolder]) -> Result<MountSource, String> {
+    let place = allowed.iter().find_map(|folder| folder.place(path));
+    let (path, below) = place.ok_or_else(|| {
+        let why = format!("sourcePath {path} is in no folder that the server was told of by --allow-host-path");
+        reason::no_volume(name, &why)
+    })?;
+    Ok(MountSource::Directory { path, below, owner: None, squash: None })
 }

@@ -51,8 +51,11 @@ impl<'a> Start<'a> {
             let mut fetched =
                 environment::fetch(&world.state, scope, of_container, overrides, now).await.map_err(of_task)?;
             let subnet = task.eni.as_ref().map(|eni| &eni.subnet);
-            let folder = |volume: &_| efs::folder(&world.state, &world.settings, scope, volume, subnet);
-            let mut mounts = mount::mounts(task, definition, of_container, &folder).map_err(of_task)?;
+            let efs = |volume: &_| efs::folder(&world.state, &world.settings, scope, volume, subnet);
+            let mut mounts = {
+                let folders = mount::Folders { efs: &efs, host: &world.settings.host_folders };
+                mount::mounts(task, definition, of_container, &folders).map_err(of_task)?
+            };
             let additions = firelens::additions(&world.state, scope, task, definition, of_container, now);
             let additions = additions.await.map_err(of_task)?;
             mounts.extend(additions.mounts);

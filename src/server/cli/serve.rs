@@ -2,11 +2,12 @@
 
 use std::io::{IsTerminal, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base::{AccountId, Region, Scope};
 use clap::Args;
+use controllers::HostFolder;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -43,6 +44,9 @@ pub(super) struct Serve {
     /// How much every task may write in MiB, instead of its 20 to 200 GiB: to see what a program does on a full disk
     #[arg(long, value_name = "MIB")]
     ephemeral_storage_mib: Option<u64>,
+    /// A folder of this machine that tasks on instances may mount parts of (repeat it for more); on Fargate none may
+    #[arg(long = "allow-host-path", value_name = "DIR", value_parser = host_folder)]
+    host_folders: Vec<HostFolder>,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
@@ -54,6 +58,10 @@ fn region(text: &str) -> Result<Region, String> {
 
 fn account(text: &str) -> Result<AccountId, String> {
     AccountId::try_from(text.to_owned())
+}
+
+fn host_folder(text: &str) -> Result<HostFolder, String> {
+    HostFolder::find(Path::new(text)).map_err(|error| error.to_string())
 }
 
 impl Serve {
@@ -78,6 +86,7 @@ impl Serve {
             scope: Scope::new(self.account, self.region),
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ephemeral_storage_mib: self.ephemeral_storage_mib,
+            host_folders: self.host_folders,
             limits: Limits::default(),
         }
     }

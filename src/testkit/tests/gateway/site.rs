@@ -63,6 +63,7 @@ impl Site {
             scope: Scope::new(AccountId::DEFAULT, Region::default()),
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
+            host_folders: Vec::new(),
             limits,
         };
         let kit = Testkit::simulated();
