@@ -193,7 +193,7 @@ fn mounted_at(
     ];
     let mut task = samples::task(definition.containers.clone());
     task.launch = launch;
-    task.volumes = vec![TaskVolume { name: "ebs".to_owned(), size_gib: 2 }];
+    task.volumes = vec![TaskVolume { name: "ebs".to_owned(), size_gib: 2, role: None, outlives_task: false }];
     let folder = |volume: &EfsVolume| {
         Ok(EfsFolder {
             path: Path::new("/efs").join(&volume.file_system),

@@ -81,4 +81,10 @@ pub struct TaskVolume {
     pub name: String,
     /// Its size in GiB.
     pub size_gib: u32,
+    /// The role with which ECS makes it.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Whether the request wants it kept when the task ends. That is told, and nothing more: it goes with the task.
+    #[serde(default)]
+    pub outlives_task: bool,
 }

@@ -57,9 +57,11 @@ pub(crate) fn check(shown: &api::TaskDefinition, volumes: &[api::ServiceVolumeCo
 /// Reads the volumes that each task gets.
 pub(crate) fn of_tasks(volumes: &[api::ServiceVolumeConfiguration]) -> Vec<TaskVolume> {
     let read = |volume: &api::ServiceVolumeConfiguration| {
-        let size = volume.managed_ebs_volume.as_ref().and_then(|ebs| ebs.size_in_gi_b);
-        let size_gib = size.and_then(|gib| u32::try_from(gib).ok()).unwrap_or(SNAPSHOT_SIZE_GIB);
-        TaskVolume { name: volume.name.clone().unwrap_or_default(), size_gib }
+        let ebs = volume.managed_ebs_volume.clone().unwrap_or_default();
+        let size_gib = ebs.size_in_gi_b.and_then(|gib| u32::try_from(gib).ok()).unwrap_or(SNAPSHOT_SIZE_GIB);
+        let name = volume.name.clone().unwrap_or_default();
+        // That of a service's task always goes with the task.
+        TaskVolume { name, size_gib, role: ebs.role_arn, outlives_task: false }
     };
     volumes.iter().map(read).collect()
 }

@@ -137,11 +137,18 @@ pub(super) fn check_started_by(started_by: Option<&str>, chars_max: usize) -> Re
 
 /// Checks the configuration of the volumes that a definition leaves to the start of a task.
 fn volumes(definition: &TaskDefinition, given: Option<Vec<api::TaskVolumeConfiguration>>) -> Result<Vec<TaskVolume>> {
-    let given = given.unwrap_or_default().into_iter().map(service_volume::of_service).collect::<Vec<_>>();
+    let given = given.unwrap_or_default();
+    let outliving = given.iter().filter_map(|volume| {
+        let policy = volume.managed_ebs_volume.as_ref()?.termination_policy.as_ref()?;
+        volume.name.clone().filter(|_| policy.delete_on_termination == Some(false))
+    });
+    let outliving = outliving.collect::<Vec<_>>();
+    let given = given.into_iter().map(service_volume::of_service).collect::<Vec<_>>();
     if !given.is_empty() {
         service_volume::check(&document::read(&definition.document), &given)?;
     }
-    let volumes = service_volume::of_tasks(&given);
+    let mut volumes = service_volume::of_tasks(&given);
+    volumes.iter_mut().for_each(|volume| volume.outlives_task = outliving.contains(&volume.name));
     let is_missing = |volume: &&Volume| {
         volume.source == VolumeSource::AtLaunch && !volumes.iter().any(|given| given.name == volume.name)
     };

@@ -1,7 +1,7 @@
 //! A task as responses show it.
 
 use api::ecs as api;
-use state::ecs::{Container, Eni, ExecAgent, HealthStatus, Launch, NetworkBinding, Task, TaskStatus};
+use state::ecs::{AttachmentStatus, Container, Eni, ExecAgent, HealthStatus, Launch, NetworkBinding, Task, TaskStatus};
 
 use crate::{document, tags};
 
@@ -14,7 +14,7 @@ pub(super) fn task(task: &Task, shows_tags: bool) -> api::Task {
         _ => api::Connectivity::Connected,
     });
     api::Task {
-        attachments: Some(task.eni.iter().map(attachment).collect()),
+        attachments: Some(task.eni.iter().map(attachment).chain(volume_attachments(task)).collect()),
         attributes: Some(vec![architecture()]),
         availability_zone: task.availability_zone.clone(),
         capacity_provider_name: task.capacity_provider.clone(),
@@ -110,15 +110,55 @@ fn attachment(eni: &Eni) -> api::Attachment {
         ("privateDnsName", eni.private_dns_name.clone()),
         ("privateIPv4Address", eni.address.map(|address| address.to_string())),
     ];
-    let detail = |(name, value): (&str, Option<String>)| {
-        value.map(|value| api::KeyValuePair { name: Some(name.to_owned()), value: Some(value) })
-    };
     api::Attachment {
         id: Some(eni.attachment_id.clone()),
         r#type: Some("ElasticNetworkInterface".to_owned()),
         status: Some(eni.status.as_str().to_owned()),
         details: Some(details.into_iter().filter_map(detail).collect()),
     }
+}
+
+fn detail((name, value): (&str, Option<String>)) -> Option<api::KeyValuePair> {
+    value.map(|value| api::KeyValuePair { name: Some(name.to_owned()), value: Some(value) })
+}
+
+/// The attachments of the volumes that were made for the task. (What they tell is the API's documentation; when their status
+/// changes, and the order of the details, is unverified.) A task has one such volume at most, so that ids which follow from
+/// the task's are nobody else's.
+fn volume_attachments(task: &Task) -> impl Iterator<Item = api::Attachment> {
+    let id = task.key.id.as_str();
+    let status = match task.last_status {
+        TaskStatus::Provisioning => AttachmentStatus::Precreated,
+        TaskStatus::Pending
+        | TaskStatus::Activating
+        | TaskStatus::Running
+        | TaskStatus::Deactivating
+        | TaskStatus::Stopping => AttachmentStatus::Attached,
+        TaskStatus::Deprovisioning => AttachmentStatus::Detaching,
+        TaskStatus::Stopped => AttachmentStatus::Deleted,
+    };
+    let is_made = task.last_status != TaskStatus::Provisioning;
+    task.volumes.iter().map(move |volume| {
+        let details = [
+            ("roleArn", volume.role.clone()),
+            ("volumeName", Some(volume.name.clone())),
+            ("deleteOnTermination", Some((!volume.outlives_task).to_string())),
+            ("volumeId", is_made.then(|| format!("vol-0{}", id.get(id.len().saturating_sub(16)..).unwrap_or(id)))),
+        ];
+        api::Attachment {
+            id: Some(volume_attachment_id(id)),
+            r#type: Some("AmazonElasticBlockStorage".to_owned()),
+            status: Some(status.as_str().to_owned()),
+            details: Some(details.into_iter().filter_map(detail).collect()),
+        }
+    })
+}
+
+/// Puts the digits of a task's id into the form of an attachment's.
+fn volume_attachment_id(task: &str) -> String {
+    let bits = u128::from_str_radix(task, 16).unwrap_or_default().rotate_left(64);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 fn container(task: &Task, container: &Container) -> api::Container {
