@@ -97,16 +97,13 @@ fn env(request: &Request, user: &User) -> Vec<String> {
     env
 }
 
+/// Returns the namespaces that are still to be made: the launcher is in that of the network already.
 fn namespaces(request: &Request) -> Vec<Value> {
     let mut namespaces = ["ipc", "uts", "mount", "cgroup"].map(|kind| json!({ "type": kind })).to_vec();
     namespaces.push(match &request.pid_namespace {
         Some(path) => json!({ "type": "pid", "path": path }),
         None => json!({ "type": "pid" }),
     });
-    // Without one to join, the launcher has made one already.
-    if let Some(path) = &request.network_namespace {
-        namespaces.push(json!({ "type": "network", "path": path }));
-    }
     namespaces
 }
 

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
@@ -46,17 +45,11 @@ pub(crate) fn of_others(wanted: &[(String, String)]) -> BTreeMap<&str, &str> {
     others.map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// Sets those of the network namespace, which this process enters for it. libcontainer would refuse where the launcher has
-/// made the namespace.
-pub(crate) fn set_of_network(wanted: &[(String, String)], namespace: Option<&Path>) -> Result<(), ShimError> {
+/// Sets those of the network namespace, in which this process is. libcontainer would refuse, because it makes none.
+pub(crate) fn set_of_network(wanted: &[(String, String)]) -> Result<(), ShimError> {
     let mut wanted = wanted.iter().filter(|(name, _)| name.starts_with(NETWORK)).peekable();
     if wanted.peek().is_none() {
         return Ok(());
-    }
-    if let Some(path) = namespace {
-        let file = File::open(path).map_err(ShimError::path("open the network namespace", path))?;
-        nix::sched::setns(file, CloneFlags::CLONE_NEWNET)
-            .map_err(ShimError::path("enter the network namespace", path))?;
     }
     let proc = own_proc()?;
     for (name, value) in wanted {
