@@ -8,6 +8,7 @@ mod document;
 pub mod ec2;
 pub mod ecs;
 pub mod efs;
+mod folder;
 pub mod iam;
 mod journal;
 pub mod logs;
