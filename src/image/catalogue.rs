@@ -100,6 +100,7 @@ impl Catalogue {
             digest: named.manifest.to_string(),
             size_bytes: stored.size_bytes,
             loaded_at: named.loaded_at,
+            source: node::ImageSource::Loaded,
         })
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base::Clock;
-use node::{Image, ImageError, ImageSummary, Images};
+use node::{Image, ImageDetail, ImageError, ImageSummary, Images, Platform, Pruned, PullRequest};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
@@ -22,7 +22,7 @@ use crate::archive::{self, Content, Documents, Found, LayerSource};
 use crate::blobs::Blobs;
 use crate::catalogue::{Catalogue, Index, Named, Stored};
 use crate::compression::Decoder;
-use crate::config::{self, Platform};
+use crate::config;
 use crate::digest::Digest;
 use crate::error::{Result, disk, invalid, unreadable, within};
 use crate::layers::{Layer, LayerFacts, Layers, LayersInUse, Staged, Staging};
@@ -117,8 +117,8 @@ impl ImageStore {
 
 #[async_trait]
 impl Images for ImageStore {
-    async fn pull(&self, reference: &str) -> Result<Arc<Image>, ImageError> {
-        let reference = Reference::parse(reference)?;
+    async fn pull(&self, request: &PullRequest) -> Result<Arc<Image>, ImageError> {
+        let reference = Reference::parse(&request.reference)?;
         let image = self.inner.read().find(&reference).cloned();
         image.ok_or_else(|| ImageError::NotFound { reference: reference.to_string() })
     }
@@ -141,6 +141,15 @@ impl Images for ImageStore {
         Ok(self.inner.read().list())
     }
 
+    async fn inspect(&self, reference: &str) -> Result<ImageDetail, ImageError> {
+        let reference = Reference::parse(reference)?;
+        Err(ImageError::NotFound { reference: reference.to_string() })
+    }
+
+    async fn prune(&self, _all: bool) -> Result<Pruned, ImageError> {
+        Ok(Pruned::default())
+    }
+
     async fn remove(&self, reference: &str) -> Result<(), ImageError> {
         let reference = Reference::parse(reference)?;
         self.blocking(move |inner| inner.remove(&reference)).await
@@ -158,7 +167,7 @@ struct Loaded {
 
 impl Inner {
     fn load(&self, archive: &Path, name: Option<Reference>) -> Result<Vec<ImageSummary>> {
-        let mut found = archive::find(archive, &self.staging, &self.limits, &self.platform)?;
+        let mut found = archive::find(archive, &self.staging, &self.limits, self.platform)?;
         if let Some(name) = name {
             let [only] = found.as_mut_slice() else {
                 return Err(invalid(format!("a name was given for one image, but there are {}", found.len())));
@@ -297,7 +306,7 @@ impl Inner {
             Documents::Config(config) => (made(&config), config),
             Documents::Nothing => {
                 let layer = layers.first().ok_or_else(|| invalid("it holds no root file system"))?;
-                let config = config::for_root_file_system(layer.diff_id, &self.platform);
+                let config = config::for_root_file_system(layer.diff_id, self.platform);
                 (made(&config), config)
             }
         };

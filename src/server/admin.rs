@@ -154,7 +154,8 @@ fn image_error(error: &ImageError) -> Answer {
         ImageError::InvalidReference { .. } | ImageError::NoPlatform { .. } | ImageError::InvalidArchive { .. } => {
             StatusCode::BAD_REQUEST
         }
-        ImageError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        ImageError::Registry { .. } => StatusCode::BAD_GATEWAY,
+        ImageError::Io { .. } | ImageError::Cancelled { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     let message = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));

@@ -42,7 +42,10 @@ pub(crate) fn cannot_pull(error: &ImageError) -> String {
                 "CannotPullContainerError: failed to normalize image reference \"{reference}\": invalid reference format"
             )
         }
-        ImageError::InvalidArchive { .. } | ImageError::Io { .. } => {
+        ImageError::InvalidArchive { .. }
+        | ImageError::Io { .. }
+        | ImageError::Registry { .. }
+        | ImageError::Cancelled { .. } => {
             format!("CannotPullContainerError: {}", with_causes(error))
         }
     })

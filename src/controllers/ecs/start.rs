@@ -70,7 +70,7 @@ impl<'a> Start<'a> {
         let mut images = Vec::new();
         for place in places {
             let Some((_, of_container)) = self.container(*place) else { continue };
-            let pulled = self.world.node.images.pull(&of_container.image).await;
+            let pulled = self.world.node.images.pull(&node::PullRequest::new(&of_container.image)).await;
             let image = pulled.map_err(|error| {
                 tracing::warn!(
                     task = %self.task.key.id, %error,

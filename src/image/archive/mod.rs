@@ -7,9 +7,10 @@ mod oci;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use node::Platform;
+
 use crate::archive::members::Opened;
 pub(crate) use crate::archive::members::{Member, Members};
-use crate::config::Platform;
 use crate::digest::Digest;
 use crate::error::{Result, disk, invalid};
 use crate::layers::Staging;
@@ -55,7 +56,7 @@ pub(crate) enum Content {
 }
 
 /// Finds the images in the file or folder at `path`.
-pub(crate) fn find(path: &Path, staging: &Staging, limits: &Limits, platform: &Platform) -> Result<Vec<Found>> {
+pub(crate) fn find(path: &Path, staging: &Staging, limits: &Limits, platform: Platform) -> Result<Vec<Found>> {
     let metadata = fs::metadata(path).map_err(disk("open", path))?;
     let (members, root) = if metadata.is_dir() {
         (Members::of_folder(path)?, Content::Folder(path.to_owned()))

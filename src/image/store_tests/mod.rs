@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base::{ManualClock, Timestamp};
-use node::{Image, ImageError, ImageSummary, Images};
+use node::{Image, ImageError, ImageSummary, Images, PullRequest};
 
 use crate::{ImageStore, Limits};
 
@@ -63,7 +63,7 @@ impl Fixture {
     }
 
     async fn pull(&self, reference: &str) -> Arc<Image> {
-        self.store.pull(reference).await.unwrap()
+        self.store.pull(&PullRequest::new(reference)).await.unwrap()
     }
 
     async fn references(&self) -> Vec<String> {
