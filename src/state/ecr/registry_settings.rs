@@ -1,10 +1,12 @@
 //! What the owner of a registry chose for the whole of it, and its rules and templates.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use base::{AccountId, Region, Timestamp};
+use base::{AccountId, Region, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::Ecr;
 use super::repository::{Encryption, TagMutability, matches_wildcard};
 use crate::{Record, Tag};
 
@@ -105,6 +107,24 @@ impl Record for RepositoryCreationTemplate {}
 impl RegistrySettings {
     /// The key of the one row that a registry has.
     pub const KEY: &'static str = "settings";
+}
+
+impl Ecr {
+    /// Returns the settings of a registry; those of one that nobody has touched are the defaults.
+    pub fn registry_settings(&self, scope: &Scope) -> Arc<RegistrySettings> {
+        self.settings.get(scope, &RegistrySettings::KEY.to_owned()).unwrap_or_default()
+    }
+
+    /// Changes the settings of a registry.
+    pub fn change_registry_settings(
+        &self,
+        scope: &Scope,
+        change: impl FnOnce(&mut RegistrySettings),
+    ) -> Arc<RegistrySettings> {
+        let key = RegistrySettings::KEY.to_owned();
+        let (known, _) = self.settings.get_or_insert_with(scope, &key, RegistrySettings::default);
+        self.settings.update(scope, &key, change).unwrap_or(known)
+    }
 }
 
 impl ReplicationRule {
