@@ -130,8 +130,8 @@ impl LifecyclePolicy {
         let mut claimed = BTreeSet::new();
         let mut marked = Vec::new();
         for rule in &self.rules {
-            let selected = youngest_first.iter().filter(|image| rule.selection.has(image)).collect::<Vec<_>>();
-            for (place, image) in selected.iter().enumerate() {
+            let selected = youngest_first.iter().copied().filter(|image| rule.selection.has(image)).collect::<Vec<_>>();
+            for (place, image) in selected.iter().copied().enumerate() {
                 if rule.count.is_exceeded(place, image, now) && !claimed.contains(image.digest.as_str()) {
                     marked.push((image.pushed_at, image, rule));
                 }
@@ -139,7 +139,7 @@ impl LifecyclePolicy {
             claimed.extend(selected.iter().map(|image| image.digest.as_str()));
         }
         marked.sort_by_key(|(pushed_at, image, _)| (*pushed_at, image.digest.as_str()));
-        let verdict = |(_, image, rule): (Timestamp, &&&Candidate, &Rule)| Verdict {
+        let verdict = |(_, image, rule): (Timestamp, &Candidate, &Rule)| Verdict {
             digest: image.digest.clone(),
             priority: rule.priority,
             action: rule.action,
@@ -397,11 +397,11 @@ mod tests {
             ("{", "invalid JSON"),
             ("[]", "instance type (array) does not match any allowed primitive type (allowed: [\"object\"])"),
             ("{}", "object has missing required properties ([\"rules\"])"),
+            (r#"{"rules":[],"x":1}"#, "object instance has properties which are not allowed by the schema: [\"x\"]"),
             (
-                r#"{"rules":[],"x":1}"#,
-                "object instance has properties which are not allowed by the schema: [\"x\"]",
+                r#"{"rules":1}"#,
+                "instance type (integer) does not match any allowed primitive type (allowed: [\"array\"])",
             ),
-            (r#"{"rules":1}"#, "instance type (integer) does not match any allowed primitive type (allowed: [\"array\"])"),
             (r#"{"rules":[]}"#, "array is too short: must have at least 1 elements but instance has 0 elements"),
         ] {
             assert_eq!(LifecyclePolicy::parse(text).unwrap_err(), error, "{text}");
@@ -417,6 +417,8 @@ mod tests {
         }
         let twice = policy(&["tagged a more 1", "tagged b more 1"]).replace("\"rulePriority\":2", "\"rulePriority\":1");
         assert_eq!(LifecyclePolicy::parse(&twice).unwrap_err(), "All rules must have a unique rulePriority");
-        assert!(LifecyclePolicy::parse(&policy(&vec!["tagged a more 1"; 51])).unwrap_err().starts_with("array is too long"));
+        assert!(
+            LifecyclePolicy::parse(&policy(&vec!["tagged a more 1"; 51])).unwrap_err().starts_with("array is too long")
+        );
     }
 }

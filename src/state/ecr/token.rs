@@ -43,7 +43,7 @@ pub struct TokenClaims {
 
 /// What passwords are sealed with. Random, and the same after a restart.
 #[derive(Clone, Serialize, Deserialize)]
-struct TokenKey([u128; 2]);
+struct TokenKey([[u8; 16]; 2]);
 
 /// A password, as AWS lays it out.
 #[derive(Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Tokens {
 
     /// Makes a password.
     pub fn issue(&self, ids: &Ids, claims: &TokenClaims) -> String {
-        let make = || TokenKey([ids.bits(), ids.bits()]);
+        let make = || TokenKey([ids.bits().to_be_bytes(), ids.bits().to_be_bytes()]);
         let (key, _) = self.keys.get_or_insert_with(everywhere(), &KEY.to_owned(), make);
         let payload = serde_json::to_vec(claims).expect("claims are texts and numbers");
         let envelope = Envelope {
@@ -106,7 +106,7 @@ impl Tokens {
 
 impl TokenKey {
     fn seal(&self, payload: &[u8]) -> Hmac<Sha256> {
-        let key = self.0.map(u128::to_be_bytes).concat();
+        let key = self.0.concat();
         let mut seal = Hmac::<Sha256>::new_from_slice(&key).expect("a key may have any length");
         seal.update(payload);
         seal
