@@ -48,7 +48,7 @@ impl Blobs {
     /// Takes over a file whose bytes have a digest.
     pub(super) fn keep(&self, received: &Path, digest: &Digest) -> io::Result<()> {
         let path = self.path(digest)?;
-        make_folder(path.parent().unwrap_or(Path::new("/")))?;
+        path.parent().map_or(Ok(()), make_folder)?;
         fs::rename(received, path)
     }
 

@@ -29,7 +29,7 @@ pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, ManifestError, OCI_INDEX, OCI_M
 pub use registry_settings::*;
 pub use repository::*;
 pub use token::{TokenClaims, Tokens, USER};
-pub use uploads::{BeginError, CompleteError, Completed, ResumeError, Writing};
+pub use uploads::{BeginError, CompleteError, Completed, Mark, ResumeError, Writing};
 
 use blobs::Blobs;
 use uploads::Receiving;

@@ -97,6 +97,10 @@ pub struct Writing {
     is_torn: bool,
 }
 
+/// A place in an upload.
+#[derive(Clone, Debug)]
+pub struct Mark(Sha256, u64);
+
 impl Writing {
     /// Returns how many bytes there are so far.
     pub fn length(&self) -> u64 {
@@ -111,6 +115,20 @@ impl Writing {
         self.length += bytes.len() as u64;
         self.is_torn = false;
         Ok(())
+    }
+
+    /// Returns what [`Writing::rewind`] comes back to.
+    pub fn mark(&self) -> Mark {
+        Mark(self.hasher.clone(), self.length)
+    }
+
+    /// Takes back what was put there after a mark. Blocks on the disk.
+    pub fn rewind(mut self, mark: Mark) {
+        let Mark(hasher, length) = mark;
+        self.hasher = hasher;
+        self.length = length;
+        // The bytes after its end go as the file is given back.
+        self.is_torn = true;
     }
 
     /// Returns the digest of the bytes so far.
