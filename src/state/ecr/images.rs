@@ -9,7 +9,7 @@ use base::{Scope, Timestamp};
 
 use super::image::{label_of_image, label_of_named, label_of_subject};
 use super::manifest::{ManifestError, read_manifest};
-use super::{Digest, Ecr, Files, Image, ImageTag, Reference, blobs};
+use super::{Digest, Ecr, Files, Image, ImageTag, Reference, Repository, blobs};
 
 /// How many tags an image may have; AWS's limit.
 const TAGS_PER_IMAGE_MAX: usize = 1_000;
@@ -169,6 +169,7 @@ impl Ecr {
             Some(found) => found,
             None => {
                 self.complete(scope, &mut image)?;
+                image.scanned_at = self.is_scanned_on_push(scope, &repository, &image).then_some(now);
                 let digest = image.digest;
                 self.blobs.keep(received, &digest)?;
                 self.name(&mut files, &digest);
@@ -179,7 +180,19 @@ impl Ecr {
             let tag = ImageTag { repository: name, image: image.digest, put_at: now };
             self.tags.insert(scope, key, tag);
         }
+        if change != Change::Nothing {
+            self.replicate(&mut files, scope, &image, tag, now);
+        }
         Ok(Pushed { image, change })
+    }
+
+    /// Tells whether the repository, or a rule of its registry, wants an image scanned when it is pushed.
+    fn is_scanned_on_push(&self, scope: &Scope, repository: &Repository, image: &Image) -> bool {
+        let by_rule = || {
+            let settings = self.registry_settings(scope);
+            settings.scanning.rule_for(&repository.name).is_some_and(|(frequency, _)| frequency != "MANUAL")
+        };
+        !image.is_index() && (repository.scans_on_push || by_rule())
     }
 
     /// Checks that everything is there that an image names, and sums an index up.

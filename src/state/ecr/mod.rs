@@ -11,6 +11,7 @@ mod layers;
 pub mod lifecycle;
 mod manifest;
 mod registry_settings;
+mod replication;
 mod repository;
 mod token;
 mod uploads;
