@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use node::PullBehavior;
+
 /// What an operator has said of how tasks run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -9,6 +11,8 @@ pub struct Settings {
     pub ephemeral_storage_mib: Option<u64>,
     /// The folder that holds a folder for each EFS file system.
     pub efs_dir: PathBuf,
+    /// When registries are asked for images.
+    pub pull_behavior: PullBehavior,
     /// Whether the node has files; a simulated one has not.
     pub node_has_files: bool,
 }
@@ -19,7 +23,12 @@ impl Settings {
 
     /// Returns what holds unless something was said, for a server that keeps its data in `data_dir`.
     pub fn new(data_dir: &std::path::Path) -> Self {
-        Self { ephemeral_storage_mib: None, efs_dir: data_dir.join(Self::EFS_FOLDER), node_has_files: true }
+        Self {
+            ephemeral_storage_mib: None,
+            efs_dir: data_dir.join(Self::EFS_FOLDER),
+            pull_behavior: PullBehavior::default(),
+            node_has_files: true,
+        }
     }
 }
 

@@ -54,10 +54,12 @@ pub struct ImageSummary {
 /// Where an image came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageSource {
-    /// From a file that a user has loaded, or from a container engine on this machine.
+    /// From a file that a user has loaded.
     Loaded,
     /// From a registry.
     Pulled,
+    /// From a container engine on this machine.
+    Engine,
 }
 
 /// All that is known of an image.
@@ -173,6 +175,6 @@ pub trait Images: Send + Sync {
     /// Removes a reference, and what no other reference or running container needs.
     async fn remove(&self, reference: &str) -> Result<(), ImageError>;
 
-    /// Removes what no container uses: images that were pulled, and with `all` those that were loaded too.
+    /// Removes what no container uses: images that can be pulled again, and with `all` those that were loaded too.
     async fn prune(&self, all: bool) -> Result<Pruned, ImageError>;
 }

@@ -176,7 +176,15 @@ pub enum RegistryFault {
         /// What it said: the code in lower case without separators, and the message.
         message: Option<String>,
     },
-    /// What it sent is not what it should be.
+    /// It sent other content than was asked for.
+    #[error("the content of {wanted} has digest {found}")]
+    WrongContent {
+        /// The digest that was asked for.
+        wanted: String,
+        /// The digest of what came.
+        found: String,
+    },
+    /// What it sent cannot be understood.
     #[error("{0}")]
     Broken(String),
 }

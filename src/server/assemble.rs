@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::{Clock, Ids, SystemClock};
 use controllers::{Controllers, Settings};
-use image::ImageStore;
+use image::{Engine, ImageStore, Origin, Registries};
 use network::FargateNetwork;
 use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
@@ -94,8 +94,8 @@ fn fargate(
     keep_private(&run_dir)?;
     let tasks = run_dir.clone();
     let in_use = Arc::new(move || runtime::layers_in_use(&tasks));
-    let images =
-        ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use).map_err(|error| match error {
+    let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use, store_options(config, clock))
+        .map_err(|error| match error {
             // The store holds the lock for the whole data directory.
             ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
             error => StartError::Images(error),
@@ -117,8 +117,20 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
 }
 
 /// Says how tasks are to run.
+fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> image::Options {
+    let images = config.images;
+    let registries = || Arc::new(Registries::with_docker_users(Arc::clone(clock))) as Arc<dyn Origin>;
+    image::Options {
+        limits: image::Limits::default(),
+        registries: images.asks_registries.then(registries),
+        engine: images.asks_engine.then(Engine::usual),
+        layer_bytes_max: images.layer_bytes_max,
+    }
+}
+
 fn settings(config: &Config) -> Settings {
     Settings {
+        pull_behavior: config.images.pull_behavior,
         ephemeral_storage_mib: config.ephemeral_storage_mib,
         node_has_files: config.node == NodeKind::Fargate,
         ..Settings::new(&config.data_dir())

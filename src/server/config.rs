@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::Scope;
+use node::PullBehavior;
 
 use crate::NodeKind;
 
@@ -23,8 +24,34 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// How much every task may write, in MiB, whatever its ephemeral storage is; none leaves that to the task.
     pub ephemeral_storage_mib: Option<u64>,
+    /// Where images come from, and how long they stay.
+    pub images: ImageConfig,
     /// The limits of the gateway.
     pub limits: Limits,
+}
+
+/// Where images come from, and how long they stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// When registries are asked.
+    pub pull_behavior: PullBehavior,
+    /// Whether registries elsewhere are asked at all.
+    pub asks_registries: bool,
+    /// Whether the container engine of this machine is asked.
+    pub asks_engine: bool,
+    /// The bytes of layers from which on images go that can be pulled again.
+    pub layer_bytes_max: Option<u64>,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            pull_behavior: PullBehavior::default(),
+            asks_registries: true,
+            asks_engine: false,
+            layer_bytes_max: None,
+        }
+    }
 }
 
 impl Config {

@@ -21,7 +21,7 @@ mod vpc_names;
 mod vpc_server;
 
 pub use assemble::assemble;
-pub use config::{Config, Limits};
+pub use config::{Config, ImageConfig, Limits};
 pub use emulator::{Emulator, Parts, StartError};
 pub use gateway::{Gateway, GatewayError};
 pub use node_kind::NodeKind;

@@ -88,6 +88,7 @@ impl Testkit {
             scope: scope(),
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
+            images: server::ImageConfig::default(),
             limits: Limits::default(),
         };
         Ok(Self { emulator: server::assemble(&config)?, scope: scope(), time: Time::System })

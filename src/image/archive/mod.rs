@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::error::{Result, disk, invalid};
 use crate::layers::Staging;
 use crate::limits::Limits;
+use crate::pull::OriginLayer;
 use crate::reference::Reference;
 
 /// An image in an archive, described but not yet unpacked.
@@ -53,6 +54,8 @@ pub(crate) enum Content {
     Tar(Member),
     /// A folder that is still to be packed.
     Folder(PathBuf),
+    /// A layer that is fetched as it is unpacked.
+    Origin(OriginLayer),
 }
 
 /// Finds the images in the file or folder at `path`.

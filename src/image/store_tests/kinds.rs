@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::test_archives::{
     OciBuilder, TarBuilder, docker_files, gzip, host_arch, named, platform, tar_of, with, write_folder, zstd,
 };
-use crate::{ImageStore, Limits};
+use crate::{ImageStore, Limits, Options};
 
 fn two_layers() -> [Vec<u8>; 2] {
     [TarBuilder::new().file("a", "lower").finish(), TarBuilder::new().file("a", "upper").finish()]
@@ -297,6 +297,6 @@ async fn every_bound_holds() {
 fn two_stores_cannot_have_one_folder() {
     let fixture = Fixture::new();
     let clock = Arc::new(base::SystemClock);
-    let opened = ImageStore::open(&fixture.dir(), clock, Arc::new(|| Ok(HashSet::new())));
+    let opened = ImageStore::open(&fixture.dir(), clock, Arc::new(|| Ok(HashSet::new())), Options::default());
     assert!(matches!(opened, Err(ImageError::Io { action: "lock", .. })));
 }

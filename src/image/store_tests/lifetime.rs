@@ -9,7 +9,7 @@ use node::{ImageError, Images, PullRequest};
 
 use super::{Fixture, why};
 use crate::test_archives::{TarBuilder, docker_files, tar_of};
-use crate::{ImageStore, Limits};
+use crate::{ImageStore, Limits, Options};
 
 fn layer(text: &str) -> Vec<u8> {
     TarBuilder::new().file("file", text).finish()
@@ -74,7 +74,12 @@ fn an_index_that_cannot_be_understood_throws_nothing_away() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("layers/x")).unwrap();
         fs::write(folder.path().join("index.json"), content).unwrap();
-        let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), Arc::new(|| Ok(HashSet::new())));
+        let opened = ImageStore::open(
+            folder.path(),
+            Arc::new(base::SystemClock),
+            Arc::new(|| Ok(HashSet::new())),
+            Options::default(),
+        );
         assert!(matches!(opened, Err(ImageError::Io { action: "understand", .. })), "{content}");
         assert!(folder.path().join("layers/x").exists());
     }
@@ -153,7 +158,7 @@ async fn nothing_is_removed_while_it_cannot_be_told_what_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("layers").join("f".repeat(64))).unwrap();
     let unknown = Arc::new(|| Err(std::io::Error::other("no idea")));
-    let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), unknown);
+    let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), unknown, Options::default());
     assert!(matches!(opened, Err(ImageError::Io { action: "find the containers that use", .. })));
     assert!(folder.path().join("layers").join("f".repeat(64)).exists());
 }

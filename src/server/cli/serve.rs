@@ -6,13 +6,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use base::{AccountId, Region, Scope};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use node::PullBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Gateway, Limits, NodeKind, assemble};
+use crate::{Config, Gateway, ImageConfig, Limits, NodeKind, assemble};
 
 /// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -43,9 +44,47 @@ pub(super) struct Serve {
     /// How much every task may write in MiB, instead of its 20 to 200 GiB: to see what a program does on a full disk
     #[arg(long, value_name = "MIB")]
     ephemeral_storage_mib: Option<u64>,
+    /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,
+    /// except with `always`
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "NEARGATE_IMAGE_PULL_BEHAVIOR")]
+    image_pull_behavior: ImagePullBehavior,
+    /// Take images that this machine's Docker has built or pulled, before asking their registries
+    #[arg(long, env = "NEARGATE_PULL_FROM_DOCKER")]
+    pull_from_docker: bool,
+    /// Ask no registry elsewhere: images are loaded, or pushed to the ECR in here
+    #[arg(long, env = "NEARGATE_OFFLINE")]
+    offline: bool,
+    /// How much room pulled images may take; beyond it those go that no task has used for the longest
+    #[arg(long, value_name = "GIB", env = "NEARGATE_IMAGE_CACHE_GIB")]
+    image_cache_gib: Option<u64>,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
+}
+
+/// The ECS agent's `ECS_IMAGE_PULL_BEHAVIOR`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ImagePullBehavior {
+    /// Always; if it cannot be reached, the image that is here serves
+    #[default]
+    Default,
+    /// Always; if it cannot be reached, the task fails
+    Always,
+    /// Never, if there is such an image here
+    PreferCached,
+    /// Only the first time
+    Once,
+}
+
+impl From<ImagePullBehavior> for PullBehavior {
+    fn from(behavior: ImagePullBehavior) -> Self {
+        match behavior {
+            ImagePullBehavior::Default => Self::Default,
+            ImagePullBehavior::Always => Self::Always,
+            ImagePullBehavior::PreferCached => Self::PreferCached,
+            ImagePullBehavior::Once => Self::Once,
+        }
+    }
 }
 
 fn region(text: &str) -> Result<Region, String> {
@@ -78,6 +117,12 @@ impl Serve {
             scope: Scope::new(self.account, self.region),
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ephemeral_storage_mib: self.ephemeral_storage_mib,
+            images: ImageConfig {
+                pull_behavior: self.image_pull_behavior.into(),
+                asks_registries: !self.offline,
+                asks_engine: self.pull_from_docker,
+                layer_bytes_max: self.image_cache_gib.map(|gib| gib.saturating_mul(1 << 30)),
+            },
             limits: Limits::default(),
         }
     }

@@ -62,6 +62,7 @@ impl Site {
             scope: Scope::new(AccountId::DEFAULT, Region::default()),
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
+            images: server::ImageConfig::default(),
             limits,
         };
         let kit = Testkit::simulated();
