@@ -5,6 +5,7 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecr;
+mod ecr;
 mod ecs;
 mod logs;
 mod settings;
@@ -91,6 +92,7 @@ impl Controllers {
         ecs::watch_services(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
+        ecr::watch_repositories(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -111,6 +113,7 @@ impl Controllers {
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
+            .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .spawn();

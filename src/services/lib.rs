@@ -6,6 +6,7 @@ use state::Cx;
 pub static ALL: &[&wire::Service<Cx>] = &[
     &ec2::SERVICE,
     &ecr::SERVICE,
+    &ecr_public::SERVICE,
     &ecs::SERVICE,
     &efs::SERVICE,
     &iam::SERVICE,

@@ -168,7 +168,7 @@ pub(crate) async fn get_download_url_for_layer(
     let password = cx.state.ecr.tokens.issue(&cx.ids, &claims);
     let host = EcrHost::for_client(&scope, cx.caller.host.as_deref());
     let scheme = if host.form == EcrHostForm::Aws { "https" } else { "http" };
-    let url = format!("{scheme}://{host}/v2/{name}/blobs/{digest}?token={}", escaped(&password));
+    let url = format!("{scheme}://{host}/v2/{name}/blobs/{digest}?X-Amz-Security-Token={}", escaped(&password));
     Ok(api::GetDownloadUrlForLayerResponse { download_url: Some(url), layer_digest: Some(text) })
 }
 
