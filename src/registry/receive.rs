@@ -16,8 +16,8 @@ use crate::error::Error;
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 /// The largest layer; AWS's limit.
 const LAYER_BYTES_MAX: u64 = 52_000 * 1024 * 1024;
-/// How much of a body is read that nobody wants any more, so that its sender reads the answer.
-const DRAINED_BYTES_MAX: usize = 1024 * 1024;
+/// How much of a body is read that nobody wants any more, so that its sender reads the answer: a usual part of a layer.
+const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long such a body may take.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
