@@ -5,7 +5,6 @@
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
 mod ecr;
-mod ecr;
 mod ecs;
 mod logs;
 mod settings;
@@ -92,7 +91,6 @@ impl Controllers {
         ecs::watch_services(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
-        ecr::watch_repositories(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -113,7 +111,6 @@ impl Controllers {
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
-            .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .spawn();
