@@ -99,8 +99,9 @@ pub(crate) async fn get_lifecycle_policy_preview(
     let of = |verdict: &Verdict| candidates.iter().find(|image| image.digest == verdict.digest);
     let mut results = verdicts.iter().filter_map(|verdict| Some((verdict, of(verdict)?))).collect::<Vec<_>>();
     if let Some(ids) = input.image_ids {
-        let wanted = ids.iter().map(|id| Ok(image_id::find(cx, &scope, &name, id)?.digest.to_string()));
-        let wanted = wanted.collect::<Result<Vec<_>>>()?;
+        // The operation has no error for an image that is not there.
+        let wanted = ids.iter().filter_map(|id| image_id::resolve(cx, &scope, &name, id).ok());
+        let wanted = wanted.map(|image| image.digest.to_string()).collect::<Vec<_>>();
         results.retain(|(verdict, _)| wanted.contains(&verdict.digest));
     }
     let status = input.filter.and_then(|filter| filter.tag_status);

@@ -12,8 +12,6 @@ const PAGE_SIZE: usize = 100;
 const LISTING: &str = "DescribePullThroughCacheRules";
 /// How many rules a registry has at most. AWS's limit.
 const RULES_MAX: usize = 50;
-/// What stands for no prefix.
-const ROOT: &str = "ROOT";
 /// What ends the names of Azure's registries.
 const AZURE: &str = ".azurecr.io";
 
@@ -52,7 +50,7 @@ pub(crate) async fn create_pull_through_cache_rule(
         prefix: prefix.clone(),
         upstream_url: url,
         upstream: upstream.as_str().to_owned(),
-        upstream_prefix: Some(input.upstream_repository_prefix.unwrap_or_else(|| ROOT.to_owned())),
+        upstream_prefix: input.upstream_repository_prefix,
         credential_arn: input.credential_arn,
         role_arn: input.custom_role_arn,
         created_at: cx.now(),
