@@ -145,7 +145,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     tokio::spawn(signals.heed(stop));
     let gateway = Gateway::bind(config).await?;
     let address = gateway.address().context("cannot tell the address")?;
-    let emulator = assemble(config)?;
+    // With the port that it turned out to be: names of images may have it.
+    let emulator = assemble(&Config { listen: address, ..config.clone() })?;
     greet(&greeting(config, address), address);
     let stop = async {
         // The sender goes only with the process.
