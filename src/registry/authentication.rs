@@ -1,6 +1,6 @@
 //! Who may use a registry: whoever has a password that GetAuthorizationToken gave.
 
-use base::Timestamp;
+use base::{Scope, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::AUTHORIZATION;
@@ -24,6 +24,13 @@ impl Cx<'_> {
         }
         let held_once = tokens.verify(&password, Timestamp::from_millis(0)).is_some_and(|claims| !claims.is_public);
         Err(if held_once { Error::expired() } else { Error::unauthorized() })
+    }
+
+    /// Returns the registry that the URL of a layer was made for, if the request's is such a URL: its host is the one that
+    /// the client reached Neargate by, which names no registry.
+    pub(crate) fn scope_of_url(&self) -> Option<Scope> {
+        let password = self.parameter(PASSWORD_PARAMETER)?;
+        self.ecr().tokens.verify(&password, self.now()).map(|claims| claims.scope)
     }
 
     fn password(&self, route: &Route) -> Option<String> {

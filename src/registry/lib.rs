@@ -91,8 +91,8 @@ impl Registry {
         let (head, body) = request.into_parts();
         let host = host_of(&head);
         let named = host.and_then(EcrHost::parse).map(|host| host.scope);
-        let scope = named.unwrap_or_else(|| self.scope.clone());
-        let cx = Cx { registry: self, scope, head: &head };
+        let mut cx = Cx { registry: self, scope: self.scope.clone(), head: &head };
+        cx.scope = named.or_else(|| cx.scope_of_url()).unwrap_or(cx.scope);
         let places = match sender {
             Sender::User => &self.places,
             Sender::Task => &self.places_of_tasks,

@@ -203,6 +203,30 @@ async fn a_layer_may_be_fetched_by_a_url_that_has_the_password() {
     assert_eq!(reply.status, 401);
 }
 
+#[tokio::test]
+async fn the_password_in_a_url_says_which_registry_it_is_for_where_the_host_does_not() {
+    let world = World::new();
+    let there = Scope::new(AccountId::parse("210987654321").unwrap(), Region::parse("eu-west-1").unwrap());
+    let (state, ids) = (&world.registry.state, Ids::system());
+    state.ecr.create_repository(&there, Repository::new(&there, "web", NOW)).unwrap();
+    let id = state.ecr.begin_upload(&there, "web", NOW, &ids).unwrap();
+    let mut writing = state.ecr.resume_upload(&there, "web", &id, NOW).unwrap();
+    writing.write(b"there").unwrap();
+    let digest = Digest::of(b"there");
+    state.ecr.complete_upload(writing, &digest, NOW).unwrap();
+    let principal = Arn::global("iam", &there, "root");
+    let claims = TokenClaims { scope: there, principal, is_public: false, expires_at: NOW.plus(HOUR) };
+    for (password, host, expected) in [
+        (state.ecr.tokens.issue(&ids, &claims), HOST_HERE, 200),
+        (world.password.clone(), HOST_HERE, 404),
+        (state.ecr.tokens.issue(&ids, &claims), "000000000000.dkr.ecr.us-east-1.localhost", 404),
+    ] {
+        let password = password.replace('+', "%2B");
+        let line = format!("GET /v2/web/blobs/{digest}?X-Amz-Security-Token={password}");
+        assert_eq!(world.ask_as(&line, &[("host", host)], b"").await.status, expected, "{host}");
+    }
+}
+
 /// Requests whose answers depend on nothing that came before, but for the image `v1` in `web`.
 #[tokio::test]
 async fn requests_that_cannot_be_answered_are_refused_with_the_codes_of_the_specification() {

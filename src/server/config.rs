@@ -75,7 +75,7 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's head, and of a response's write buffer.
     pub head_bytes: usize,
-    /// Bytes of an API request's body. The largest of AWS's own limits here is PutLogEvents' 1 MiB.
+    /// Bytes of an API request's body. The largest of AWS's own limits here is UploadLayerPart's 20 MiB, in base 64.
     pub body_bytes: usize,
     /// Bytes of the bodies of all API requests that are being received or answered. Beyond it requests are to be tried
     /// again.
@@ -98,7 +98,7 @@ impl Default for Limits {
             connections: 4096,
             headers: 100,
             head_bytes: 64 * 1024,
-            body_bytes: 16 * 1024 * 1024,
+            body_bytes: 32 * 1024 * 1024,
             bodies_bytes: 256 * 1024 * 1024,
             archive_bytes: 32 * 1024 * 1024 * 1024,
             head_timeout: Duration::from_secs(30),

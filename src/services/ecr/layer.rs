@@ -166,9 +166,14 @@ pub(crate) async fn get_download_url_for_layer(
         expires_at: cx.now().plus(URL_LIFETIME),
     };
     let password = cx.state.ecr.tokens.issue(&cx.ids, &claims);
-    let host = EcrHost::for_client(&scope, cx.caller.host.as_deref());
-    let scheme = if host.form == EcrHostForm::Aws { "https" } else { "http" };
-    let url = format!("{scheme}://{host}/v2/{name}/blobs/{digest}?X-Amz-Security-Token={}", escaped(&password));
+    let registry = EcrHost::for_client(&scope, cx.caller.host.as_deref());
+    // A name that the client has reached is one that it can resolve; what it is about is in the password.
+    let address = match (&registry.form, &cx.caller.host) {
+        (EcrHostForm::Aws, _) => format!("https://{registry}"),
+        (EcrHostForm::Local(_), Some(host)) => format!("http://{host}"),
+        (EcrHostForm::Local(_), None) => format!("http://{registry}"),
+    };
+    let url = format!("{address}/v2/{name}/blobs/{digest}?X-Amz-Security-Token={}", escaped(&password));
     Ok(api::GetDownloadUrlForLayerResponse { download_url: Some(url), layer_digest: Some(text) })
 }
 
