@@ -18,6 +18,7 @@ from botocore.parsers import create_parser
 
 import answers
 import model_requests
+from ecr_world import EcrWorld
 from neargate import Neargate
 from world import World
 
@@ -25,7 +26,7 @@ from world import World
 PATIENCE_S = 10
 # How many of the faulty answers a failure shows.
 SHOWN_MAX = 12
-SERVICES = ["ecs", "logs"]
+SERVICES = ["ecr", "ecr-public", "ecs", "logs"]
 # What the front ends of all services answer, whatever the model says.
 FRONT_END_ERRORS = {"SerializationException", "ValidationException", "RequestEntityTooLargeException"}
 NOT_IMPLEMENTED = 501
@@ -109,7 +110,13 @@ class Caller:
 
 def account_of(operation: OperationModel, part: int) -> str:
     """Returns an account that nobody else uses."""
-    return f"{zlib.crc32(operation.name.encode()):010d}{part:02d}"
+    name = f"{operation.service_model.service_name}.{operation.name}"
+    return f"{zlib.crc32(name.encode()):010d}{part:02d}"
+
+
+def world_of(service: str, endpoint: str, account: str) -> World | EcrWorld:
+    """Returns an account in which the requests for a service have something to be about."""
+    return EcrWorld(endpoint, account, service) if service.startswith("ecr") else World(endpoint, account)
 
 
 @pytest.mark.parametrize(("model", "operation"), OPERATIONS)
@@ -124,7 +131,7 @@ def test_every_answer_is_one_that_the_model_allows(simulated, model, operation):
     kinds = [model_requests.bad, lambda *more: model_requests.random_bodies(*more, seed), model_requests.good]
     for part, kind in enumerate(kinds, start=1):
         account = account_of(operation, part)
-        world = World(simulated.endpoint, account)
+        world = world_of(model.service_name, simulated.endpoint, account)
         for request in kind(operation, world):
             count += 1
             faults += [f"{request.label}: {fault}" for fault in caller.faults(request, account)]

@@ -40,7 +40,6 @@ provider "aws" {
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true
-  skip_requesting_account_id  = true
 
   default_tags {
     tags = { owner = "compat" }
@@ -48,6 +47,8 @@ provider "aws" {
 
   endpoints {
     ec2            = var.endpoint
+    ecr            = var.endpoint
+    ecrpublic      = var.endpoint
     ecs            = var.endpoint
     efs            = var.endpoint
     iam            = var.endpoint

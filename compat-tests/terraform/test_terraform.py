@@ -4,6 +4,7 @@ Each folder is a scenario with an account of its own. It is made, planned again,
 Terraform plans nothing where the server gives back what it was given, and an update where the server can change it.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ ACCOUNTS = {
     "iam": "100000000003",
     "secrets": "100000000004",
     "efs": "100000000005",
+    "ecr": "100000000006",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
 CHANGES = {
@@ -70,6 +72,21 @@ CHANGES = {
         "aws_efs_file_system.data": UPDATE,
         "aws_efs_file_system_policy.data": UPDATE,
     },
+    "ecr": {
+        "aws_ecr_account_setting.scan": UPDATE,
+        "aws_ecr_lifecycle_policy.web": REPLACE,
+        "aws_ecr_pull_through_cache_rule.hub": UPDATE,
+        "aws_ecr_pull_through_cache_rule.other": UPDATE,
+        "aws_ecr_registry_policy.registry": UPDATE,
+        "aws_ecr_registry_scanning_configuration.registry": UPDATE,
+        "aws_ecr_replication_configuration.registry": UPDATE,
+        "aws_ecr_repository.sealed_by_key": UPDATE,
+        "aws_ecr_repository.web": UPDATE,
+        "aws_ecr_repository_creation_template.team": UPDATE,
+        "aws_ecr_repository_policy.web": UPDATE,
+        "aws_ecrpublic_repository.tool": UPDATE,
+        "aws_ecrpublic_repository_policy.tool": UPDATE,
+    },
 }
 
 # What the services have of scenarios that were changed.
@@ -111,6 +128,26 @@ SEEN = {
         "root": "/web",
         "stages": {"two"},
     },
+    "ecr": {
+        "mutability": {"plain": "MUTABLE", "team/sealed": "MUTABLE", "team/sealed-by-key": "MUTABLE", "team/web": "MUTABLE"},
+        "encryption": {"plain": "AES256", "team/sealed": "KMS", "team/sealed-by-key": "KMS", "team/web": "AES256"},
+        "stage": "two",
+        "days": 30,
+        "may": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+        "scan type": "ENHANCED",
+        "replicated": "team/",
+        "image": ["v1"],
+        "tool": "A better tool.",
+        "read": {
+            "repository": "team/web",
+            "repositories": ["plain", "team/sealed", "team/sealed-by-key", "team/web"],
+            "users": ["AWS", "AWS"],
+            "upstream": "registry-1.docker.io",
+            "template": "for the team",
+            "same image": True,
+            "tagged": ["v1"],
+        },
+    },
 }
 
 pytestmark = pytest.mark.timeout(SCENARIOS_S + 60)
@@ -131,6 +168,8 @@ def live(stack: Terraform, scenario: str, client) -> Life:
     account = ACCOUNTS[scenario]
     stack.apply()
     stack.expect_no_drift()
+    if scenario in BETWEEN:
+        BETWEEN[scenario](partial(client, key=account))
     stack.variables["changed"] = True
     assert stack.plan("change") == TO_CHANGE
     plan = stack.show("change")
@@ -238,12 +277,66 @@ def look_at_efs(_: Terraform, client) -> dict[str, object]:
     }
 
 
+def push_an_image(client) -> None:
+    """Puts an image of one layer into a repository of the scenario, by ECR's own API."""
+    ecr, name = client("ecr"), "team/web"
+
+    def upload(data: bytes, media_type: str) -> dict[str, object]:
+        upload_id = ecr.initiate_layer_upload(repositoryName=name)["uploadId"]
+        part = {"partFirstByte": 0, "partLastByte": len(data) - 1, "layerPartBlob": data}
+        ecr.upload_layer_part(repositoryName=name, uploadId=upload_id, **part)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        ecr.complete_layer_upload(repositoryName=name, uploadId=upload_id, layerDigests=[digest])
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+    oci = "application/vnd.oci.image"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{oci}.manifest.v1+json",
+        "config": upload(b"{}", f"{oci}.config.v1+json"),
+        "layers": [upload(b"a layer", f"{oci}.layer.v1.tar")],
+    }
+    ecr.put_image(repositoryName=name, imageManifest=json.dumps(manifest), imageTag="v1")
+
+
+def look_at_ecr(stack: Terraform, client) -> dict[str, object]:
+    """Returns the repositories and the registry as ECR has them, and what the data sources read."""
+    ecr, public = client("ecr"), client("ecr-public")
+    repositories = {each["repositoryName"]: each for each in ecr.describe_repositories()["repositories"]}
+    [image] = ecr.describe_images(repositoryName="team/web")["imageDetails"]
+    lifecycle = json.loads(ecr.get_lifecycle_policy(repositoryName="team/web")["lifecyclePolicyText"])
+    policy = json.loads(ecr.get_repository_policy(repositoryName="team/web")["policyText"])
+    tags = ecr.list_tags_for_resource(resourceArn=repositories["team/web"]["repositoryArn"])["tags"]
+    rule = ecr.describe_registry()["replicationConfiguration"]["rules"][0]
+    read = stack.outputs()
+    return {
+        "mutability": {name: each["imageTagMutability"] for name, each in repositories.items()},
+        "encryption": {name: each["encryptionConfiguration"]["encryptionType"] for name, each in repositories.items()},
+        "stage": next(tag["Value"] for tag in tags if tag["Key"] == "stage"),
+        "days": lifecycle["rules"][0]["selection"]["countNumber"],
+        "may": policy["Statement"][0]["Action"],
+        "scan type": ecr.get_registry_scanning_configuration()["scanningConfiguration"]["scanType"],
+        "replicated": rule["repositoryFilters"][0]["filter"],
+        "image": image["imageTags"],
+        "tool": public.get_repository_catalog_data(repositoryName="tool")["catalogData"]["description"],
+        "read": {
+            "repository": read["repository_url"].partition("/")[2],
+            "same image": read["latest"] == image["imageDigest"],
+            **{name: read[name] for name in ("repositories", "users", "upstream", "template", "tagged")},
+        },
+    }
+
+
+# What happens between the making of a scenario and its change.
+BETWEEN = {"ecr": push_an_image}
+
 LOOKS = {
     "records": look_at_records,
     "running": look_at_running,
     "iam": look_at_iam,
     "secrets": look_at_secrets,
     "efs": look_at_efs,
+    "ecr": look_at_ecr,
 }
 
 
@@ -270,6 +363,11 @@ def left_of(client, account: str) -> dict[str, list]:
         "secrets": [secret["Name"] for secret in client("secretsmanager", key=account).list_secrets()["SecretList"]],
         "parameters": [each["Name"] for each in client("ssm", key=account).describe_parameters()["Parameters"]],
         "file systems": client("efs", key=account).describe_file_systems()["FileSystems"],
+        "repositories": client("ecr", key=account).describe_repositories()["repositories"],
+        "cache rules": client("ecr", key=account).describe_pull_through_cache_rules()["pullThroughCacheRules"],
+        "templates": client("ecr", key=account).describe_repository_creation_templates()["repositoryCreationTemplates"],
+        "replication": client("ecr", key=account).describe_registry()["replicationConfiguration"]["rules"],
+        "public repositories": client("ecr-public", key=account).describe_repositories()["repositories"],
     }
 
 
@@ -373,7 +471,7 @@ def test_data_sources_read_what_the_resources_made(running):
     }
 
 
-@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs"])
+@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr"])
 def test_what_tasks_need_changes_in_place_without_drift(lives, scenario):
     life = lives[scenario].result(SCENARIOS_S)
     assert changes_in(life.plan) == CHANGES[scenario]

@@ -4,6 +4,8 @@
 //! Shapes know no protocol; every member is optional, because only the service knows what its absence means.
 
 pub mod ec2;
+pub mod ecr;
+pub mod ecr_public;
 pub mod ecs;
 pub mod efs;
 pub mod iam;

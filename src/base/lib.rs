@@ -5,12 +5,14 @@
 
 mod arn;
 mod clock;
+mod ecr_host;
 mod ids;
 mod page;
 mod scope;
 
 pub use arn::Arn;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use ecr_host::{EcrHost, EcrHostForm};
 pub use ids::{
     ContainerId, ContainerInstanceId, EniId, Entropy, Ids, SecurityGroupId, SequentialEntropy, ServiceDeploymentId,
     ServiceRevisionId, SubnetId, SystemEntropy, TaskId, VpcId,

@@ -4,6 +4,7 @@
 //! Each decision is a pure function with a table of tests; a reconciler's step carries decisions out, one at a time,
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
+mod ecr;
 mod ecs;
 mod host_folder;
 mod logs;
@@ -93,6 +94,7 @@ impl Controllers {
         ecs::watch_services(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         s3::watch_discarded(&state, &wakeups);
+        ecr::watch_repositories(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -104,13 +106,16 @@ impl Controllers {
             settings,
             started_at,
         };
+        let pulls = Arc::<ecs::Pulls>::default();
         let driver = Driver::new(wakeups, timer, clock)
-            .add(Arc::new(ecs::TaskReconciler::new(world.clone())))
+            .add(Arc::new(ecs::TaskReconciler::new(world.clone(), Arc::clone(&pulls))))
+            .add(Arc::new(ecs::PullReconciler::new(world.clone(), pulls)))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
+            .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();

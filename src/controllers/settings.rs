@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::HostFolder;
+use node::PullBehavior;
 
 /// What an operator has said of how tasks run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Settings {
     pub efs_dir: PathBuf,
     /// The folders of this machine that tasks on instances may mount.
     pub host_folders: Vec<HostFolder>,
+    /// When registries are asked for images.
+    pub pull_behavior: PullBehavior,
     /// Whether the node has files; a simulated one has not.
     pub node_has_files: bool,
 }
@@ -27,6 +30,7 @@ impl Settings {
             ephemeral_storage_mib: None,
             efs_dir: data_dir.join(Self::EFS_FOLDER),
             host_folders: Vec::new(),
+            pull_behavior: PullBehavior::default(),
             node_has_files: true,
         }
     }

@@ -1,6 +1,6 @@
 //! Image configurations and manifests: read from archives, or made for what comes without.
 
-use node::ImageConfig;
+use node::{ImageConfig, Platform};
 use oci_spec::image::{
     Arch, ConfigBuilder, Descriptor, DescriptorBuilder, ImageConfiguration, ImageConfigurationBuilder,
     ImageManifestBuilder, MediaType, Os, RootFsBuilder,
@@ -14,35 +14,10 @@ const PATH_VARIABLE: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/
 const SHELL: &str = "/bin/sh";
 const MANIFEST_SCHEMA_VERSION: u32 = 2;
 
-/// An operating system and an architecture, in Go's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Platform {
-    pub(crate) os: Os,
-    pub(crate) arch: Arch,
-}
-
-impl Platform {
-    /// Returns the platform of this machine.
-    pub(crate) fn host() -> Self {
-        let arch = match std::env::consts::ARCH {
-            "x86_64" => Arch::Amd64,
-            "aarch64" => Arch::ARM64,
-            other => Arch::from(other),
-        };
-        Self { os: Os::Linux, arch }
-    }
-
-    /// Says whether an image that declares `os` and `arch` runs here. Some tools leave both empty.
-    pub(crate) fn runs(&self, os: &Os, arch: &Arch) -> bool {
-        let unsaid = |text: String| text.is_empty();
-        (*os == self.os || unsaid(os.to_string())) && (*arch == self.arch || unsaid(arch.to_string()))
-    }
-}
-
-impl std::fmt::Display for Platform {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.os, self.arch)
-    }
+/// Says whether an image that declares `os` and `arch` is made for `platform`. Some tools leave both empty.
+pub(crate) fn is_for(platform: Platform, os: &Os, arch: &Arch) -> bool {
+    let is = |text: String, wanted: &str| text.is_empty() || text == wanted;
+    is(os.to_string(), "linux") && is(arch.to_string(), platform.architecture())
 }
 
 /// Reads a configuration.
@@ -73,12 +48,12 @@ pub(crate) fn process(config: &ImageConfiguration) -> ImageConfig {
 }
 
 /// Makes the configuration of an image that is a bare root file system.
-pub(crate) fn for_root_file_system(diff_id: Digest, platform: &Platform) -> Vec<u8> {
+pub(crate) fn for_root_file_system(diff_id: Digest, platform: Platform) -> Vec<u8> {
     let config = ConfigBuilder::default().cmd([SHELL.to_owned()]).env([PATH_VARIABLE.to_owned()]).build();
     let rootfs = RootFsBuilder::default().typ("layers").diff_ids([diff_id.to_string()]).build();
     let config = ImageConfigurationBuilder::default()
-        .architecture(platform.arch.clone())
-        .os(platform.os.clone())
+        .architecture(Arch::from(platform.architecture()))
+        .os(Os::Linux)
         .config(config.expect("every member has a default"))
         .rootfs(rootfs.expect("every member has a default"))
         .build();

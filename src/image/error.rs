@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use node::ImageError;
 
@@ -29,7 +30,7 @@ pub(crate) fn unreadable(what: &str, source: &dyn Error) -> ImageError {
 
 /// Makes the error for a disk that failed at `action` on `path`.
 pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ImageError {
-    move |source| ImageError::Io { action, path: path.to_owned(), source }
+    move |source| ImageError::Io { action, path: path.to_owned(), source: Arc::new(source) }
 }
 
 /// Says where in the archive it was that something was wrong.
@@ -39,6 +40,8 @@ pub(crate) fn within(place: &str, error: ImageError) -> ImageError {
         ImageError::NotFound { .. }
         | ImageError::InvalidReference { .. }
         | ImageError::NoPlatform { .. }
+        | ImageError::Registry { .. }
+        | ImageError::Cancelled { .. }
         | ImageError::Io { .. } => error,
     }
 }

@@ -42,6 +42,11 @@ impl Layer {
         *self.lock()
     }
 
+    /// Returns what is known of the layer without waiting for who unpacks it.
+    fn facts_now(&self) -> Option<LayerFacts> {
+        self.facts.try_lock().ok().and_then(|facts| *facts)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<LayerFacts>> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +91,7 @@ impl Layers {
 
     /// Returns the layer if it is in place.
     pub(crate) fn get(&self, diff_id: Digest) -> Option<Arc<Layer>> {
-        self.lock().get(&diff_id).filter(|layer| layer.facts().is_some()).cloned()
+        self.lock().get(&diff_id).filter(|layer| layer.facts_now().is_some()).cloned()
     }
 
     /// Returns the layer `diff_id`, and has it unpacked by `unpack` if it is not in place. Of several callers at once
@@ -112,10 +117,21 @@ impl Layers {
         Ok((layer, was_there))
     }
 
+    /// Finds the folders of layers that containers use.
+    pub(crate) fn in_use(&self) -> Result<HashSet<PathBuf>> {
+        (self.in_use)().map_err(disk("find the containers that use", &self.dir))
+    }
+
+    /// Adds up the bytes of all layers that are in place.
+    pub(crate) fn bytes(&self) -> u64 {
+        let known = self.lock().values().cloned().collect::<Vec<_>>();
+        known.iter().filter_map(|layer| layer.facts_now()).map(|facts| facts.size_bytes).sum()
+    }
+
     /// Removes the layers that nobody holds and no container uses.
     pub(crate) fn sweep(&self, staging: &Staging) -> Result<()> {
         // Containers that start from now on come with an image, and hold their layers by it.
-        let used = (self.in_use)().map_err(disk("find the containers that use", &self.dir))?;
+        let used = self.in_use()?;
         let mut doomed = Vec::new();
         let mut known = self.lock();
         // A claim is made under the same lock: who is alone here stays alone.

@@ -11,23 +11,34 @@ mod catalogue;
 mod compression;
 mod config;
 mod digest;
+mod engine;
 mod error;
+mod flight;
+mod keeping;
 mod layers;
 mod limits;
 mod metered;
+mod origin;
 mod pack;
 mod pax;
+mod pull;
 mod reference;
+mod remote;
 mod store;
 mod unpack;
 
 pub use digest::Digest;
+pub use engine::Engine;
 pub use layers::LayersInUse;
 pub use limits::Limits;
+pub use origin::{Asked, Blob, Document, Origin, Waiting};
 pub use reference::{InvalidReference, Reference};
-pub use store::ImageStore;
+pub use remote::Registries;
+pub use store::{ImageStore, Options};
 
 #[cfg(test)]
 mod store_tests;
 #[cfg(test)]
 mod test_archives;
+#[cfg(test)]
+mod test_registry;

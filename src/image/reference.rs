@@ -64,6 +64,11 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
+    /// Returns the reference by its digest alone, if it has one.
+    pub(crate) fn pinned(&self) -> Option<String> {
+        self.digest.map(|digest| format!("{}@{digest}", self.name()))
+    }
+
     /// Returns the reference without its digest, if a tag is left.
     pub(crate) fn tagged(&self) -> Option<String> {
         self.tag.as_ref().map(|tag| format!("{}/{}:{tag}", self.registry, self.repository))

@@ -7,7 +7,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
-use crate::config::Platform;
 use crate::digest::Digest;
 
 /// A tar that is being written.
@@ -111,7 +110,7 @@ pub(crate) fn config(layers: &[Vec<u8>], arch: &str) -> Vec<u8> {
 }
 
 pub(crate) fn host_arch() -> String {
-    Platform::host().arch.to_string()
+    node::Platform::host().architecture().to_owned()
 }
 
 /// The files of a docker-archive in docker's old layout: `<id>/layer.tar`.

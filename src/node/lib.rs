@@ -12,6 +12,7 @@ mod forward;
 mod images;
 mod isolation;
 mod network;
+mod pull;
 mod runtime;
 mod signal;
 pub mod simulated;
@@ -23,9 +24,13 @@ pub use event::{Event, EventSink};
 pub use exec::{EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, TerminalSize};
 pub use fault::{BlackholePort, Direction, Fault, FaultError, FaultKind, FaultScope, IpRange, Transport};
 pub use forward::ForwardBatch;
-pub use images::{Image, ImageConfig, ImageError, ImageSummary, Images};
+pub use images::{Image, ImageConfig, ImageDetail, ImageError, ImageSource, ImageSummary, Images, Pruned};
 pub use isolation::{ContainerFile, DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
 pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
+pub use pull::{
+    NetworkFault, Platform, ProgressSink, PullBehavior, PullProgress, PullRequest, PullStage, RegistryCredentials,
+    RegistryFault,
+};
 pub use runtime::{
     ContainerLimits, ContainerSpec, ContainerState, ExitStatus, OutputLine, OutputPage, OutputStream, RootFileSystem,
     Runtime, RuntimeError, RuntimeErrorKind, SandboxSpec,

@@ -7,12 +7,11 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use node::{ImageError, ImageSummary};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::{Emulator, Limits, spot};
+use crate::{Emulator, Limits, image_admin, spot};
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -36,10 +35,21 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
         (&Method::GET, "images") => list_images(emulator).await,
         (&Method::POST, "images") => load_image(emulator, limits, request, body).await,
         (&Method::DELETE, "images") => remove_image(emulator, request).await,
-        (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
-        (_, "health" | "reset" | MOTO_RESET | "images" | "spot/interrupt") => {
-            (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) }))
+        (&Method::POST, "images/pull") => return image_admin::pull(emulator, body, limits.body_timeout).await,
+        (&Method::GET, "images/inspect") => match parameter(request, "name") {
+            Some(name) => image_admin::inspect(emulator, &name).await,
+            None => no_name(),
+        },
+        (&Method::POST, "images/prune") => {
+            let all = parameter(request, "all").is_some_and(|all| all == "true");
+            image_admin::prune(emulator, all).await
         }
+        (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
+        (
+            _,
+            "health" | "reset" | MOTO_RESET | "images" | "images/pull" | "images/inspect" | "images/prune"
+            | "spot/interrupt",
+        ) => (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) })),
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
     };
     Response::builder()
@@ -69,8 +79,10 @@ async fn reset(emulator: &Emulator) -> Answer {
 
 async fn list_images(emulator: &Emulator) -> Answer {
     match emulator.node().images.list().await {
-        Ok(images) => (StatusCode::OK, json!({ "images": images.iter().map(image).collect::<Vec<_>>() })),
-        Err(error) => image_error(&error),
+        Ok(images) => {
+            (StatusCode::OK, json!({ "images": images.iter().map(image_admin::summary).collect::<Vec<_>>() }))
+        }
+        Err(error) => image_admin::failed(&error),
     }
 }
 
@@ -81,18 +93,18 @@ async fn load_image(emulator: &Emulator, limits: &Limits, request: &Parts, body:
         Err(answer) => return answer,
     };
     match emulator.node().images.load(archive.path(), name.as_deref()).await {
-        Ok(images) => (StatusCode::OK, json!({ "images": images.iter().map(image).collect::<Vec<_>>() })),
-        Err(error) => image_error(&error),
+        Ok(images) => {
+            (StatusCode::OK, json!({ "images": images.iter().map(image_admin::summary).collect::<Vec<_>>() }))
+        }
+        Err(error) => image_admin::failed(&error),
     }
 }
 
 async fn remove_image(emulator: &Emulator, request: &Parts) -> Answer {
-    let Some(name) = parameter(request, "name") else {
-        return (StatusCode::BAD_REQUEST, json!({ "message": "the parameter `name` is missing" }));
-    };
+    let Some(name) = parameter(request, "name") else { return no_name() };
     match emulator.node().images.remove(&name).await {
         Ok(()) => (StatusCode::OK, json!({ "removed": name })),
-        Err(error) => image_error(&error),
+        Err(error) => image_admin::failed(&error),
     }
 }
 
@@ -139,24 +151,6 @@ fn parameter(request: &Parts, name: &str) -> Option<String> {
     parameters.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
 }
 
-fn image(image: &ImageSummary) -> Value {
-    json!({
-        "reference": image.reference,
-        "digest": image.digest,
-        "size_bytes": image.size_bytes,
-        "loaded_at": image.loaded_at.to_string(),
-    })
-}
-
-fn image_error(error: &ImageError) -> Answer {
-    let status = match error {
-        ImageError::NotFound { .. } => StatusCode::NOT_FOUND,
-        ImageError::InvalidReference { .. } | ImageError::NoPlatform { .. } | ImageError::InvalidArchive { .. } => {
-            StatusCode::BAD_REQUEST
-        }
-        ImageError::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    let message = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-    (status, json!({ "message": message }))
+fn no_name() -> Answer {
+    (StatusCode::BAD_REQUEST, json!({ "message": "the parameter `name` is missing" }))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::{Clock, Ids, SystemClock};
 use controllers::{Controllers, Settings};
-use image::ImageStore;
+use image::{Engine, ImageStore, Origin, Registries};
 use network::FargateNetwork;
 use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
@@ -17,6 +17,7 @@ use reconcile::{SystemTimer, Timer};
 use runtime::FargateRuntime;
 use state::State;
 
+use crate::own_registry::OwnRegistry;
 use crate::vpc_server::{self, VpcServer};
 use crate::{Config, Emulator, NodeKind, Parts, StartError};
 
@@ -41,10 +42,10 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let controllers = Controllers::new().with(settings(config));
     let (sockets, waiting_vpcs) = vpc_server::channel();
-    let (node, network) = match config.node {
+    let (node, real) = match config.node {
         NodeKind::Fargate => {
-            let (node, network) = fargate(config, &clock, controllers.event_sink(), sockets)?;
-            (node, Some(network))
+            let (node, real) = fargate(config, &clock, controllers.event_sink(), sockets)?;
+            (node, Some(real))
         }
         NodeKind::Simulated => (simulated(&clock, controllers.event_sink()), None),
     };
@@ -55,6 +56,10 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
             State::open(&folder.join(STATE_FILE))?
         }
     };
+    if let Some(RealNode { images, .. }) = &real {
+        let (state, scope) = (Arc::clone(&state), config.scope.clone());
+        images.use_registry(Arc::new(OwnRegistry::new(state, Arc::clone(&clock), scope, config.listen.port())));
+    }
     let parts = Parts {
         state,
         node,
@@ -65,7 +70,7 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
         scope: config.scope.clone(),
     };
     let emulator = Emulator::start(parts, controllers);
-    if let Some(network) = network {
+    if let Some(RealNode { network, .. }) = real {
         tokio::spawn(VpcServer::new(&emulator, clock, config).run(waiting_vpcs));
         tokio::spawn(adopt_vpcs(network));
     }
@@ -79,12 +84,18 @@ async fn adopt_vpcs(network: Arc<FargateNetwork>) {
     }
 }
 
+/// What of a node with containers is told more than the traits know.
+struct RealNode {
+    network: Arc<FargateNetwork>,
+    images: Arc<ImageStore>,
+}
+
 fn fargate(
     config: &Config,
     clock: &Arc<dyn Clock>,
     events: EventSink,
     sockets: SocketSink,
-) -> Result<(Node, Arc<FargateNetwork>), StartError> {
+) -> Result<(Node, RealNode), StartError> {
     if !nix::unistd::geteuid().is_root() {
         return Err(StartError::NotRoot);
     }
@@ -94,8 +105,8 @@ fn fargate(
     keep_private(&run_dir)?;
     let tasks = run_dir.clone();
     let in_use = Arc::new(move || runtime::layers_in_use(&tasks));
-    let images =
-        ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use).map_err(|error| match error {
+    let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use, store_options(config, clock))
+        .map_err(|error| match error {
             // The store holds the lock for the whole data directory.
             ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
             error => StartError::Images(error),
@@ -106,7 +117,8 @@ fn fargate(
     let runtime_config = runtime::Config { run_dir, cgroup_root, shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(runtime_config, Arc::clone(clock), events)?;
     runtime.keep_disks_ready(config.ephemeral_storage_mib.map_or(STORAGE_BYTES_USUAL, |mib| mib * 1024 * 1024));
-    Ok((Node { runtime, network: Arc::clone(&network) as _, images }, network))
+    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _ };
+    Ok((node, RealNode { network, images }))
 }
 
 fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
@@ -116,9 +128,22 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
     node
 }
 
+/// Says where images come from.
+fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> image::Options {
+    let images = config.images;
+    let registries = || Arc::new(Registries::with_docker_users(Arc::clone(clock))) as Arc<dyn Origin>;
+    image::Options {
+        limits: image::Limits::default(),
+        registries: images.asks_registries.then(registries),
+        engine: images.asks_engine.then(Engine::usual),
+        layer_bytes_max: images.layer_bytes_max,
+    }
+}
+
 /// Says how tasks are to run.
 fn settings(config: &Config) -> Settings {
     Settings {
+        pull_behavior: config.images.pull_behavior,
         ephemeral_storage_mib: config.ephemeral_storage_mib,
         host_folders: config.host_folders.clone(),
         node_has_files: config.node == NodeKind::Fargate,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::Scope;
 use controllers::HostFolder;
+use node::PullBehavior;
 
 use crate::NodeKind;
 
@@ -26,8 +27,34 @@ pub struct Config {
     pub ephemeral_storage_mib: Option<u64>,
     /// The folders of this machine that tasks on instances may mount.
     pub host_folders: Vec<HostFolder>,
+    /// Where images come from, and how long they stay.
+    pub images: ImageConfig,
     /// The limits of the gateway.
     pub limits: Limits,
+}
+
+/// Where images come from, and how long they stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// When registries are asked.
+    pub pull_behavior: PullBehavior,
+    /// Whether registries elsewhere are asked at all.
+    pub asks_registries: bool,
+    /// Whether the container engine of this machine is asked.
+    pub asks_engine: bool,
+    /// The bytes of layers from which on images go that can be pulled again.
+    pub layer_bytes_max: Option<u64>,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            pull_behavior: PullBehavior::default(),
+            asks_registries: true,
+            asks_engine: false,
+            layer_bytes_max: None,
+        }
+    }
 }
 
 impl Config {
@@ -51,7 +78,7 @@ pub struct Limits {
     pub headers: usize,
     /// Bytes of a request's head, and of a response's write buffer.
     pub head_bytes: usize,
-    /// Bytes of an API request's body. The largest of AWS's own limits here is PutLogEvents' 1 MiB.
+    /// Bytes of an API request's body. The largest of AWS's own limits here is UploadLayerPart's 20 MiB, in base 64.
     pub body_bytes: usize,
     /// Bytes of the bodies of all API requests that are being received or answered. Beyond it requests are to be tried
     /// again.
@@ -74,7 +101,7 @@ impl Default for Limits {
             connections: 4096,
             headers: 100,
             head_bytes: 64 * 1024,
-            body_bytes: 16 * 1024 * 1024,
+            body_bytes: 32 * 1024 * 1024,
             bodies_bytes: 256 * 1024 * 1024,
             archive_bytes: 32 * 1024 * 1024 * 1024,
             head_timeout: Duration::from_secs(30),

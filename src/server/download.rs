@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::stream::unfold;
+use futures_util::stream::{poll_fn, unfold};
 use http::Response;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Either, Full, StreamBody};
 use hyper::body::Frame;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use wire::{Content, Source, Stretch};
 
@@ -23,9 +24,30 @@ pub(crate) type Outgoing = Either<Full<Bytes>, UnsyncBoxBody<Bytes, io::Error>>;
 
 /// Gives a response the body that it has: the one in memory, or the content that goes with it.
 pub(crate) fn with_body(mut response: Response<Bytes>) -> Response<Outgoing> {
+    if let Some(lines) = response.extensions_mut().remove::<Lines>() {
+        return response.map(|_| Either::Right(lines.streamed()));
+    }
     match response.extensions_mut().remove::<Content>() {
         Some(Content::Stretches(stretches)) => response.map(|_| Either::Right(streamed(stretches))),
         Some(Content::Received(_)) | None => response.map(|body| Either::Left(Full::new(body))),
+    }
+}
+
+/// Lines that go out as they come; an extension of a response.
+#[derive(Clone)]
+pub(crate) struct Lines(Arc<Mutex<mpsc::Receiver<Bytes>>>);
+
+impl Lines {
+    pub(crate) fn new(lines: mpsc::Receiver<Bytes>) -> Self {
+        Self(Arc::new(Mutex::new(lines)))
+    }
+
+    fn streamed(self) -> UnsyncBoxBody<Bytes, io::Error> {
+        let lines = poll_fn(move |cx| {
+            let line = self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_recv(cx);
+            line.map(|line| line.map(|line| Ok(Frame::data(line))))
+        });
+        StreamBody::new(lines).boxed_unsync()
     }
 }
 

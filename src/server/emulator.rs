@@ -13,6 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use node::Node;
 use reconcile::Timer;
+use registry::{Registry, Sender};
 use state::iam::CredentialError;
 use state::{Cx, State};
 use tokio::sync::Semaphore;
@@ -85,6 +86,7 @@ pub struct Emulator {
     controllers: Running,
     timer: Arc<dyn Timer>,
     channels: Channels,
+    registry: Registry,
     started_at: Timestamp,
 }
 
@@ -96,12 +98,29 @@ impl Emulator {
         let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
         let channels = Channels::default();
-        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, started_at })
+        let registry = Registry::new(Arc::clone(&state), Arc::clone(&clock), ids.clone(), scope.clone());
+        Arc::new(Self {
+            state,
+            node,
+            node_kind,
+            clock,
+            ids,
+            scope,
+            controllers,
+            timer,
+            channels,
+            registry,
+            started_at,
+        })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
     pub async fn call(&self, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
+        if Registry::is_for(&parts) {
+            let request = Request::from_parts(parts, Full::new(body));
+            return self.call_registry(request, Sender::User, Duration::MAX).await;
+        }
         if self.streams(&parts) {
             let places = Semaphore::new(1);
             return self.call_streamed(Request::from_parts(parts, Full::new(body)), &places, Duration::MAX).await;
@@ -154,6 +173,25 @@ impl Emulator {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Answers one request to a registry of ECR. `pause_max` is how long the body may not go on.
+    pub(crate) async fn call_registry<B>(
+        &self,
+        request: Request<B>,
+        sender: Sender,
+        pause_max: Duration,
+    ) -> Response<Bytes>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let request_id = self.ids.uuid();
+        // The path has no secret in it; the query may have.
+        let span =
+            tracing::debug_span!("registry", method = %request.method(), path = request.uri().path(), %request_id);
+        let answer = self.registry.answer(request, sender, pause_max).instrument(span);
+        unpanicked(answer, &request_id, &OnceLock::new()).await
     }
 
     /// Answers one request, and says as soon as it is known where it goes.

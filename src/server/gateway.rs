@@ -13,6 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+use registry::{Registry, Sender};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -185,6 +186,11 @@ impl Site {
                 return with_body(refuse(StatusCode::FORBIDDEN, "AccessDeniedException", message));
             }
             return with_body(admin::answer(&self.emulator, &self.limits, &parts, body).await);
+        }
+        if Registry::is_for(&parts) {
+            let sender = if self.is_for_tasks { Sender::Task } else { Sender::User };
+            let request = Request::from_parts(parts, body);
+            return with_body(self.emulator.call_registry(request, sender, self.limits.body_timeout).await);
         }
         if self.emulator.streams(&parts) {
             let request = Request::from_parts(parts, body);

@@ -14,14 +14,16 @@ mod download;
 mod emulator;
 mod gateway;
 mod guard;
+mod image_admin;
 mod node_kind;
+mod own_registry;
 mod spot;
 mod upload;
 mod vpc_names;
 mod vpc_server;
 
 pub use assemble::assemble;
-pub use config::{Config, Limits};
+pub use config::{Config, ImageConfig, Limits};
 pub use emulator::{Emulator, Parts, StartError};
 pub use gateway::{Gateway, GatewayError};
 pub use node_kind::NodeKind;

@@ -5,6 +5,8 @@ use state::Cx;
 /// Every service that Neargate has.
 pub static ALL: &[&wire::Service<Cx>] = &[
     &ec2::SERVICE,
+    &ecr::SERVICE,
+    &ecr_public::SERVICE,
     &ecs::SERVICE,
     &efs::SERVICE,
     &iam::SERVICE,

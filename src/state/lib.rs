@@ -1,13 +1,15 @@
 //! What the emulator knows: the records of every service as plain data, the tables that hold them, the journal behind.
 //!
 //! Handlers write what is wanted, controllers write what they observe; a field has one writer. Nothing here does I/O
-//! but the journal and the store of S3's objects, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
+//! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
 mod cx;
 mod document;
 pub mod ec2;
+pub mod ecr;
 pub mod ecs;
 pub mod efs;
+mod folder;
 pub mod iam;
 mod journal;
 pub mod logs;
@@ -37,6 +39,8 @@ pub struct State {
     pub ecs: ecs::Ecs,
     /// Amazon EC2: VPCs and what lies in them.
     pub ec2: ec2::Ec2,
+    /// Amazon ECR.
+    pub ecr: ecr::Ecr,
     /// Amazon EFS.
     pub efs: efs::Efs,
     /// CloudWatch Logs.
@@ -63,12 +67,13 @@ impl State {
     }
 
     /// Opens the state kept in the file `path`, making it if it is missing, and keeps it there from now on. The bytes of
-    /// objects are in the folder `objects` beside it.
+    /// objects are in the folder `objects` beside it, those of layers and manifests in `ecr`.
     pub fn open(path: &Path) -> Result<Arc<Self>, JournalError> {
         let journal = Arc::new(Journal::open(path)?);
         let mut state = Self::with_journal(Some(&journal));
         state.ecs.load(&journal)?;
         state.ec2.load(&journal)?;
+        state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
@@ -82,6 +87,7 @@ impl State {
         Self {
             ecs: ecs::Ecs::new(journal),
             ec2: ec2::Ec2::new(journal),
+            ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
@@ -96,6 +102,7 @@ impl State {
     pub fn clear(&self) {
         self.ecs.clear();
         self.ec2.clear();
+        self.ecr.clear();
         self.efs.clear();
         self.logs.clear();
         self.iam.clear();

@@ -51,6 +51,7 @@ const fn rest(
 pub(crate) static SERVICES: &[ServiceNames] = &[
     json("ecs", "ecs", "AmazonEC2ContainerServiceV20141113", &["ecs"]),
     json("ecr", "ecr", "AmazonEC2ContainerRegistry_V20150921", &["api.ecr", "ecr"]),
+    json("ecr-public", "ecr-public", "SpencerFrontendService", &["api.ecr-public", "ecr-public"]),
     json("logs", "logs", "Logs_20140328", &["logs"]),
     ServiceNames {
         id: "cloudwatch",

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("state", &["base"]),
     ("node", &["base"]),
     ("reconcile", &["base"]),
+    ("registry", &["base", "state", "wire"]),
     ("services/*", &["api", "base", "state", "wire"]),
     ("controllers", &["base", "node", "reconcile", "splunk", "state"]),
     ("shim-protocol", &["base"]),

@@ -18,6 +18,7 @@ mod network_interface;
 mod order;
 mod orphan;
 mod plan;
+mod pull;
 mod reason;
 mod restart;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod task_definition;
 pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use log_delivery::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
+pub(crate) use pull::{PullReconciler, Pulls};
 pub(crate) use sandbox_index::SandboxIndex;
 pub(crate) use service::{ServiceReconciler, watch_services};
 pub(crate) use spot::interrupt;
@@ -48,6 +50,8 @@ use state::ecs::{ClusterName, TaskKey};
 
 /// The reconciler of tasks.
 pub(crate) const TASKS: &str = "ecs.tasks";
+/// The reconciler of images that tasks wait for.
+pub(crate) const PULLS: &str = "ecs.pulls";
 /// The reconciler of services.
 pub(crate) const SERVICES: &str = "ecs.services";
 /// The reconciler of task definitions that are to be deleted.

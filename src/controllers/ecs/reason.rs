@@ -1,7 +1,7 @@
 //! The words for why a task or container failed. Clients match on them, so they are AWS's own, in this one place.
 
 use base::Region;
-use node::{ImageError, NetworkError, RuntimeError, RuntimeErrorKind};
+use node::{ImageError, NetworkError, NetworkFault, PullStage, RegistryFault, RuntimeError, RuntimeErrorKind};
 use state::ecs::{Container, ContainerStatus, Task};
 use state::secretsmanager::NoVersion;
 
@@ -27,25 +27,96 @@ const EFS_FAILED: &str = "ResourceInitializationError: failed to invoke EFS util
 /// The longest reason of a container: the API's documented limit, in characters.
 const REASON_CHARS_MAX: usize = 1024;
 
-/// Words the failure to find an image, as Fargate platform version 1.4.0 does (containerd underneath).
+/// How often the retries of a manifest that will not be there are said to be.
+const TERMINAL_TRIES: u32 = 7;
+
+/// Words the failure to pull an image, as Fargate platform version 1.4.0 does (containerd underneath).
 pub(crate) fn cannot_pull(error: &ImageError) -> String {
-    let prefix = "CannotPullContainerError: pull image manifest has been retried";
-    bounded(match error {
+    let text = match error {
         ImageError::NotFound { reference } => {
-            format!("{prefix} 7 time(s): failed to resolve ref {reference}: not found.")
+            format!("{}: failed to resolve ref {reference}: not found.", retried(PullStage::Resolve, TERMINAL_TRIES))
         }
-        ImageError::NoPlatform { platform, .. } => {
-            format!("{prefix} 7 time(s): image Manifest does not contain descriptor matching platform '{platform}'")
-        }
+        ImageError::NoPlatform { platform, .. } => format!(
+            "{}: image Manifest does not contain descriptor matching platform '{platform}'",
+            retried(PullStage::Manifest, TERMINAL_TRIES)
+        ),
         ImageError::InvalidReference { reference, .. } => {
+            format!("failed to normalize image reference \"{reference}\": invalid reference format")
+        }
+        ImageError::Registry { reference, stage, tries, fault } => {
+            format!("{}: {}", retried(*stage, *tries), failed_stage(reference, *stage, fault))
+        }
+        ImageError::Cancelled { .. } => "context canceled".to_owned(),
+        ImageError::InvalidArchive { .. } | ImageError::Io { .. } => with_causes(error),
+    };
+    bounded(format!("CannotPullContainerError: {text}"))
+}
+
+fn retried(stage: PullStage, tries: u32) -> String {
+    let what = match stage {
+        PullStage::Resolve | PullStage::Manifest => "pull image manifest",
+        PullStage::Config => "inspect image",
+        PullStage::Layer => "ref pull",
+    };
+    format!("{what} has been retried {tries} time(s)")
+}
+
+/// Words what a registry did, with what containerd was doing before it. (Seen: those of `Resolve`, and of `Layer` with a
+/// status or without an answer.)
+fn failed_stage(reference: &str, stage: PullStage, fault: &RegistryFault) -> String {
+    let cause = registry_fault(stage, fault);
+    match (stage, fault) {
+        (PullStage::Resolve, _) => format!("failed to resolve ref {reference}: {cause}"),
+        (_, RegistryFault::WrongContent { .. }) => format!("failed to copy: {cause}"),
+        (PullStage::Layer, _) => format!("failed to copy: httpReadSeeker: failed open: {cause}"),
+        (PullStage::Manifest | PullStage::Config, _) => format!("httpReadSeeker: failed open: {cause}"),
+    }
+}
+
+fn registry_fault(stage: PullStage, fault: &RegistryFault) -> String {
+    match fault {
+        RegistryFault::Unreachable { method, url, why } => {
+            format!("failed to do request: {method} \"{url}\": {}", network_fault(why))
+        }
+        RegistryFault::NoCredentials { .. } => "failed to authorize: no basic auth credentials".to_owned(),
+        RegistryFault::Denied { message, .. } => format!(
+            "pull access denied, repository does not exist or may require authorization: server message: {message}"
+        ),
+        RegistryFault::Status { method: "Head", url, status, .. } => {
+            // What follows the status is not sent with HEAD.
+            format!("unexpected status from HEAD request to {url}: {status}")
+        }
+        RegistryFault::Status { url, status, message, .. } => {
+            let message = message.as_ref().map(|text| format!(" - Server message: {text}")).unwrap_or_default();
+            format!("unexpected status code {url}: {status}{message}")
+        }
+        RegistryFault::WrongContent { wanted, found } => {
+            let kind = match stage {
+                PullStage::Resolve | PullStage::Manifest => "manifest",
+                PullStage::Config => "config",
+                PullStage::Layer => "layer",
+            };
             format!(
-                "CannotPullContainerError: failed to normalize image reference \"{reference}\": invalid reference format"
+                "failed commit on ref \"{kind}-{wanted}\": unexpected commit digest {found}, expected {wanted}: failed \
+                 precondition"
             )
         }
-        ImageError::InvalidArchive { .. } | ImageError::Io { .. } => {
-            format!("CannotPullContainerError: {}", with_causes(error))
-        }
-    })
+        // (Unverified: containerd has other words for each of these.)
+        RegistryFault::Broken(why) => why.clone(),
+    }
+}
+
+/// Words the lack of an answer as Go's programs do.
+fn network_fault(fault: &NetworkFault) -> String {
+    match fault {
+        NetworkFault::Lookup(host) => format!("dial tcp: lookup {host}: no such host"),
+        NetworkFault::Refused(address) => format!("dial tcp {address}: connect: connection refused"),
+        NetworkFault::ConnectTimeout(address) => format!("dial tcp {address}: i/o timeout"),
+        NetworkFault::Tls(why) => format!("tls: failed to verify certificate: {why}"),
+        NetworkFault::Timeout => "net/http: timeout awaiting response headers".to_owned(),
+        NetworkFault::Broken => "unexpected EOF".to_owned(),
+        NetworkFault::Other(why) => why.clone(),
+    }
 }
 
 /// Words the failure to make or start a container.

@@ -62,6 +62,7 @@ pub(crate) fn definition(containers: Vec<ContainerDefinition>) -> TaskDefinition
         shares_pids: false,
         volumes: Vec::new(),
         allows_fault_injection: false,
+        cpu_architecture: None,
         containers,
     }
 }

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use base::Scope;
-use node::{Image, RuntimeError, RuntimeErrorKind, Signal};
-use state::ecs::{Container, ContainerDefinition, ContainerOverride, Task, TaskDefinition};
+use node::{Image, Platform, PullBehavior, PullRequest, RegistryCredentials, RuntimeError, RuntimeErrorKind, Signal};
+use state::ecs::{Container, ContainerDefinition, ContainerOverride, CpuArchitecture, Task, TaskDefinition};
 
 use super::environment::{self, Fetched};
 use super::launch::{self, Launch};
 use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason};
 use crate::World;
 
+/// The image that the container at a place needs.
+pub(super) type Wanted = (usize, PullRequest);
+
 /// Why a task cannot start.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// The place of the container that it is about; none if it is about the task.
     pub(super) container: Option<usize>,
@@ -44,9 +48,6 @@ impl<'a> Start<'a> {
         let mut all = Vec::new();
         for place in places {
             let Some((container, of_container)) = self.container(*place) else { continue };
-            if let Some(parameter) = &of_container.repository_credentials {
-                super::secret::registry_credentials(&world.state, scope, parameter, now).map_err(of_task)?;
-            }
             let overrides = overrides(task, container);
             let mut fetched =
                 environment::fetch(&world.state, scope, of_container, overrides, now).await.map_err(of_task)?;
@@ -67,22 +68,32 @@ impl<'a> Start<'a> {
         Ok(all)
     }
 
-    /// Finds the images of containers, in that order.
-    pub(super) async fn pull(&self, places: &[usize]) -> Result<Vec<(usize, Arc<Image>)>, Failure> {
-        let mut images = Vec::new();
+    /// Says which images containers need, and for whom they are pulled.
+    pub(super) fn wanted(&self, places: &[usize], behavior: PullBehavior) -> Result<Vec<Wanted>, Failure> {
+        let Self { world, scope, definition, .. } = *self;
+        let platform = match definition.cpu_architecture {
+            Some(CpuArchitecture::X86_64) => Platform::LinuxAmd64,
+            Some(CpuArchitecture::Arm64) => Platform::LinuxArm64,
+            // On AWS it is x86-64. Here it is what the machine can run.
+            None => Platform::host(),
+        };
+        let mut all = Vec::with_capacity(places.len());
         for place in places {
             let Some((_, of_container)) = self.container(*place) else { continue };
-            let pulled = self.world.node.images.pull(&of_container.image).await;
-            let image = pulled.map_err(|error| {
-                tracing::warn!(
-                    task = %self.task.key.id, %error,
-                    "no image; `neargate image load FILE --name {}` brings it", of_container.image
-                );
-                Failure { container: Some(*place), why: reason::cannot_pull(&error) }
-            })?;
-            images.push((*place, image));
+            let parameter = of_container.repository_credentials.as_ref();
+            let now = world.clock.now();
+            let credentials = parameter
+                .map(|parameter| super::secret::registry_credentials(&world.state, scope, parameter, now))
+                .transpose()
+                .map_err(of_task)?
+                .map(|found| RegistryCredentials {
+                    username: found.username,
+                    password: found.password.expose().to_owned(),
+                });
+            let request = PullRequest { platform, credentials, behavior, ..PullRequest::new(&of_container.image) };
+            all.push((*place, request));
         }
-        Ok(images)
+        Ok(all)
     }
 
     /// Makes what the containers share. Repeating it changes nothing.

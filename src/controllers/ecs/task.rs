@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base::{Scope, Timestamp};
-use node::{ContainerState, Signal};
+use node::{ContainerState, PullBehavior, Signal};
 use reconcile::{Key, Reconciler, Step};
 use state::ecs::{
     AttachmentStatus, Container, ContainerDefinition, ContainerHealth, ContainerStatus, StopCode, StopRequest, Task,
@@ -16,6 +16,7 @@ use super::credentials::{self, Given};
 use super::kept_end::{self, KeptEnds};
 use super::order::Obstacle;
 use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
+use super::pull::Pulls;
 use super::splunk::{self, Readiness, Verifications};
 use super::start::{self, Failure, Prepared, Start};
 use super::{ORPHANS, TASKS, ending, firelens, key_of, log_delivery, network_interface, reason, service, task_of};
@@ -36,6 +37,7 @@ pub(crate) struct TaskReconciler {
     world: World,
     verifications: Verifications,
     kept_ends: KeptEnds,
+    pulls: Arc<Pulls>,
 }
 
 /// The record went away while a step worked on it: a reset. What the step put on the node is an orphan then.
@@ -57,6 +59,7 @@ impl Reconciler for TaskReconciler {
             world: &self.world,
             verifications: &self.verifications,
             kept_ends: &self.kept_ends,
+            pulls: &self.pulls,
             scope: &key.scope,
             key: name,
         };
@@ -67,6 +70,7 @@ impl Reconciler for TaskReconciler {
                 Err(Gone) => {
                     self.verifications.forget(&task.key.id);
                     self.kept_ends.forget(&task.key.id);
+                    self.pulls.forget(key);
                     self.world.wakeups.wake(ORPHANS, super::orphan::node_key());
                     return Step::Settled;
                 }
@@ -77,8 +81,8 @@ impl Reconciler for TaskReconciler {
 }
 
 impl TaskReconciler {
-    pub(crate) fn new(world: World) -> Self {
-        Self { world, verifications: Verifications::default(), kept_ends: KeptEnds::default() }
+    pub(crate) fn new(world: World, pulls: Arc<Pulls>) -> Self {
+        Self { world, verifications: Verifications::default(), kept_ends: KeptEnds::default(), pulls }
     }
 }
 
@@ -86,6 +90,7 @@ struct OneTask<'a> {
     world: &'a World,
     verifications: &'a Verifications,
     kept_ends: &'a KeptEnds,
+    pulls: &'a Pulls,
     scope: &'a Scope,
     key: TaskKey,
 }
@@ -94,6 +99,9 @@ impl OneTask<'_> {
     /// Carries out one action. None means that there may be another one right now.
     async fn act(&self) -> Result<Option<Step>, Gone> {
         let Some(task) = self.world.state.ecs.tasks.get(self.scope, &self.key) else { return Err(Gone) };
+        if task.stop.is_some() {
+            self.pulls.forget(&self.key());
+        }
         let definition = self.world.state.ecs.task_definitions.get(self.scope, &task.definition);
         let definitions = definition.as_ref().map_or(&[][..], |definition| &definition.containers);
         let task = self.observe(task, definitions).await?;
@@ -101,7 +109,12 @@ impl OneTask<'_> {
         let renew_at = credentials::renew_at(self.world, &task);
         match plan::next(Known { task: &task, definitions, output, renew_at }, self.now()) {
             Action::Provision => self.provision(&task).await?,
-            Action::Launch(places) => return self.launch(&task, definition.as_deref().ok_or(Gone)?, &places).await,
+            Action::Launch(_) if self.pulls.is_pulling(&self.key()) => return Ok(Some(Step::Settled)),
+            Action::Launch(places) => {
+                if let Some(step) = self.launch(&task, definition.as_deref().ok_or(Gone)?, &places).await? {
+                    return Ok(Some(step));
+                }
+            }
             Action::Abandon(place, obstacle) => self.abandon(&task, place, obstacle)?,
             Action::Restart(place) => self.restart(&task, place).await?,
             Action::RenewCredentials => {
@@ -207,25 +220,28 @@ impl OneTask<'_> {
             Ok(Readiness::Crowded) => return Ok(Some(Step::At(self.now().plus(splunk::PLACE_AGAIN_AFTER)))),
             Err(why) => return self.fail(&why).map(|()| None),
         }
-        self.start(task, definition, places).await.map(|()| None)
+        self.start(task, definition, places).await
     }
 
-    async fn start(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<(), Gone> {
+    /// Starts containers. The step is what to do while their images are pulled.
+    async fn start(&self, task: &Task, definition: &TaskDefinition, places: &[usize]) -> Result<Option<Step>, Gone> {
         let task = self.give_credentials(task, definition, false)?;
         let start = Start { world: self.world, scope: self.scope, task: &task, definition };
         let prepared = match self.prepare(&start, places).await? {
-            Ok(prepared) => prepared,
-            Err(failure) => {
+            Some(Ok(prepared)) => prepared,
+            // The end of the pull wakes the task.
+            None => return Ok(Some(Step::Settled)),
+            Some(Err(failure)) => {
                 if let Some(container) = failure.container.and_then(|place| task.containers.get(place)) {
                     self.set_reason(container, &failure.why)?;
                 }
-                return self.fail(&failure.why);
+                return self.fail(&failure.why).map(|()| None);
             }
         };
         for prepared in prepared {
             // A stop may have been asked for while an image was pulled or another container started.
             if self.is_to_stop()? {
-                return Ok(());
+                return Ok(None);
             }
             let Some(container) = task.containers.get(prepared.place) else { continue };
             let stop_signal = start::stop_signal(&prepared.image);
@@ -236,35 +252,39 @@ impl OneTask<'_> {
                     tracing::warn!(task = %self.key.id, container = %container.name, %why, "a container did not start");
                     self.set_reason(container, &why)?;
                     if container.is_essential {
-                        return self.fail(&why);
+                        return self.fail(&why).map(|()| None);
                     }
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Finds everything that containers need to start. The first time the images of all of them, so that none starts if
-    /// one cannot.
-    async fn prepare(&self, start: &Start<'_>, places: &[usize]) -> Result<Result<Vec<Prepared>, Failure>, Gone> {
+    /// Finds everything that containers need to start; nothing while images are pulled. The first time the images of all
+    /// of them, so that none starts if one cannot.
+    async fn prepare(
+        &self,
+        start: &Start<'_>,
+        places: &[usize],
+    ) -> Result<Option<Result<Vec<Prepared>, Failure>>, Gone> {
         let fetched = match start.fetch(places).await {
             Ok(fetched) => fetched,
-            Err(failure) => return Ok(Err(failure)),
+            Err(failure) => return Ok(Some(Err(failure))),
         };
         let is_first = start.task.pull_stopped_at.is_none();
-        let images = if is_first {
+        if is_first {
             let began = self.now();
             self.update(|task| {
                 task.pull_started_at.get_or_insert(began);
             })?;
-            let all = (0..start.task.containers.len()).collect::<Vec<_>>();
-            start.pull(&all).await
-        } else {
-            start.pull(places).await
-        };
-        let images = match images {
-            Ok(images) => images,
-            Err(failure) => return Ok(Err(failure)),
+        }
+        // What was pulled for the task once is not asked for again, should this be a server that was restarted.
+        let behavior = if is_first { self.world.settings.pull_behavior } else { PullBehavior::PreferCached };
+        let all = (0..start.task.containers.len()).collect::<Vec<_>>();
+        let images = match self.pulls.get(self.world, &self.key(), || start.wanted(&all, behavior)) {
+            None => return Ok(None),
+            Some(Ok(images)) => images,
+            Some(Err(failure)) => return Ok(Some(Err(failure))),
         };
         if is_first {
             let ended = self.now();
@@ -277,7 +297,7 @@ impl OneTask<'_> {
                 }
             })?;
         }
-        Ok(start.make_sandbox().await.map(|()| Start::prepared(fetched, &images)))
+        Ok(Some(start.make_sandbox().await.map(|()| Start::prepared(fetched, &images))))
     }
 
     /// Gives the task credentials of its roles, those that it lacks or all anew.
@@ -439,6 +459,10 @@ impl OneTask<'_> {
 
     fn enter(&self, status: TaskStatus) -> Result<(), Gone> {
         let now = self.now();
+        if status != TaskStatus::Pending {
+            // Nothing is left to start.
+            self.pulls.forget(&self.key());
+        }
         self.update(|task| {
             task.last_status = status;
             if status == TaskStatus::Running {
@@ -503,6 +527,10 @@ impl OneTask<'_> {
 
     fn update(&self, change: impl FnOnce(&mut Task)) -> Result<Arc<Task>, Gone> {
         self.world.state.ecs.update_task(self.scope, &self.key, change).ok_or(Gone)
+    }
+
+    fn key(&self) -> Key {
+        key_of(self.scope, &self.key)
     }
 
     fn now(&self) -> Timestamp {

@@ -1,10 +1,11 @@
 //! What `docker save`, podman and skopeo write as docker-archive: `manifest.json` names configurations and layers.
 
+use node::Platform;
 use serde::Deserialize;
 
 use crate::archive::members::{document, json};
 use crate::archive::{Content, Documents, Found, LayerSource, Members, name};
-use crate::config::{self, Platform};
+use crate::config;
 use crate::digest::Digest;
 use crate::error::{Result, invalid, within};
 use crate::limits::Limits;
@@ -21,7 +22,7 @@ struct Image {
 }
 
 /// Finds the images, or nothing if this is no docker-archive.
-pub(crate) fn find(members: &Members, limits: &Limits, platform: &Platform) -> Result<Option<Vec<Found>>> {
+pub(crate) fn find(members: &Members, limits: &Limits, platform: Platform) -> Result<Option<Vec<Found>>> {
     let Some(manifest) = members.get(MANIFEST)? else { return Ok(None) };
     // A root file system may have a file of this name. It is docker's only if it looks like it.
     let Ok(images) = document(manifest, MANIFEST, limits).and_then(|content| json::<Vec<Image>>(&content, MANIFEST))
@@ -34,7 +35,7 @@ pub(crate) fn find(members: &Members, limits: &Limits, platform: &Platform) -> R
     images.iter().map(|image| describe(image, members, limits, platform)).collect::<Result<_>>().map(Some)
 }
 
-fn describe(image: &Image, members: &Members, limits: &Limits, platform: &Platform) -> Result<Found> {
+fn describe(image: &Image, members: &Members, limits: &Limits, platform: Platform) -> Result<Found> {
     let names = image.repo_tags.iter().flatten().map(|tag| name(tag)).collect::<Result<Vec<_>>>()?;
     let document = document(members.require(&image.config)?, &image.config, limits)?;
     if let Some(digest) = digest_in_name(&image.config)
@@ -43,9 +44,9 @@ fn describe(image: &Image, members: &Members, limits: &Limits, platform: &Platfo
         return Err(invalid(format!("`{}` does not have the digest it is named by", image.config)));
     }
     let config = config::parse(&document).map_err(|error| within(&image.config, error))?;
-    if !platform.runs(config.os(), config.architecture()) {
+    if !config::is_for(platform, config.os(), config.architecture()) {
         let reference = names.first().map_or_else(|| image.config.clone(), ToString::to_string);
-        return Err(node::ImageError::NoPlatform { reference, platform: platform.to_string() });
+        return Err(node::ImageError::NoPlatform { reference, platform });
     }
     let diff_ids = config::diff_ids(&config)?;
     if diff_ids.len() != image.layers.len() {

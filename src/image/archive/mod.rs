@@ -7,13 +7,15 @@ mod oci;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use node::Platform;
+
 use crate::archive::members::Opened;
 pub(crate) use crate::archive::members::{Member, Members};
-use crate::config::Platform;
 use crate::digest::Digest;
 use crate::error::{Result, disk, invalid};
 use crate::layers::Staging;
 use crate::limits::Limits;
+use crate::pull::OriginLayer;
 use crate::reference::Reference;
 
 /// An image in an archive, described but not yet unpacked.
@@ -52,10 +54,12 @@ pub(crate) enum Content {
     Tar(Member),
     /// A folder that is still to be packed.
     Folder(PathBuf),
+    /// A layer that is fetched as it is unpacked.
+    Origin(OriginLayer),
 }
 
 /// Finds the images in the file or folder at `path`.
-pub(crate) fn find(path: &Path, staging: &Staging, limits: &Limits, platform: &Platform) -> Result<Vec<Found>> {
+pub(crate) fn find(path: &Path, staging: &Staging, limits: &Limits, platform: Platform) -> Result<Vec<Found>> {
     let metadata = fs::metadata(path).map_err(disk("open", path))?;
     let (members, root) = if metadata.is_dir() {
         (Members::of_folder(path)?, Content::Folder(path.to_owned()))

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use node::Platform;
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 
 use crate::archive::members::{document, json};
 use crate::archive::{Content, Documents, Found, LayerSource, Members, name};
-use crate::config::{self, Platform};
+use crate::config;
 use crate::digest::Digest;
 use crate::error::{Result, invalid};
 use crate::limits::Limits;
@@ -26,7 +27,7 @@ const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+j
 const INDEX_DEPTH_MAX: usize = 4;
 
 /// Finds the images, or nothing if this is no OCI layout.
-pub(crate) fn find(members: &Members, limits: &Limits, platform: &Platform) -> Result<Option<Vec<Found>>> {
+pub(crate) fn find(members: &Members, limits: &Limits, platform: Platform) -> Result<Option<Vec<Found>>> {
     let (Some(_), Some(index)) = (members.get(LAYOUT)?, members.get(INDEX)?) else { return Ok(None) };
     let index = json::<ImageIndex>(&document(index, INDEX, limits)?, INDEX)?;
     // One name may stand at several manifests, one a platform; and one manifest may have several names.
@@ -66,18 +67,18 @@ struct Chosen {
 struct Source<'a> {
     members: &'a Members,
     limits: &'a Limits,
-    platform: &'a Platform,
+    platform: Platform,
 }
 
 impl Source<'_> {
     /// Chooses among descriptors the one for this platform, and goes into indexes.
     fn choose(&self, descriptors: &[&Descriptor], shown: &str, depth: usize) -> Result<Chosen> {
-        let none = || node::ImageError::NoPlatform { reference: shown.to_owned(), platform: self.platform.to_string() };
+        let none = || node::ImageError::NoPlatform { reference: shown.to_owned(), platform: self.platform };
         let fits = |descriptor: &&&Descriptor| {
             descriptor
                 .platform()
                 .as_ref()
-                .is_some_and(|platform| self.platform.runs(platform.os(), platform.architecture()))
+                .is_some_and(|platform| config::is_for(self.platform, platform.os(), platform.architecture()))
         };
         let chosen = match descriptors {
             [only] if only.platform().is_none() => only,
@@ -112,8 +113,8 @@ impl Source<'_> {
         let config_digest = digest(manifest.config())?;
         let config_document = self.blob(config_digest, manifest.config().size())?;
         let config = config::parse(&config_document)?;
-        if !self.platform.runs(config.os(), config.architecture()) {
-            let (reference, platform) = (shown.to_owned(), self.platform.to_string());
+        if !config::is_for(self.platform, config.os(), config.architecture()) {
+            let (reference, platform) = (shown.to_owned(), self.platform);
             return Err(node::ImageError::NoPlatform { reference, platform });
         }
         let diff_ids = config::diff_ids(&config)?;

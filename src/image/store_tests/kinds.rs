@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
 
-use node::{ImageConfig, ImageError, Images};
+use node::{ImageConfig, ImageError, Images, PullRequest};
 use serde_json::json;
 
 use super::{Fixture, LOADED_AT, why};
@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::test_archives::{
     OciBuilder, TarBuilder, docker_files, gzip, host_arch, named, platform, tar_of, with, write_folder, zstd,
 };
-use crate::{ImageStore, Limits};
+use crate::{ImageStore, Limits, Options};
 
 fn two_layers() -> [Vec<u8>; 2] {
     [TarBuilder::new().file("a", "lower").finish(), TarBuilder::new().file("a", "upper").finish()]
@@ -90,7 +90,10 @@ async fn an_oci_layout_loads_from_archive_and_folder_and_keeps_its_digest() {
     let image = fixture.pull("public.ecr.aws/docker/library/httpd:2.4").await;
     assert_eq!(image.config, image_config());
     assert_eq!(fs::read_to_string(image.layers[0].join("a")).unwrap(), "upper");
-    assert!(fixture.store.pull("httpd:2.4").await.is_err(), "another registry's name is another image");
+    assert!(
+        fixture.store.pull(&PullRequest::new("httpd:2.4")).await.is_err(),
+        "another registry's name is another image"
+    );
 }
 
 #[tokio::test]
@@ -114,7 +117,7 @@ async fn a_nested_index_gives_the_image_of_this_machine_and_answers_to_its_own_d
             assert_eq!(fixture.pull(&format!("{name}@{digest}")).await.digest, ours["digest"]);
         }
         let wrong_tag = format!("team/app:2@{digest}");
-        assert!(matches!(fixture.store.pull(&wrong_tag).await, Err(ImageError::NotFound { .. })));
+        assert!(matches!(fixture.store.pull(&PullRequest::new(&wrong_tag)).await, Err(ImageError::NotFound { .. })));
     }
 }
 
@@ -260,7 +263,7 @@ async fn what_is_no_reference_or_no_file_is_said_so() {
     let fixture = Fixture::new();
     let tar = TarBuilder::new().file("a", "").finish();
     assert!(matches!(fixture.load(&tar, Some("A")).await, Err(ImageError::InvalidReference { .. })));
-    assert!(matches!(fixture.store.pull("a b").await, Err(ImageError::InvalidReference { .. })));
+    assert!(matches!(fixture.store.pull(&PullRequest::new("a b")).await, Err(ImageError::InvalidReference { .. })));
     assert!(matches!(fixture.store.remove("").await, Err(ImageError::InvalidReference { .. })));
     let missing = fixture.folder.path().join("missing");
     assert!(matches!(fixture.store.load(&missing, Some("a")).await, Err(ImageError::Io { action: "open", .. })));
@@ -294,6 +297,6 @@ async fn every_bound_holds() {
 fn two_stores_cannot_have_one_folder() {
     let fixture = Fixture::new();
     let clock = Arc::new(base::SystemClock);
-    let opened = ImageStore::open(&fixture.dir(), clock, Arc::new(|| Ok(HashSet::new())));
+    let opened = ImageStore::open(&fixture.dir(), clock, Arc::new(|| Ok(HashSet::new())), Options::default());
     assert!(matches!(opened, Err(ImageError::Io { action: "lock", .. })));
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use node::{ImageError, Images};
+use node::{ImageError, Images, PullRequest};
 
 use super::{Fixture, why};
 use crate::test_archives::{TarBuilder, docker_files, tar_of};
-use crate::{ImageStore, Limits};
+use crate::{ImageStore, Limits, Options};
 
 fn layer(text: &str) -> Vec<u8> {
     TarBuilder::new().file("file", text).finish()
@@ -74,7 +74,12 @@ fn an_index_that_cannot_be_understood_throws_nothing_away() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("layers/x")).unwrap();
         fs::write(folder.path().join("index.json"), content).unwrap();
-        let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), Arc::new(|| Ok(HashSet::new())));
+        let opened = ImageStore::open(
+            folder.path(),
+            Arc::new(base::SystemClock),
+            Arc::new(|| Ok(HashSet::new())),
+            Options::default(),
+        );
         assert!(matches!(opened, Err(ImageError::Io { action: "understand", .. })), "{content}");
         assert!(folder.path().join("layers/x").exists());
     }
@@ -94,7 +99,7 @@ async fn removing_a_reference_removes_what_no_other_needs() {
     assert_eq!(fixture.references().await, ["docker.io/library/b:latest"]);
     let gone = fixture.store.remove("a").await;
     assert!(matches!(gone, Err(ImageError::NotFound { reference }) if reference == "docker.io/library/a:latest"));
-    let gone = fixture.store.pull("a:alias").await;
+    let gone = fixture.store.pull(&PullRequest::new("a:alias")).await;
     assert!(matches!(gone, Err(ImageError::NotFound { reference }) if reference == "docker.io/library/a:alias"));
 }
 
@@ -105,7 +110,7 @@ async fn a_tag_that_moves_leaves_nothing_of_the_old_image() {
     let old = fixture.pull("a").await.digest.clone();
     fixture.load(&archive("a", &["2"]), None).await.unwrap();
     assert_eq!(fixture.counts(), (2, 1, 0));
-    assert!(fixture.store.pull(&format!("a@{old}")).await.is_err());
+    assert!(fixture.store.pull(&PullRequest::new(&format!("a@{old}"))).await.is_err());
 }
 
 #[tokio::test]
@@ -115,7 +120,7 @@ async fn layers_stay_while_somebody_holds_the_image() {
     fixture.load(&archive("b", &["2"]), None).await.unwrap();
     let held = fixture.pull("a").await;
     fixture.store.remove("a").await.unwrap();
-    assert!(fixture.store.pull("a").await.is_err());
+    assert!(fixture.store.pull(&PullRequest::new("a")).await.is_err());
     assert_eq!(fs::read_to_string(held.layers[0].join("file")).unwrap(), "1");
     fixture.load(&archive("a", &["1"]), None).await.unwrap();
     assert!(Arc::ptr_eq(&held, &fixture.pull("a").await), "loaded again it is the same image");
@@ -153,7 +158,7 @@ async fn nothing_is_removed_while_it_cannot_be_told_what_is_in_use() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("layers").join("f".repeat(64))).unwrap();
     let unknown = Arc::new(|| Err(std::io::Error::other("no idea")));
-    let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), unknown);
+    let opened = ImageStore::open(folder.path(), Arc::new(base::SystemClock), unknown, Options::default());
     assert!(matches!(opened, Err(ImageError::Io { action: "find the containers that use", .. })));
     assert!(folder.path().join("layers").join("f".repeat(64)).exists());
 }
@@ -183,7 +188,7 @@ async fn loading_and_removing_at_once_never_shows_an_image_without_its_layers() 
             let name = format!("a:{n}");
             for _ in 0..20 {
                 store.load(&path, Some(&name)).await.unwrap();
-                let image = store.pull(&name).await.unwrap();
+                let image = store.pull(&PullRequest::new(&name)).await.unwrap();
                 store.remove(&name).await.unwrap();
                 assert!(image.layers.iter().all(|layer| layer.join("file").exists()));
             }

@@ -2,6 +2,7 @@
 
 mod kinds;
 mod lifetime;
+mod pulling;
 mod unpacking;
 
 use std::collections::HashSet;
@@ -10,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use base::{ManualClock, Timestamp};
-use node::{Image, ImageError, ImageSummary, Images};
+use node::{Image, ImageError, ImageSummary, Images, PullRequest};
 
-use crate::{ImageStore, Limits};
+use crate::{ImageStore, Limits, Options};
 
 const LOADED_AT: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -63,7 +64,7 @@ impl Fixture {
     }
 
     async fn pull(&self, reference: &str) -> Arc<Image> {
-        self.store.pull(reference).await.unwrap()
+        self.store.pull(&PullRequest::new(reference)).await.unwrap()
     }
 
     async fn references(&self) -> Vec<String> {
@@ -80,7 +81,8 @@ impl Fixture {
 fn open(folder: &Path, in_use: &Arc<Mutex<HashSet<PathBuf>>>, limits: Limits) -> Arc<ImageStore> {
     let in_use = Arc::clone(in_use);
     let in_use = Arc::new(move || Ok(in_use.lock().unwrap().clone()));
-    ImageStore::open_with(&folder.join("store"), Arc::new(ManualClock::new(LOADED_AT)), in_use, limits).unwrap()
+    let options = Options { limits, ..Options::default() };
+    ImageStore::open(&folder.join("store"), Arc::new(ManualClock::new(LOADED_AT)), in_use, options).unwrap()
 }
 
 /// Returns what an archive is refused for.

@@ -10,7 +10,9 @@ use base::Timestamp;
 
 use super::SimulatedNode;
 use super::reference::Reference;
-use crate::{Image, ImageConfig, ImageError, ImageSummary, Images};
+use crate::{
+    Image, ImageConfig, ImageDetail, ImageError, ImageSource, ImageSummary, Images, Platform, Pruned, PullRequest,
+};
 
 /// The registry of which no image exists, unless it was loaded.
 pub const MISSING_REGISTRY: &str = "missing.invalid";
@@ -27,6 +29,7 @@ pub(super) struct Store {
 struct Kept {
     image: Arc<Image>,
     loaded_at: Timestamp,
+    source: ImageSource,
 }
 
 impl Store {
@@ -44,12 +47,12 @@ impl Store {
             return Some(Arc::clone(&kept.image));
         }
         let exists = reference.registry() != MISSING_REGISTRY && !self.missing.contains(reference);
-        exists.then(|| self.keep(reference, now))
+        exists.then(|| self.keep(reference, ImageSource::Pulled, now))
     }
 
-    fn keep(&mut self, reference: &Reference, now: Timestamp) -> Arc<Image> {
+    fn keep(&mut self, reference: &Reference, source: ImageSource, now: Timestamp) -> Arc<Image> {
         let image = Arc::new(image(reference));
-        self.kept.insert(reference.clone(), Kept { image: Arc::clone(&image), loaded_at: now });
+        self.kept.insert(reference.clone(), Kept { image: Arc::clone(&image), loaded_at: now, source });
         image
     }
 
@@ -59,14 +62,15 @@ impl Store {
             digest: kept.image.digest.clone(),
             size_bytes: 0,
             loaded_at: kept.loaded_at,
+            source: kept.source,
         })
     }
 }
 
 #[async_trait]
 impl Images for SimulatedNode {
-    async fn pull(&self, reference: &str) -> Result<Arc<Image>, ImageError> {
-        let reference = Reference::parse(reference)?;
+    async fn pull(&self, request: &PullRequest) -> Result<Arc<Image>, ImageError> {
+        let reference = Reference::parse(&request.reference)?;
         let delay = self.world().store.delays.get(&reference).copied().unwrap_or_default();
         self.delay(delay).await;
         let image = self.world().store.pull(&reference, self.clock.now());
@@ -80,7 +84,7 @@ impl Images for SimulatedNode {
         let reference = Reference::parse(name.unwrap_or(stem))?;
         let mut world = self.world();
         world.store.missing.remove(&reference);
-        world.store.keep(&reference, self.clock.now());
+        world.store.keep(&reference, ImageSource::Loaded, self.clock.now());
         Ok(world.store.summaries().filter(|summary| summary.reference == reference.as_str()).collect())
     }
 
@@ -88,11 +92,36 @@ impl Images for SimulatedNode {
         Ok(self.world().store.summaries().collect())
     }
 
+    async fn inspect(&self, reference: &str) -> Result<ImageDetail, ImageError> {
+        let reference = Reference::parse(reference)?;
+        let world = self.world();
+        let not_found = || ImageError::NotFound { reference: reference.as_str().to_owned() };
+        let kept = world.store.kept.get(&reference).ok_or_else(not_found)?;
+        let summary = world.store.summaries().find(|summary| summary.reference == reference.as_str());
+        Ok(ImageDetail {
+            summary: summary.ok_or_else(not_found)?,
+            index_digest: None,
+            platform: Platform::host().to_string(),
+            config: kept.image.config.clone(),
+            layers: Vec::new(),
+            used_at: None,
+            is_in_use: false,
+        })
+    }
+
     /// Forgets that the image was loaded or pulled. Another pull finds it again, unless it never existed.
     async fn remove(&self, reference: &str) -> Result<(), ImageError> {
         let reference = Reference::parse(reference)?;
         let removed = self.world().store.kept.remove(&reference);
         removed.map(drop).ok_or_else(|| ImageError::NotFound { reference: reference.as_str().to_owned() })
+    }
+
+    /// Forgets every image that was pulled, and with `all` those that were loaded: no container holds files of them.
+    async fn prune(&self, all: bool) -> Result<Pruned, ImageError> {
+        let mut world = self.world();
+        let doomed = world.store.kept.extract_if(.., |_, kept| all || kept.source == ImageSource::Pulled);
+        let references = doomed.map(|(reference, _)| reference.as_str().to_owned()).collect();
+        Ok(Pruned { references, freed_bytes: 0 })
     }
 }
 

@@ -10,7 +10,7 @@ use base::{EniId, ManualClock, SubnetId, Timestamp, VpcId};
 use super::*;
 use crate::{
     Attachment, ContainerLimits, ContainerSpec, EniSpec, Event, ExecOutput, ExecSpec, ExitStatus, Isolation,
-    MacAddress, NetworkError, RootFileSystem, RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
+    MacAddress, NetworkError, PullRequest, RootFileSystem, RuntimeError, RuntimeErrorKind, Signal, SubnetSpec, VpcSpec,
 };
 
 /// A simulated node on a clock that stands still.
@@ -41,7 +41,7 @@ impl Bench {
 
     async fn start(&self, script: &str) -> Result<(), RuntimeError> {
         self.node.runtime.create_sandbox(&sandbox_spec(None)).await.unwrap();
-        let image = self.node.images.pull("httpd").await.unwrap();
+        let image = self.node.images.pull(&PullRequest::new("httpd")).await.unwrap();
         let spec = ContainerSpec {
             id: container(),
             sandbox: sandbox(),
@@ -240,7 +240,7 @@ async fn a_restarted_container_ends_again_and_says_so_again() {
 #[tokio::test]
 async fn a_container_needs_a_sandbox_and_a_program() {
     let bench = Bench::new();
-    let image = bench.node.images.pull("httpd").await.unwrap();
+    let image = bench.node.images.pull(&PullRequest::new("httpd")).await.unwrap();
     let mut spec = ContainerSpec {
         id: container(),
         sandbox: sandbox(),
@@ -348,7 +348,8 @@ async fn one_attachment_fails_when_told_to() {
 async fn delays_last_as_long_as_told() {
     let bench = Bench::new();
     bench.simulated.delay_pulls("slow", Duration::from_secs(2)).unwrap();
-    let mut pull = pin!(bench.node.images.pull("docker.io/library/slow:latest"));
+    let request = PullRequest::new("docker.io/library/slow:latest");
+    let mut pull = pin!(bench.node.images.pull(&request));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(pull.as_mut().poll(&mut cx).is_pending());
     bench.advance(1_999);
@@ -394,13 +395,13 @@ async fn a_running_clock_needs_only_the_loop() {
 #[tokio::test]
 async fn every_reference_has_an_image_and_always_the_same() {
     let Bench { node, .. } = Bench::new();
-    let image = node.images.pull("httpd").await.unwrap();
-    assert_eq!(node.images.pull("docker.io/library/httpd:latest").await.unwrap(), image);
+    let image = node.images.pull(&PullRequest::new("httpd")).await.unwrap();
+    assert_eq!(node.images.pull(&PullRequest::new("docker.io/library/httpd:latest")).await.unwrap(), image);
     assert_eq!(image.digest.len(), "sha256:".len() + 64);
-    assert_ne!(node.images.pull("httpd:2").await.unwrap().digest, image.digest);
+    assert_ne!(node.images.pull(&PullRequest::new("httpd:2")).await.unwrap().digest, image.digest);
     let pinned = format!("httpd@{}", image.digest);
-    assert_eq!(node.images.pull(&pinned).await.unwrap().digest, image.digest);
-    let again = Bench::new().node.images.pull("httpd").await.unwrap();
+    assert_eq!(node.images.pull(&PullRequest::new(pinned)).await.unwrap().digest, image.digest);
+    let again = Bench::new().node.images.pull(&PullRequest::new("httpd")).await.unwrap();
     assert_eq!(again, image, "on every node");
 }
 
@@ -409,11 +410,14 @@ async fn missing_images_are_not_found_until_they_are_loaded() {
     let bench = Bench::new();
     bench.simulated.forget_image("gone").unwrap();
     for name in ["gone", "missing.invalid/app:1"] {
-        assert!(matches!(bench.node.images.pull(name).await, Err(ImageError::NotFound { .. })), "{name}");
+        assert!(
+            matches!(bench.node.images.pull(&PullRequest::new(name)).await, Err(ImageError::NotFound { .. })),
+            "{name}"
+        );
         bench.node.images.load(Path::new("x.tar"), Some(name)).await.unwrap();
-        bench.node.images.pull(name).await.unwrap();
+        bench.node.images.pull(&PullRequest::new(name)).await.unwrap();
     }
-    assert!(matches!(bench.node.images.pull("No").await, Err(ImageError::InvalidReference { .. })));
+    assert!(matches!(bench.node.images.pull(&PullRequest::new("No")).await, Err(ImageError::InvalidReference { .. })));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Speaks to a running server.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -66,6 +66,29 @@ impl Endpoint {
             }
         };
         self.read(answer)
+    }
+
+    /// Posts a request to a path under `/_neargate/`, and returns the JSON objects of the answer, a line each, as they come.
+    pub(super) fn lines(
+        &self,
+        path: &str,
+        request: &Value,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Value>>> {
+        let url = format!("{}/_neargate/{path}", self.endpoint_url.trim_end_matches('/'));
+        let answer = agent().post(&url).content_type("application/json").send(request.to_string());
+        let answer = answer
+            .with_context(|| format!("no neargate answers at {}; start one: sudo neargate serve", self.endpoint_url))?;
+        let is_told = answer.status().is_success();
+        let url = self.endpoint_url.clone();
+        Ok(BufReader::new(answer.into_body().into_reader()).lines().map(move |line| {
+            let line = line.context("the server's answer breaks off")?;
+            let told = serde_json::from_str::<Value>(&line);
+            let told = told.with_context(|| format!("{url} is not a neargate, or an older one"))?;
+            if !is_told {
+                bail!("{}", told["message"].as_str().unwrap_or("the server refused"));
+            }
+            Ok(told)
+        }))
     }
 
     fn read(&self, answer: Result<http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {

@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(serve::Serve),
-    /// Load, list and remove the images that tasks run
+    /// Load, pull, list and remove the images that tasks run
     #[command(subcommand)]
     Image(image::Image),
     /// Run a command in a container of a running task

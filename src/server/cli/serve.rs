@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use base::{AccountId, Region, Scope};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use controllers::HostFolder;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use node::PullBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Gateway, Limits, NodeKind, assemble};
+use crate::{Config, Gateway, ImageConfig, Limits, NodeKind, assemble};
 
 /// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -47,9 +48,47 @@ pub(super) struct Serve {
     /// A folder of this machine that tasks on instances may mount parts of (repeat it for more); on Fargate none may
     #[arg(long = "allow-host-path", value_name = "DIR", value_parser = host_folder)]
     host_folders: Vec<HostFolder>,
+    /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,
+    /// except with `always`
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "NEARGATE_IMAGE_PULL_BEHAVIOR")]
+    image_pull_behavior: ImagePullBehavior,
+    /// Take images that this machine's Docker has built or pulled, before asking their registries
+    #[arg(long, env = "NEARGATE_PULL_FROM_DOCKER")]
+    pull_from_docker: bool,
+    /// Ask no registry elsewhere: images are loaded, or pushed to the ECR in here
+    #[arg(long, env = "NEARGATE_OFFLINE")]
+    offline: bool,
+    /// How much room pulled images may take; beyond it those go that no task has used for the longest
+    #[arg(long, value_name = "GIB", env = "NEARGATE_IMAGE_CACHE_GIB")]
+    image_cache_gib: Option<u64>,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
+}
+
+/// The ECS agent's `ECS_IMAGE_PULL_BEHAVIOR`.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ImagePullBehavior {
+    /// Always; if it cannot be reached, the image that is here serves
+    #[default]
+    Default,
+    /// Always; if it cannot be reached, the task fails
+    Always,
+    /// Never, if there is such an image here
+    PreferCached,
+    /// Only the first time
+    Once,
+}
+
+impl From<ImagePullBehavior> for PullBehavior {
+    fn from(behavior: ImagePullBehavior) -> Self {
+        match behavior {
+            ImagePullBehavior::Default => Self::Default,
+            ImagePullBehavior::Always => Self::Always,
+            ImagePullBehavior::PreferCached => Self::PreferCached,
+            ImagePullBehavior::Once => Self::Once,
+        }
+    }
 }
 
 fn region(text: &str) -> Result<Region, String> {
@@ -87,6 +126,12 @@ impl Serve {
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ephemeral_storage_mib: self.ephemeral_storage_mib,
             host_folders: self.host_folders,
+            images: ImageConfig {
+                pull_behavior: self.image_pull_behavior.into(),
+                asks_registries: !self.offline,
+                asks_engine: self.pull_from_docker,
+                layer_bytes_max: self.image_cache_gib.map(|gib| gib.saturating_mul(1 << 30)),
+            },
             limits: Limits::default(),
         }
     }
@@ -109,7 +154,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     tokio::spawn(signals.heed(stop));
     let gateway = Gateway::bind(config).await?;
     let address = gateway.address().context("cannot tell the address")?;
-    let emulator = assemble(config)?;
+    // With the port that it turned out to be: names of images may have it.
+    let emulator = assemble(&Config { listen: address, ..config.clone() })?;
     greet(&greeting(config, address), address);
     let stop = async {
         // The sender goes only with the process.

@@ -56,6 +56,9 @@ pub struct TaskDefinition {
     /// Whether its containers may ask for faults.
     #[serde(default)]
     pub allows_fault_injection: bool,
+    /// The processors that its images are made for, if it says so.
+    #[serde(default)]
+    pub cpu_architecture: Option<CpuArchitecture>,
     /// Its containers.
     pub containers: Vec<ContainerDefinition>,
 }
@@ -69,6 +72,15 @@ pub enum TaskDefinitionStatus {
     Inactive,
     /// It is to be deleted, and goes when no task needs it any more.
     DeleteInProgress,
+}
+
+/// A kind of processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CpuArchitecture {
+    /// `X86_64`.
+    X86_64,
+    /// `ARM64`.
+    Arm64,
 }
 
 /// How the containers of a task are joined to a network.

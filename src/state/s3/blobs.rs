@@ -4,21 +4,13 @@
 //! whenever the server is killed, what is left over is files that no row names, and opening the store removes them.
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use base::{Entropy, SystemEntropy};
 use serde::{Deserialize, Serialize};
 
-/// Only the server's user may look into the folder.
-const FOLDER_MODE: u32 = 0o700;
-/// How the names of temporary folders begin.
-const TEMPORARY_PREFIX: &str = "neargate-objects-";
-/// How often a name for a temporary folder is drawn before giving up.
-const TEMPORARY_TRIES: usize = 8;
+use crate::folder::{Folder, entries, make_folder, new_name};
 
 /// The name of a file: 32 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,29 +24,26 @@ impl std::fmt::Debug for BlobId {
 }
 
 /// The files of all objects.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Blobs {
-    folder: Option<PathBuf>,
-    /// The folder of a state that is not kept, from its first file on.
-    temporary: Mutex<Option<Temporary>>,
+    folder: Folder,
 }
 
-#[derive(Debug)]
-struct Temporary {
-    path: PathBuf,
-    /// Held locked for as long as this process uses the folder; others remove folders that nobody holds.
-    _lock: File,
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { folder: Folder::new("objects") }
+    }
 }
 
 impl Blobs {
     /// Keeps files in a folder, which is made when it is needed.
     pub(crate) fn keep_in(&mut self, folder: PathBuf) {
-        self.folder = Some(folder);
+        self.folder.keep_in(folder);
     }
 
     /// Makes a file for a body that is to be received. Who makes it moves it with [`Blobs::keep`] or removes it.
     pub fn create(&self) -> io::Result<(PathBuf, File)> {
-        let folder = self.folder()?.join("incoming");
+        let folder = self.folder.path()?.join("incoming");
         make_folder(&folder)?;
         let path = folder.join(new_name());
         let file = File::options().write(true).create_new(true).open(&path)?;
@@ -82,7 +71,7 @@ impl Blobs {
 
     /// Returns the folder of a file.
     fn group(&self, id: &BlobId) -> io::Result<PathBuf> {
-        Ok(self.folder()?.join("blobs").join(id.0.get(..2).unwrap_or_default()))
+        Ok(self.folder.path()?.join("blobs").join(id.0.get(..2).unwrap_or_default()))
     }
 
     /// Makes a name, and the folder for a file of it.
@@ -105,7 +94,7 @@ impl Blobs {
 
     /// Removes the files that no row names.
     pub(crate) fn sweep(&self, named: &HashSet<BlobId>) -> io::Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(folder) = self.folder.kept() else { return Ok(()) };
         let groups = entries(&folder.join("blobs"))?;
         let incoming = entries(&folder.join("incoming"))?;
         for path in incoming {
@@ -121,74 +110,6 @@ impl Blobs {
         }
         Ok(())
     }
-
-    fn folder(&self) -> io::Result<PathBuf> {
-        if let Some(folder) = &self.folder {
-            return Ok(folder.clone());
-        }
-        let mut temporary = self.temporary.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = &*temporary {
-            return Ok(made.path.clone());
-        }
-        let made = Temporary::make(&std::env::temp_dir())?;
-        Ok(temporary.insert(made).path.clone())
-    }
-}
-
-impl Temporary {
-    /// Makes a folder, and removes those of processes that were killed.
-    fn make(parent: &Path) -> io::Result<Self> {
-        for path in entries(parent)? {
-            let is_ours =
-                path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-            let is_left = is_ours && open_folder(&path).is_ok_and(|folder| folder.try_lock().is_ok());
-            if is_left && let Err(error) = fs::remove_dir_all(&path) {
-                tracing::debug!(%error, path = %path.display(), "a folder of a former server stays");
-            }
-        }
-        for _ in 0..TEMPORARY_TRIES {
-            let path = parent.join(format!("{TEMPORARY_PREFIX}{}", new_name()));
-            DirBuilder::new().mode(FOLDER_MODE).create(&path)?;
-            let lock = open_folder(&path)?;
-            // Somebody who tidies up may have been faster.
-            if lock.try_lock().is_ok() && path.exists() {
-                return Ok(Self { path, _lock: lock });
-            }
-        }
-        Err(io::Error::other("no temporary folder can be locked"))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::debug!(%error, path = %self.path.display(), "a temporary folder stays");
-        }
-    }
-}
-
-/// Opens a folder where anybody may make files: what is none is not waited for, and no link is followed.
-fn open_folder(path: &Path) -> io::Result<File> {
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    File::options().read(true).custom_flags(flags).open(path)
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(path)
-}
-
-/// Lists a folder; one that is not there has nothing in it.
-fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Names of files must differ from those of earlier runs, so they are never the predictable ones of a test.
-fn new_name() -> String {
-    format!("{:032x}", SystemEntropy.next())
 }
 
 #[cfg(test)]
@@ -218,27 +139,5 @@ mod tests {
         blobs.remove(&kept);
         blobs.remove(&kept);
         assert!(!blobs.path(&kept).unwrap().exists());
-    }
-
-    #[test]
-    fn temporary_folders_go_with_their_process_and_those_left_by_others_too() {
-        let parent = tempfile::tempdir().unwrap();
-        let left = parent.path().join(format!("{TEMPORARY_PREFIX}left"));
-        fs::create_dir(&left).unwrap();
-        fs::write(left.join("x"), "x").unwrap();
-        let elsewhere = tempfile::tempdir().unwrap();
-        let link = parent.path().join(format!("{TEMPORARY_PREFIX}link"));
-        std::os::unix::fs::symlink(elsewhere.path(), &link).unwrap();
-        let pipe = parent.path().join(format!("{TEMPORARY_PREFIX}pipe"));
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        let first = Temporary::make(parent.path()).unwrap();
-        let second = Temporary::make(parent.path()).unwrap();
-        assert!(!left.exists() && first.path.exists() && second.path.exists());
-        drop(first);
-        for other in [&link, &pipe] {
-            fs::remove_file(other).expect("what is no folder is nobody's");
-        }
-        assert!(elsewhere.path().exists());
-        assert_eq!(entries(parent.path()).unwrap(), std::slice::from_ref(&second.path));
     }
 }

@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn an_error_is_told_with_its_causes() {
         let cause = io::Error::other("the disk is full");
-        let error = node::ImageError::Io { action: "write", path: "/a".into(), source: cause };
+        let error = node::ImageError::Io { action: "write", path: "/a".into(), source: std::sync::Arc::new(cause) };
         assert_eq!(causes(&error), "cannot write /a: the disk is full");
     }
 }

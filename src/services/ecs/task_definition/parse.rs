@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::ecs::{
-    ContainerDefinition, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount, Ulimit,
+    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount, Ulimit,
 };
 
 /// How long a container must have run to be started again, unless its definition says, in seconds. (ContainerRestartPolicy)
@@ -19,6 +19,15 @@ pub(super) fn network_mode(mode: Option<&api::NetworkMode>) -> NetworkMode {
         Some(api::NetworkMode::Host) => NetworkMode::Host,
         Some(api::NetworkMode::None) => NetworkMode::None,
         Some(api::NetworkMode::Bridge | api::NetworkMode::Other(_)) | None => NetworkMode::Bridge,
+    }
+}
+
+/// Reads which processors the images are made for.
+pub(super) fn cpu_architecture(platform: Option<&api::RuntimePlatform>) -> Option<CpuArchitecture> {
+    match platform?.cpu_architecture.as_ref()? {
+        api::CPUArchitecture::X8664 => Some(CpuArchitecture::X86_64),
+        api::CPUArchitecture::Arm64 => Some(CpuArchitecture::Arm64),
+        api::CPUArchitecture::Other(_) => None,
     }
 }
 

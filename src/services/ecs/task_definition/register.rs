@@ -72,6 +72,7 @@ pub(crate) async fn register_task_definition(
         shares_pids: definition.pid_mode == Some(api::PidMode::Task),
         volumes: volume::volumes(definition.volumes.as_deref()),
         allows_fault_injection: definition.enable_fault_injection == Some(true),
+        cpu_architecture: parse::cpu_architecture(definition.runtime_platform.as_ref()),
         containers: containers.collect(),
         name: name.clone(),
     };

@@ -86,12 +86,9 @@ fn of_container(definition: &api::TaskDefinition, container: &api::ContainerDefi
     }
 }
 
-/// Returns whether an image lies in a private ECR registry: `<account>.dkr.ecr.<region>.amazonaws.com/…`.
+/// Returns whether an image lies in a private ECR registry, by AWS's name or by the one of this machine.
 pub(super) fn is_ecr(image: &str) -> bool {
-    let host = image.split('/').next().unwrap_or_default();
-    let mut parts = host.split('.');
-    let is_account = parts.next().is_some_and(|part| part.len() == 12 && part.bytes().all(|b| b.is_ascii_digit()));
-    is_account && parts.next() == Some("dkr") && parts.next().is_some_and(|part| part.starts_with("ecr"))
+    image.split_once('/').is_some_and(|(host, _)| base::EcrHost::parse(host).is_some())
 }
 
 fn is_secrets_manager(secret: &api::Secret) -> bool {

@@ -1,0 +1,160 @@
+//! How this machine proves to a registry who asks.
+
+use base::Timestamp;
+use node::RegistryCredentials;
+use node::RegistryFault;
+use reqwest::header::WWW_AUTHENTICATE;
+use reqwest::{Response, Url};
+use serde::Deserialize;
+
+use super::challenge::Challenge;
+use super::{AUTHORIZATIONS_MAX, Failed, Inner, Wanted, beginning, docker_config, fault, retry, shown};
+use crate::origin::Asked;
+
+/// How long a token lasts that does not say so, in seconds: the protocol's own default.
+const TOKEN_SECONDS_DEFAULT: u64 = 60;
+/// How long before its end a token is no longer used, in seconds.
+const TOKEN_SECONDS_SPARE: u64 = 10;
+const TOKEN_BYTES_MAX: usize = 64 * 1024;
+
+/// Whose authorization for what.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    registry: String,
+    repository: String,
+    user: Option<RegistryCredentials>,
+}
+
+/// What goes with a request.
+#[derive(Clone)]
+pub(super) enum Authorization {
+    Basic(RegistryCredentials),
+    Bearer { token: String, until: Timestamp },
+}
+
+#[derive(Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+impl Inner {
+    pub(super) fn owner(&self, asked: &Asked) -> Owner {
+        let registry = asked.reference.registry();
+        let noted = || docker_config::credentials(self.users.as_deref()?, registry);
+        Owner {
+            registry: registry.to_owned(),
+            repository: asked.reference.repository().to_owned(),
+            user: asked.credentials.clone().or_else(noted),
+        }
+    }
+
+    /// Returns what the registry was content with before, as long as it lasts.
+    pub(super) fn authorization(&self, owner: &Owner) -> Option<Authorization> {
+        let known = self.lock().get(owner).cloned();
+        known.filter(|known| match known {
+            Authorization::Basic(_) => true,
+            Authorization::Bearer { until, .. } => *until > self.clock.now(),
+        })
+    }
+
+    pub(super) fn forget(&self, owner: &Owner) {
+        self.lock().remove(owner);
+    }
+
+    /// Gets what the registry says in `refusal` that it wants.
+    pub(super) async fn authorize(
+        &self,
+        wanted: &Wanted<'_>,
+        owner: &Owner,
+        refusal: &Response,
+    ) -> Result<Authorization, Failed> {
+        let headers = refusal.headers().get_all(WWW_AUTHENTICATE).iter();
+        let challenges = headers.filter_map(|header| Challenge::parse(header.to_str().ok()?));
+        // A registry that takes both is given a token, which is for this repository alone.
+        let challenge = challenges.max_by_key(|challenge| matches!(challenge, Challenge::Bearer { .. }));
+        let authorization = match (challenge, &owner.user) {
+            (Some(Challenge::Bearer { realm, service, scope }), user) => {
+                let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", owner.repository));
+                self.token(wanted, &realm, service.as_deref(), &scope, user.as_ref()).await?
+            }
+            (Some(Challenge::Basic), Some(user)) => Authorization::Basic(user.clone()),
+            (Some(Challenge::Basic), None) => {
+                return Err(Failed::finally(RegistryFault::NoCredentials { registry: owner.registry.clone() }));
+            }
+            (None, _) => {
+                let (registry, message) = (owner.registry.clone(), shown(refusal.status()));
+                return Err(Failed::finally(RegistryFault::Denied { registry, message }));
+            }
+        };
+        let mut all = self.lock();
+        if all.len() >= AUTHORIZATIONS_MAX {
+            all.clear();
+        }
+        all.insert(owner.clone(), authorization.clone());
+        Ok(authorization)
+    }
+
+    async fn token(
+        &self,
+        wanted: &Wanted<'_>,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+        user: Option<&RegistryCredentials>,
+    ) -> Result<Authorization, Failed> {
+        let broken = |what: &str| Failed::finally(RegistryFault::Broken(format!("{realm}: {what}")));
+        let mut url = Url::parse(realm).map_err(|_| broken("no URL"))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if url.scheme() != "https" && !super::is_near(&host) {
+            return Err(broken("a password goes over no connection without TLS"));
+        }
+        url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).append_pair("scope", scope);
+        let client = if super::is_near(&host) { &self.near } else { &self.far };
+        let mut request = client.get(url);
+        if let Some(user) = user {
+            request = request.basic_auth(&user.username, Some(&user.password));
+        }
+        let unreachable = |error: &reqwest::Error| {
+            let why = fault::network_fault(error, &host);
+            Failed::for_now(RegistryFault::Unreachable { method: "Get", url: realm.to_owned(), why })
+        };
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let message = fault::message(&beginning(response).await).unwrap_or_else(|| shown(status));
+            let registry = wanted.asked.reference.registry().to_owned();
+            let fault = match retry::is_transient(status.as_u16()) {
+                true => RegistryFault::Status {
+                    method: "Get",
+                    url: realm.to_owned(),
+                    status: shown(status),
+                    message: Some(message),
+                },
+                false => RegistryFault::Denied { registry, message },
+            };
+            let is_transient = retry::is_transient(status.as_u16());
+            return Err(Failed { fault, status: None, is_transient, retry_after: None });
+        }
+        let body = bounded(response).await.map_err(|error| unreachable(&error))?;
+        let token = serde_json::from_slice::<Token>(&body).map_err(|_| broken("the answer is no token"))?;
+        let seconds = token.expires_in.unwrap_or(TOKEN_SECONDS_DEFAULT).saturating_sub(TOKEN_SECONDS_SPARE);
+        let until = self.clock.now().plus(std::time::Duration::from_secs(seconds));
+        let token = if token.token.is_empty() { token.access_token } else { token.token };
+        Ok(Authorization::Bearer { token, until })
+    }
+}
+
+async fn bounded(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = response.chunk().await? {
+        body.extend_from_slice(&piece);
+        if body.len() > TOKEN_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(body)
+}

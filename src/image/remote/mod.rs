@@ -1,0 +1,432 @@
+//! Registries elsewhere, asked by OCI's distribution protocol.
+//!
+//! `oci-client` is not used: it keeps `Retry-After` to itself, goes on after no break, and its errors do not say which
+//! request failed, which AWS's words for them do.
+
+mod authorization;
+mod challenge;
+mod docker_config;
+mod fault;
+mod pieces;
+mod retry;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base::Clock;
+use node::{ImageError, PullStage, RegistryFault};
+use reqwest::header::{ACCEPT, HeaderMap, RANGE, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode};
+
+use self::authorization::{Authorization, Owner};
+pub(crate) use self::docker_config::default_path as docker_config_path;
+use crate::digest::Digest;
+use crate::origin::{Asked, Blob, Document, Origin};
+use crate::reference::Reference;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a registry may send nothing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+const REDIRECTS_MAX: usize = 5;
+/// The longest manifest: what registries take.
+const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The users of repositories that are remembered.
+const AUTHORIZATIONS_MAX: usize = 1024;
+/// Where docker's hub really is.
+const HUB_HOST: &str = "registry-1.docker.io";
+const MANIFEST_KINDS: &str = "application/vnd.oci.image.index.v1+json, \
+     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, \
+     application/vnd.docker.distribution.manifest.v2+json";
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+/// The registries that this machine can reach.
+#[derive(Clone)]
+pub struct Registries {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// For registries on this machine: without a proxy.
+    near: Client,
+    far: Client,
+    /// Docker's file of users.
+    users: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    authorizations: Mutex<HashMap<Owner, Authorization>>,
+}
+
+/// A request that came to nothing.
+struct Failed {
+    fault: RegistryFault,
+    /// The status, if there was an answer.
+    status: Option<StatusCode>,
+    /// Whether it may be answered better later.
+    is_transient: bool,
+    retry_after: Option<Duration>,
+}
+
+/// A request to a registry.
+struct Wanted<'a> {
+    asked: &'a Asked,
+    method: Method,
+    /// What follows the repository.
+    path: String,
+    /// From which byte on.
+    offset: u64,
+}
+
+impl Registries {
+    /// Makes a client. Users of registries are those of docker's `config.json`, if `users` names one.
+    pub fn new(clock: Arc<dyn Clock>, users: Option<PathBuf>) -> Self {
+        let near = client(Client::builder().no_proxy());
+        let far = client(Client::builder());
+        let authorizations = Mutex::default();
+        Self { inner: Arc::new(Inner { near, far, users, clock, authorizations }) }
+    }
+
+    /// Makes a client that knows the users whom `docker login` has noted for the user of this process.
+    pub fn with_docker_users(clock: Arc<dyn Clock>) -> Self {
+        Self::new(clock, docker_config_path())
+    }
+}
+
+#[async_trait]
+impl Origin for Registries {
+    fn serves(&self, _reference: &Reference) -> bool {
+        true
+    }
+
+    async fn resolve(&self, asked: &Asked) -> Result<Option<Digest>, ImageError> {
+        let tag = asked.reference.tag().unwrap_or_default();
+        let wanted = Wanted { asked, method: Method::HEAD, path: format!("manifests/{tag}"), offset: 0 };
+        let (headers, _) = self.inner.fetch(&wanted, PullStage::Resolve).await?;
+        Ok(headers.get(CONTENT_DIGEST).and_then(|digest| Digest::parse(digest.to_str().ok()?)))
+    }
+
+    async fn manifest(&self, asked: &Asked, digest: Option<Digest>) -> Result<Document, ImageError> {
+        let tag = || asked.reference.tag().unwrap_or_default().to_owned();
+        let name = digest.map_or_else(tag, |digest| digest.to_string());
+        let wanted = Wanted { asked, method: Method::GET, path: format!("manifests/{name}"), offset: 0 };
+        let (_, content) = self.inner.fetch(&wanted, PullStage::Manifest).await?;
+        Ok(Document { content })
+    }
+
+    async fn blob(&self, asked: &Asked, blob: Blob, stage: PullStage) -> Result<Box<dyn Read + Send>, ImageError> {
+        let (sender, pieces) = pieces::channel(blob.size_bytes);
+        let (inner, asked) = (Arc::clone(&self.inner), asked.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = asked.waiting.over() => {}
+                () = sender.closed() => {}
+                failed = inner.stream(&asked, blob, stage, &sender) => {
+                    if let Err(error) = failed {
+                        // A reader that has gone does not miss it.
+                        _ = sender.send(Err(error)).await;
+                    }
+                }
+            }
+        });
+        Ok(Box::new(pieces))
+    }
+}
+
+impl Inner {
+    /// Asks until there is an answer that is worth having, and reads it whole.
+    async fn fetch(&self, wanted: &Wanted<'_>, stage: PullStage) -> Result<(HeaderMap, Vec<u8>), ImageError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failed = match self.fetch_once(wanted).await {
+                Ok(found) => return Ok(found),
+                Err(failed) => failed,
+            };
+            if !failed.is_transient || tries >= retry::TRIES_MAX {
+                return Err(failed.told(wanted.asked, stage, tries));
+            }
+            let wait = retry::wait(tries, failed.retry_after);
+            tracing::debug!(reference = %wanted.asked.reference, fault = %failed.fault, ?wait, "asking again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn fetch_once(&self, wanted: &Wanted<'_>) -> Result<(HeaderMap, Vec<u8>), Failed> {
+        let mut response = self.send(wanted).await?;
+        let mut content = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(|error| self.unreachable(wanted, &error))? {
+            if content.len() + piece.len() > DOCUMENT_BYTES_MAX {
+                let why = format!("{} is longer than {DOCUMENT_BYTES_MAX} bytes", wanted.url());
+                return Err(Failed::finally(RegistryFault::Broken(why)));
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok((response.headers().clone(), content))
+    }
+
+    /// Sends a blob to its reader, and goes on after breaks where they were.
+    async fn stream(
+        &self,
+        asked: &Asked,
+        blob: Blob,
+        stage: PullStage,
+        reader: &pieces::Sender,
+    ) -> Result<(), ImageError> {
+        let (mut offset, mut tries, mut resumes) = (0, 0, 0);
+        while offset < blob.size_bytes || tries == 0 {
+            tries += 1;
+            let path = format!("blobs/{}", blob.digest);
+            let wanted = Wanted { asked, method: Method::GET, path, offset };
+            let before = offset;
+            let Err(failed) = self.stream_once(&wanted, blob, &mut offset, reader).await else { return Ok(()) };
+            if offset > before {
+                tries = 1;
+            }
+            resumes += 1;
+            if !failed.is_transient || tries >= retry::TRIES_MAX || resumes >= retry::RESUMES_MAX {
+                return Err(failed.told(asked, stage, tries));
+            }
+            let wait = retry::wait(tries, failed.retry_after);
+            tracing::debug!(blob = %blob.digest, offset, fault = %failed.fault, ?wait, "fetching the rest of a blob");
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    async fn stream_once(
+        &self,
+        wanted: &Wanted<'_>,
+        blob: Blob,
+        offset: &mut u64,
+        reader: &pieces::Sender,
+    ) -> Result<(), Failed> {
+        let mut response = self.send(wanted).await?;
+        // Who does not know ranges begins anew.
+        let mut skipped = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { wanted.offset };
+        while let Some(mut piece) = response.chunk().await.map_err(|error| self.unreachable(wanted, &error))? {
+            let skip = skipped.min(piece.len() as u64);
+            skipped -= skip;
+            _ = piece.split_to(usize::try_from(skip).expect("it is shorter than the piece"));
+            *offset += piece.len() as u64;
+            if !piece.is_empty() && reader.send(Ok(piece)).await.is_err() {
+                return Ok(());
+            }
+        }
+        match *offset < blob.size_bytes {
+            true => Err(Failed::for_now(RegistryFault::Unreachable {
+                method: "Get",
+                url: wanted.url(),
+                why: node::NetworkFault::Broken,
+            })),
+            false => Ok(()),
+        }
+    }
+
+    /// Sends a request with what the registry wants to see of its user, and returns an answer that is a success.
+    async fn send(&self, wanted: &Wanted<'_>) -> Result<Response, Failed> {
+        let owner = self.owner(wanted.asked);
+        let known = self.authorization(&owner);
+        let had_one = known.is_some();
+        let response = self.send_as(wanted, known).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.checked(wanted, response).await;
+        }
+        if had_one {
+            self.forget(&owner);
+        }
+        let authorization = self.authorize(wanted, &owner, &response).await?;
+        let response = self.send_as(wanted, Some(authorization)).await?;
+        self.checked(wanted, response).await
+    }
+
+    async fn send_as(&self, wanted: &Wanted<'_>, authorization: Option<Authorization>) -> Result<Response, Failed> {
+        let mut request = self.client(wanted.asked).request(wanted.method.clone(), wanted.url());
+        request = request.header(ACCEPT, MANIFEST_KINDS);
+        if wanted.offset > 0 {
+            request = request.header(RANGE, format!("bytes={}-", wanted.offset));
+        }
+        request = match authorization {
+            None => request,
+            Some(Authorization::Basic(user)) => request.basic_auth(user.username, Some(user.password)),
+            Some(Authorization::Bearer { token, .. }) => request.bearer_auth(token),
+        };
+        request.send().await.map_err(|error| self.unreachable(wanted, &error))
+    }
+
+    /// Passes a success on, and reads what a registry says otherwise.
+    async fn checked(&self, wanted: &Wanted<'_>, response: Response) -> Result<Response, Failed> {
+        let status = response.status();
+        let starts_there = || {
+            let range = response.headers().get(reqwest::header::CONTENT_RANGE);
+            let range = range.and_then(|range| range.to_str().ok()?.strip_prefix("bytes "));
+            range.is_none_or(|range| range.starts_with(&format!("{}-", wanted.offset)))
+        };
+        if status == StatusCode::PARTIAL_CONTENT && !starts_there() {
+            return Err(Failed::for_now(RegistryFault::Broken("the answer is of another range".to_owned())));
+        }
+        if status.is_success() {
+            return Ok(response);
+        }
+        let header = response.headers().get(RETRY_AFTER).and_then(|header| header.to_str().ok());
+        let retry_after = header.and_then(retry::retry_after);
+        let message = fault::message(&beginning(response).await);
+        let shown = shown(status);
+        let fault = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let registry = wanted.asked.reference.registry().to_owned();
+                RegistryFault::Denied { registry, message: message.unwrap_or(shown) }
+            }
+            _ => RegistryFault::Status { method: wanted.go_method(), url: wanted.url(), status: shown, message },
+        };
+        Err(Failed { fault, status: Some(status), is_transient: retry::is_transient(status.as_u16()), retry_after })
+    }
+
+    fn unreachable(&self, wanted: &Wanted<'_>, error: &reqwest::Error) -> Failed {
+        let why = fault::network_fault(error, &wanted.address());
+        Failed::for_now(RegistryFault::Unreachable { method: wanted.go_method(), url: wanted.url(), why })
+    }
+
+    fn client(&self, asked: &Asked) -> &Client {
+        if is_near(asked.reference.registry()) { &self.near } else { &self.far }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Owner, Authorization>> {
+        self.authorizations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Failed {
+    fn for_now(fault: RegistryFault) -> Self {
+        Self { fault, status: None, is_transient: true, retry_after: None }
+    }
+
+    fn finally(fault: RegistryFault) -> Self {
+        Self { fault, status: None, is_transient: false, retry_after: None }
+    }
+
+    fn told(self, asked: &Asked, stage: PullStage, tries: u32) -> ImageError {
+        let reference = asked.reference.to_string();
+        let is_missing = self.status == Some(StatusCode::NOT_FOUND);
+        match stage {
+            PullStage::Resolve | PullStage::Manifest if is_missing => ImageError::NotFound { reference },
+            _ => ImageError::Registry { reference, stage, tries, fault: self.fault },
+        }
+    }
+}
+
+impl Wanted<'_> {
+    fn url(&self) -> String {
+        let reference = &self.asked.reference;
+        let scheme = if is_near(reference.registry()) { "http" } else { "https" };
+        format!("{scheme}://{}/v2/{}/{}", host(reference), reference.repository(), self.path)
+    }
+
+    /// Returns host and port.
+    fn address(&self) -> String {
+        let registry = self.asked.reference.registry();
+        let host = host(&self.asked.reference);
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        match has_port {
+            true => host.to_owned(),
+            false => format!("{host}:{}", if is_near(registry) { 80 } else { 443 }),
+        }
+    }
+
+    /// Returns the method as programs in Go write it in errors.
+    fn go_method(&self) -> &'static str {
+        if self.method == Method::HEAD { "Head" } else { "Get" }
+    }
+}
+
+fn host(reference: &Reference) -> &str {
+    if reference.registry() == "docker.io" { HUB_HOST } else { reference.registry() }
+}
+
+/// Says whether a registry is on this machine, which docker speaks to without TLS.
+fn is_near(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').map_or(rest, |(address, _)| address),
+        None => registry.split_once(':').map_or(registry, |(host, _)| host),
+    };
+    let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || host == "localhost" || host.ends_with(".localhost")
+}
+
+fn shown(status: StatusCode) -> String {
+    format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned()
+}
+
+async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= fault::ERROR_BYTES_MAX {
+            break;
+        }
+    }
+    body
+}
+
+/// Builds a client. It follows redirects without the user's authorization where they lead to another host, and never
+/// from a safe connection to an unsafe one.
+fn client(builder: ClientBuilder) -> Client {
+    // Somebody in this process may have named one already: then that one serves.
+    _ = rustls::crypto::ring::default_provider().install_default();
+    let redirects = Policy::custom(|attempt| {
+        let was_safe = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > REDIRECTS_MAX {
+            return attempt.error("too many redirects");
+        }
+        if was_safe && attempt.url().scheme() != "https" {
+            return attempt.error("a redirect to a connection without TLS");
+        }
+        attempt.follow()
+    });
+    let agent = concat!("neargate/", env!("CARGO_PKG_VERSION"));
+    let settings = |builder: ClientBuilder| {
+        builder.user_agent(agent).connect_timeout(CONNECT_TIMEOUT).read_timeout(IDLE_TIMEOUT).http1_only()
+    };
+    settings(builder).redirect(redirects).build().unwrap_or_else(|error| {
+        tracing::warn!(%error, "no certificates are trusted on this machine; registries with TLS cannot be asked");
+        let bare = settings(Client::builder()).tls_certs_only(Vec::new()).redirect(Policy::none());
+        bare.build().expect("without certificates there is nothing that can fail")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_on_this_machine_are_told_by_their_names() {
+        for near in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000", "a.localhost:1"] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in ["docker.io", "localhost.example:5000", "10.0.0.1:5000", "[fe80::1]:5000", "1.127.0.0"] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn urls_and_addresses_are_those_of_the_registry() {
+        let rows = [
+            ("httpd", "https://registry-1.docker.io/v2/library/httpd/manifests/x", "registry-1.docker.io:443"),
+            ("localhost:5000/a/b", "http://localhost:5000/v2/a/b/manifests/x", "localhost:5000"),
+            ("ghcr.io/o/a:1", "https://ghcr.io/v2/o/a/manifests/x", "ghcr.io:443"),
+            ("localhost/a", "http://localhost/v2/a/manifests/x", "localhost:80"),
+        ];
+        for (reference, url, address) in rows {
+            let asked = asked(reference);
+            let wanted = Wanted { asked: &asked, method: Method::GET, path: "manifests/x".to_owned(), offset: 0 };
+            assert_eq!((wanted.url().as_str(), wanted.address().as_str()), (url, address), "{reference}");
+        }
+    }
+
+    fn asked(reference: &str) -> Asked {
+        let reference = Reference::parse(reference).unwrap();
+        Asked { reference, platform: node::Platform::host(), credentials: None, waiting: crate::Waiting::default() }
+    }
+}

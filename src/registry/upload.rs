@@ -1,0 +1,199 @@
+//! Layers on their way in: at once, or bit by bit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
+use http::{Response, StatusCode};
+use http_body::Body;
+use state::ecr::{BeginError, CompleteError, Digest, MountError, ResumeError, Writing};
+
+use crate::answer::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, empty, set};
+use crate::blob::parse;
+use crate::error::Error;
+use crate::receive::{Incoming, off_thread};
+use crate::{Cx, range};
+
+impl Cx<'_> {
+    /// Begins an upload; or mounts a layer of another repository; or takes a whole layer, if its digest is given.
+    pub(crate) async fn begin_upload<B>(&self, name: &str, body: &mut Incoming<'_, B>) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        self.existing(name)?;
+        if let Some(digest) = self.parameter("mount") {
+            let id = parse(&digest)?;
+            let from = self.parameter("from");
+            match self.ecr().mount_layer(&self.scope, from.as_deref(), name, &id, self.now()) {
+                Ok(_) => {
+                    self.keep().await?;
+                    return Ok(created(name, &id));
+                }
+                Err(MountError::RepositoryNotFound) => return Err(self.name_unknown(name)),
+                // The client is to upload it.
+                Err(MountError::NotFound) => {}
+            }
+        }
+        let digest = self.parameter("digest").map(|digest| parse(&digest)).transpose()?;
+        let (state, scope, repository) = (Arc::clone(&self.registry.state), self.scope.clone(), name.to_owned());
+        let (ids, now) = (self.registry.ids.clone(), self.now());
+        let begun = off_thread(move || state.ecr.begin_upload(&scope, &repository, now, &ids)).await?;
+        let id = begun.map_err(|error| match error {
+            BeginError::RepositoryNotFound => self.name_unknown(name),
+            BeginError::TooMany => Error::too_many_requests(),
+            BeginError::Io(error) => Error::disk(&error),
+        })?;
+        let Some(digest) = digest else { return Ok(under_way(StatusCode::ACCEPTED, name, &id, 0)) };
+        let taken = self.take(name, &id, &digest, body).await;
+        if taken.is_err() {
+            // Nobody but this request knew of it.
+            self.ecr().cancel_upload(&self.scope, name, &id);
+        }
+        taken
+    }
+
+    /// Tells how far an upload is.
+    pub(crate) fn upload_status(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
+        self.existing(name)?;
+        let length = self.ecr().upload_length(&self.scope, name, id).map_err(|error| Error::disk(&error))?;
+        let length = length.ok_or_else(|| self.upload_unknown(name, id))?;
+        Ok(under_way(StatusCode::NO_CONTENT, name, id, length))
+    }
+
+    /// Gives an upload up.
+    pub(crate) fn cancel_upload(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
+        self.existing(name)?;
+        if !self.ecr().cancel_upload(&self.scope, name, id) {
+            return Err(self.upload_unknown(name, id));
+        }
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Takes a part of a layer.
+    pub(crate) async fn append<B>(
+        &self,
+        name: &str,
+        id: &str,
+        body: &mut Incoming<'_, B>,
+    ) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        self.existing(name)?;
+        let writing = self.receive_part(name, id, body).await?;
+        Ok(under_way(StatusCode::ACCEPTED, name, id, writing.length()))
+    }
+
+    /// Takes the last part of a layer, if there is one, and makes a layer of all.
+    pub(crate) async fn complete<B>(
+        &self,
+        name: &str,
+        id: &str,
+        body: &mut Incoming<'_, B>,
+    ) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        self.existing(name)?;
+        let digest = self.parameter("digest").ok_or_else(|| Error::digest_invalid("Missing parameter 'digest'"))?;
+        let digest = parse(&digest)?;
+        self.take(name, id, &digest, body).await
+    }
+
+    async fn take<B>(
+        &self,
+        name: &str,
+        id: &str,
+        digest: &Digest,
+        body: &mut Incoming<'_, B>,
+    ) -> Result<Response<Bytes>, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let writing = self.receive_part(name, id, body).await?;
+        let (state, expected, now) = (Arc::clone(&self.registry.state), *digest, self.now());
+        let completed = off_thread(move || state.ecr.complete_upload(writing, &expected, now)).await?;
+        completed.map_err(|error| match error {
+            CompleteError::NotFound => self.upload_unknown(name, id),
+            CompleteError::DigestMismatch { calculated } => {
+                // More bytes would not make it right.
+                self.ecr().cancel_upload(&self.scope, name, id);
+                let message = format!("The layer has the digest '{calculated}', not '{digest}'");
+                Error::digest_invalid(message)
+            }
+            CompleteError::Io(error) => Error::disk(&error),
+        })?;
+        self.keep().await?;
+        Ok(created(name, digest))
+    }
+
+    /// Puts the body at the end of an upload, if it says that it belongs there or does not say where.
+    async fn receive_part<B>(&self, name: &str, id: &str, body: &mut Incoming<'_, B>) -> Result<Writing, Error>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
+        let (state, scope) = (Arc::clone(&self.registry.state), self.scope.clone());
+        let (repository, upload, now) = (name.to_owned(), id.to_owned(), self.now());
+        let resumed = off_thread(move || state.ecr.resume_upload(&scope, &repository, &upload, now)).await?;
+        let writing = resumed.map_err(|error| match error {
+            ResumeError::NotFound => self.upload_unknown(name, id),
+            ResumeError::Busy => Error::upload_invalid("Another part of this layer is being received"),
+            ResumeError::Io(error) => Error::disk(&error),
+        })?;
+        let Some(range) = self.header(CONTENT_RANGE) else { return body.append(writing, None).await };
+        let length = self.header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        // A last request without bytes may still say a range, of nothing.
+        let (first, last) = match range::of_part(range) {
+            Some(range) => range,
+            None if length == Some(0) => return Ok(writing),
+            None => return Err(Error::upload_invalid(format!("Invalid Content-Range: '{range}'"))),
+        };
+        let expected = last - first + 1;
+        if length.is_some_and(|length| length != expected) {
+            return Err(Error::size_invalid("The body's length is not that of its range"));
+        }
+        if first != writing.length() {
+            return Err(Error::out_of_order(location(name, id), range_of(writing.length())));
+        }
+        let begun_at = writing.mark();
+        let writing = body.append(writing, Some(expected)).await?;
+        if writing.length() < first + expected {
+            writing.rewind(begun_at);
+            return Err(Error::size_invalid("The body has fewer bytes than its range"));
+        }
+        Ok(writing)
+    }
+
+    fn upload_unknown(&self, name: &str, id: &str) -> Error {
+        Error::upload_unknown(id, name, &self.scope.account)
+    }
+}
+
+fn location(name: &str, id: &str) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}")
+}
+
+/// Tells which bytes there are; of none, Docker's registry says the same as of one.
+fn range_of(length: u64) -> String {
+    format!("0-{}", length.saturating_sub(1))
+}
+
+fn under_way(status: StatusCode, name: &str, id: &str, length: u64) -> Response<Bytes> {
+    let mut response = empty(status);
+    set(&mut response, LOCATION, &location(name, id));
+    set(&mut response, RANGE, &range_of(length));
+    set(&mut response, DOCKER_UPLOAD_UUID, id);
+    response
+}
+
+fn created(name: &str, digest: &Digest) -> Response<Bytes> {
+    let mut response = empty(StatusCode::CREATED);
+    set(&mut response, LOCATION, &format!("/v2/{name}/blobs/{digest}"));
+    set(&mut response, DOCKER_CONTENT_DIGEST, &digest.to_string());
+    response
+}

@@ -1,0 +1,166 @@
+//! Replication: images that are pushed into one registry are put into others, of other regions or accounts. All of them are
+//! here, and the bytes are there already, so it is done with the push.
+
+use std::sync::Arc;
+
+use base::{Scope, Timestamp};
+
+use super::registry_settings::RepositoryCreationTemplate;
+use super::{Ecr, Files, Image, ImageTag, Layer, Repository};
+
+/// What the templates are for that this makes repositories by.
+const REASON: &str = "REPLICATION";
+/// The prefix of the template for all names.
+const ROOT: &str = "ROOT";
+
+impl Ecr {
+    /// Puts an image that was pushed, and its tag, wherever the registry's rules say.
+    pub(super) fn replicate(&self, files: &mut Files, scope: &Scope, image: &Image, tag: Option<&str>, now: Timestamp) {
+        let settings = self.registry_settings(scope);
+        let rules = settings.replication.iter().filter(|rule| rule.is_for(&image.repository));
+        for (region, account) in rules.flat_map(|rule| &rule.destinations) {
+            let there = Scope::new(*account, region.clone());
+            if there != *scope {
+                self.put_replica(files, (scope, &there), image, tag, now);
+            }
+        }
+    }
+
+    fn put_replica(
+        &self,
+        files: &mut Files,
+        (here, there): (&Scope, &Scope),
+        image: &Image,
+        tag: Option<&str>,
+        now: Timestamp,
+    ) {
+        let name = &image.repository;
+        let make = || self.repository_for_replicas(there, name, now);
+        let (repository, _) = self.repositories.get_or_insert_with(there, name, make);
+        self.copy_image(files, (here, there), image, now);
+        let Some(tag) = tag else { return };
+        let key = (name.clone(), tag.to_owned());
+        let is_on_another = self.tags.get(there, &key).is_some_and(|known| known.image != image.digest);
+        // A tag that cannot be moved there stays where it is.
+        if !(is_on_another && repository.tag_mutability.is_immutable(tag)) {
+            self.tags.insert(there, &key, ImageTag { repository: name.clone(), image: image.digest, put_at: now });
+        }
+    }
+
+    /// Copies the rows of an image, and of everything that it names. What is there already stays as it is.
+    fn copy_image(&self, files: &mut Files, (here, there): (&Scope, &Scope), image: &Image, now: Timestamp) {
+        let key = (image.repository.clone(), image.digest);
+        if self.images.get(there, &key).is_some() {
+            return;
+        }
+        for child in &image.children {
+            // An index cannot name itself: its digest would have to be in its own text.
+            let child: Option<Arc<Image>> = self.images.get(here, &(image.repository.clone(), child.digest));
+            child.into_iter().for_each(|child| self.copy_image(files, (here, there), &child, now));
+        }
+        for layer in image.layers.iter().chain(&image.config) {
+            let Some(found) = self.layer(here, &image.repository, &layer.digest) else { continue };
+            if self.layer(there, &image.repository, &layer.digest).is_none() {
+                let layer_there = Layer { size: found.size, wanted_at: now };
+                self.insert_layer(files, there, &image.repository, &layer.digest, layer_there);
+            }
+        }
+        self.name(files, &image.digest);
+        let copy = Image { pushed_at: now, last_pulled_at: None, scanned_at: None, ..image.clone() };
+        self.images.insert(there, &key, copy);
+    }
+
+    /// Makes a repository by the template with the longest prefix of its name.
+    fn repository_for_replicas(&self, scope: &Scope, name: &str, now: Timestamp) -> Repository {
+        let is_for = |template: &RepositoryCreationTemplate| {
+            let is_prefix = template.prefix == ROOT || name.starts_with(&template.prefix);
+            is_prefix && template.applied_for.iter().any(|reason| reason == REASON)
+        };
+        let length = |template: &RepositoryCreationTemplate| {
+            if template.prefix == ROOT { 0 } else { template.prefix.len() }
+        };
+        let templates = self.creation_templates.walk(scope, None).map(|(_, template)| template);
+        let plain = Repository::new(scope, name, now);
+        let Some(template) = templates.filter(|it| is_for(it)).max_by_key(|it| length(it)) else { return plain };
+        Repository {
+            tag_mutability: template.tag_mutability.clone(),
+            encryption: template.encryption.clone(),
+            policy: template.policy.clone(),
+            lifecycle: template.lifecycle_policy.clone().map(|text| super::Lifecycle {
+                text,
+                put_at: now,
+                evaluated_at: None,
+            }),
+            tags: template.tags.clone(),
+            ..plain
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{AccountId, Region};
+
+    use super::super::{Digest, Push, Reference, RegistrySettings, ReplicationRule};
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn scope(region: &str) -> Scope {
+        Scope::new(AccountId::DEFAULT, Region::parse(region).unwrap())
+    }
+
+    /// Puts a layer and an image of it into a repository.
+    fn push(ecr: &Ecr, scope: &Scope, tag: &str) -> Arc<Image> {
+        let ids = base::Ids::system();
+        let bytes = b"layer".as_slice();
+        let id = ecr.begin_upload(scope, "team/web", NOW, &ids).unwrap();
+        let mut writing = ecr.resume_upload(scope, "team/web", &id, NOW).unwrap();
+        writing.write(bytes).unwrap();
+        let digest = Digest::of(bytes);
+        ecr.complete_upload(writing, &digest, NOW).unwrap();
+        let descriptor = format!(r#"{{"mediaType":"application/x","digest":"{digest}","size":{}}}"#, bytes.len());
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{descriptor},"layers":[]}}"#);
+        let push = Push {
+            repository: "team/web",
+            tag: Some(tag),
+            digest: None,
+            media_type: None,
+            manifest: manifest.as_bytes(),
+        };
+        ecr.put_image(scope, &push, NOW).unwrap().image
+    }
+
+    #[test]
+    fn what_is_pushed_is_in_the_other_registry_with_its_layers_and_outlives_the_first() {
+        let (ecr, here, there) = (Ecr::new(None), scope("us-east-1"), scope("eu-west-1"));
+        let replicate = |settings: &mut RegistrySettings| {
+            settings.replication = vec![ReplicationRule {
+                destinations: vec![(there.region.clone(), there.account)],
+                prefixes: vec!["team/".to_owned()],
+            }];
+        };
+        ecr.change_registry_settings(&here, replicate);
+        ecr.create_repository(&here, Repository::new(&here, "team/web", NOW)).unwrap();
+        let image = push(&ecr, &here, "v1");
+        let tagged = |tag: &str| ecr.image(&there, "team/web", &Reference::Tag(tag.to_owned())).map(|it| it.digest);
+        assert_eq!(tagged("v1"), Some(image.digest));
+        ecr.delete_repository(&here, "team/web", true).unwrap();
+        assert!(ecr.open_layer(&there, "team/web", &Digest::of(b"layer")).unwrap().is_some());
+        assert!(ecr.manifest(&image).is_ok(), "the file of the manifest is still named");
+        assert!(ecr.delete_repository(&there, "team/web", false).is_err(), "there is an image in it");
+    }
+
+    #[test]
+    fn other_repositories_are_not_replicated() {
+        let (ecr, here, there) = (Ecr::new(None), scope("us-east-1"), scope("eu-west-1"));
+        let rule = ReplicationRule {
+            destinations: vec![(there.region.clone(), there.account)],
+            prefixes: vec!["other".to_owned()],
+        };
+        ecr.change_registry_settings(&here, |settings| settings.replication = vec![rule]);
+        ecr.create_repository(&here, Repository::new(&here, "team/web", NOW)).unwrap();
+        push(&ecr, &here, "v1");
+        assert!(ecr.repository(&there, "team/web").is_none());
+    }
+}
