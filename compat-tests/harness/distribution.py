@@ -1,10 +1,12 @@
 """A client of the OCI distribution API made by hand: it can do what real clients never would."""
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -89,3 +91,35 @@ class Connection:
 def password_of(token: str) -> str:
     """Takes the password out of what GetAuthorizationToken gave."""
     return base64.b64decode(token).decode().removeprefix("AWS:")
+
+
+def write_layout(folder: Path, layers: list[bytes], architectures: list[str]) -> str:
+    """Makes an OCI layout of an image for each architecture; returns the digest of what its tag `v1` is. Layers are
+    compressed: skopeo would compress them on their way, and so change the image."""
+
+    def put(content: bytes, media_type: str, **more: object) -> dict:
+        digest = hashlib.sha256(content).hexdigest()
+        (folder / "blobs/sha256" / digest).write_bytes(content)
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(content), **more}
+
+    (folder / "blobs/sha256").mkdir(parents=True)
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    images = []
+    for architecture in architectures:
+        config = {"architecture": architecture, "os": "linux", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": put(json.dumps(config).encode(), OCI_CONFIG),
+            "layers": [put(gzip.compress(layer, mtime=0), f"{OCI_LAYER}+gzip") for layer in layers],
+        }
+        platform = {"architecture": architecture, "os": "linux"}
+        images.append(put(json.dumps(manifest).encode(), OCI_MANIFEST, platform=platform))
+    top = images[0]
+    if len(images) > 1:
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": images}
+        top = put(json.dumps(index).encode(), OCI_INDEX)
+    named = {**top, "annotations": {"org.opencontainers.image.ref.name": "v1"}}
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [named]}))
+    return top["digest"]

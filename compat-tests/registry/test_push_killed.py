@@ -14,7 +14,7 @@ from neargate import Neargate
 
 KILLS = 20
 LAYERS, LAYER_BYTES, PART_BYTES = 4, 1_500_000, 200_000
-SEED = int(os.environ.get("NEARGATE_TEST_SEED", "5"))
+SEED = int(os.environ.get("NEARGATE_FAULT_SEED", "5"))
 
 
 class Push:

@@ -55,6 +55,7 @@ pub struct Controllers {
 pub struct Running {
     world: World,
     driver: DriverHandle,
+    pulls: Arc<ecs::Pulls>,
 }
 
 impl Controllers {
@@ -109,7 +110,7 @@ impl Controllers {
         let pulls = Arc::<ecs::Pulls>::default();
         let driver = Driver::new(wakeups, timer, clock)
             .add(Arc::new(ecs::TaskReconciler::new(world.clone(), Arc::clone(&pulls))))
-            .add(Arc::new(ecs::PullReconciler::new(world.clone(), pulls)))
+            .add(Arc::new(ecs::PullReconciler::new(world.clone(), Arc::clone(&pulls))))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
@@ -119,7 +120,7 @@ impl Controllers {
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();
-        Running { world, driver }
+        Running { world, driver, pulls }
     }
 }
 
@@ -153,7 +154,7 @@ impl Running {
 
     /// Ends the controllers. Tasks go on running; whoever starts with the same state finds them again.
     pub async fn shutdown(&self) -> Result<(), ResetError> {
-        self.driver.shutdown().await;
+        self.end_driver().await;
         let running =
             self.world.node.runtime.sandboxes().await.map_err(|error| ResetError { left: error.to_string() })?;
         if running.is_empty() {
@@ -165,9 +166,15 @@ impl Running {
 
     /// Ends the controllers and takes every task off the node.
     pub async fn shutdown_with_tasks(&self) -> Result<(), ResetError> {
-        self.driver.shutdown().await;
+        self.end_driver().await;
         self.world.state.clear();
         self.clear_node().await
+    }
+
+    async fn end_driver(&self) {
+        // Nobody waits minutes for an image so that a server can end: the next one begins the pull anew.
+        self.pulls.give_up();
+        self.driver.shutdown().await;
     }
 
     async fn clear_node(&self) -> Result<(), ResetError> {

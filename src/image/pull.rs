@@ -76,9 +76,15 @@ impl Inner {
         {
             return Ok(image);
         }
-        let located = pull.locate(resolved).await?;
-        if let Some(image) = self.adopt(&pull, &located)? {
-            return Ok(image);
+        let mut located = pull.locate(resolved).await?;
+        if self.read().images.contains_key(&located.digest) {
+            let (inner, pull_) = (Arc::clone(&self), Arc::clone(&pull));
+            let adopted = crate::store::blocking(move || inner.adopt(&pull_, located), &self.index_path).await?;
+            match adopted {
+                Ok(image) => return Ok(image),
+                // It went meanwhile.
+                Err(again) => located = again,
+            }
         }
         let began = self.clock.now();
         tracing::info!(image = %asked.reference, digest = %located.digest, "pulling");
@@ -99,23 +105,22 @@ impl Inner {
         (known.named.source == Source::Pulled && known.named.is(digest)).then(|| Arc::clone(&known.stored.image))
     }
 
-    /// Gives an image that is here by another name this one as well.
-    fn adopt(&self, pull: &Pull, located: &Located) -> Result<Option<Arc<Image>>> {
-        let Some(stored) = self.read().images.get(&located.digest).cloned() else { return Ok(None) };
+    /// Gives an image that is here by another name this one as well. What was located comes back if the image is not here.
+    fn adopt(&self, pull: &Pull, located: Located) -> Result<Result<Arc<Image>, Located>> {
+        let Some(stored) = self.read().images.get(&located.digest).cloned() else { return Ok(Err(located)) };
         if !stored.is_for(&pull.asked.platform.to_string()) {
             return Err(pull.no_platform());
         }
         let layers = stored.layers.clone();
-        let config = self.blobs.get(stored.config)?;
-        let Some(config) = config else { return Ok(None) };
+        let Some(config) = self.blobs.get(stored.config)? else { return Ok(Err(located)) };
         let found = Found {
             names: vec![pull.asked.reference.clone()],
             index: located.index,
-            documents: Documents::Whole { manifest: located.content.clone(), config },
+            documents: Documents::Whole { manifest: located.content, config },
             layers: Vec::new(),
         };
         self.publish(vec![self.complete(found, layers)?], Source::Pulled)?;
-        Ok(Some(stored.image))
+        Ok(Ok(stored.image))
     }
 
     /// Fetches configuration and layers; blocks.

@@ -102,7 +102,7 @@ impl World {
                 let mut bytes = vec![0; usize::try_from(stretch.length).unwrap()];
                 match stretch.source {
                     Source::Open(file) => file.read_exact_at(&mut bytes, stretch.offset).unwrap(),
-                    Source::Path(path) => std::fs::File::open(path).unwrap().read_exact(&mut bytes).unwrap(),
+                    Source::Path { path, .. } => std::fs::File::open(path).unwrap().read_exact(&mut bytes).unwrap(),
                 }
                 body.extend(bytes);
             }

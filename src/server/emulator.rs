@@ -99,19 +99,7 @@ impl Emulator {
         let started_at = clock.now();
         let channels = Channels::default();
         let registry = Registry::new(Arc::clone(&state), Arc::clone(&clock), ids.clone(), scope.clone());
-        Arc::new(Self {
-            state,
-            node,
-            node_kind,
-            clock,
-            ids,
-            scope,
-            controllers,
-            timer,
-            channels,
-            registry,
-            started_at,
-        })
+        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, registry, started_at })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.

@@ -14,13 +14,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use registry::{Registry, Sender};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
 use crate::body::Room;
 use crate::data_channel::{self, Place};
 use crate::download::{Outgoing, with_body};
+use crate::tls::{self, Tls};
 use crate::upload::UPLOADS_MAX;
 use crate::{Config, Emulator, Limits, admin, guard};
 
@@ -43,6 +46,13 @@ pub struct Gateway {
     listener: TcpListener,
     allowed_hosts: Vec<String>,
     limits: Limits,
+    tls: Option<Tls>,
+}
+
+/// A connection, as its client wants it.
+enum Secured {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// What a request is answered with.
@@ -66,7 +76,13 @@ impl Gateway {
     pub async fn bind(config: &Config) -> Result<Self, GatewayError> {
         let failed = |source| GatewayError { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-        Ok(Self { listener, allowed_hosts: config.allowed_hosts.clone(), limits: config.limits })
+        Ok(Self { listener, allowed_hosts: config.allowed_hosts.clone(), limits: config.limits, tls: None })
+    }
+
+    /// Answers clients that speak TLS too, on the same address: their first byte tells.
+    #[must_use]
+    pub fn with_tls(self, tls: Tls) -> Self {
+        Self { tls: Some(tls), ..self }
     }
 
     /// Returns the address that is listened on.
@@ -76,7 +92,7 @@ impl Gateway {
 
     /// Answers requests until `stop` resolves; then lets those that are under way end, up to the drain timeout.
     pub async fn serve(self, emulator: &Arc<Emulator>, stop: impl Future<Output = ()>) {
-        let Self { listener, allowed_hosts, limits } = self;
+        let Self { listener, allowed_hosts, limits, tls } = self;
         let site = Arc::new(Site {
             emulator: Arc::clone(emulator),
             allowed_hosts,
@@ -94,37 +110,18 @@ impl Gateway {
                 accepted = accept(&listener, &places, site.limits.write_timeout) => accepted,
             };
             let Some((stream, _, place)) = accepted else { continue };
-            let site = Arc::clone(&site);
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new())
-                .header_read_timeout(site.limits.head_timeout)
-                .max_headers(site.limits.headers)
-                .max_buf_size(site.limits.head_bytes);
-            let place = Arc::new(place);
-            let held = Place::new(&place);
-            let service = service_fn(move |mut request: Request<Incoming>| {
-                let site = Arc::clone(&site);
-                // A connection that becomes a data channel keeps its place.
-                request.extensions_mut().insert(held.clone());
-                async move { Ok::<_, std::convert::Infallible>(site.answer(request).await) }
-            });
-            let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-            let mut ending = ending.subscribe();
+            let (site, tls, mut ending) = (Arc::clone(&site), tls.clone(), ending.subscribe());
             tokio::spawn(async move {
-                let mut connection = pin!(connection);
-                // It fails only if the sender is gone, and then the server is.
-                let asked_to_end = async { drop(ending.wait_for(|is_ending| *is_ending).await) };
-                let ended = tokio::select! {
-                    ended = &mut connection => ended,
-                    () = asked_to_end => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
+                let secured = tokio::select! {
+                    secured = timeout(site.limits.head_timeout, secured(stream, tls.as_ref())) => secured,
+                    _ = ending.wait_for(|is_ending| *is_ending) => return,
                 };
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
+                match secured {
+                    Ok(Ok(Secured::Plain(stream))) => converse(stream, site, place, ending).await,
+                    Ok(Ok(Secured::Tls(stream))) => converse(stream, site, place, ending).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a connection ended before its first request"),
+                    Err(_) => tracing::debug!("a connection said nothing"),
                 }
-                drop((place, ending));
             });
         }
         drop(listener);
@@ -140,12 +137,58 @@ impl Gateway {
     }
 }
 
+/// Shakes hands with a client that speaks TLS.
+async fn secured(stream: TcpStream, tls: Option<&Tls>) -> io::Result<Secured> {
+    let Some(tls) = tls else { return Ok(Secured::Plain(stream)) };
+    let mut first = [0];
+    if stream.peek(&mut first).await? == 1 && first[0] == tls::FIRST_BYTE {
+        return Ok(Secured::Tls(Box::new(tls.acceptor.accept(stream).await?)));
+    }
+    Ok(Secured::Plain(stream))
+}
+
+/// Answers the requests of a connection until it ends, or the server is to end and they are answered.
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    site: Arc<Site>,
+    place: OwnedSemaphorePermit,
+    mut ending: watch::Receiver<bool>,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(site.limits.head_timeout)
+        .max_headers(site.limits.headers)
+        .max_buf_size(site.limits.head_bytes);
+    let place = Arc::new(place);
+    let held = Place::new(&place);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let site = Arc::clone(&site);
+        // A connection that becomes a data channel keeps its place.
+        request.extensions_mut().insert(held.clone());
+        async move { Ok::<_, std::convert::Infallible>(site.answer(request).await) }
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    // It fails only if the sender is gone, and then the server is.
+    let asked_to_end = async { drop(ending.wait_for(|is_ending| *is_ending).await) };
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = asked_to_end => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    drop((place, ending));
+}
+
 /// Accepts a connection once there is a place for it; none if that fails, after a pause.
 pub(crate) async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     write_timeout: Duration,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
         Ok((stream, peer)) => {

@@ -121,6 +121,12 @@ impl Pulls {
         drop(forgotten);
     }
 
+    /// Ends all pulls.
+    pub(crate) fn give_up(&self) {
+        let forgotten = std::mem::take(&mut *self.lock());
+        drop(forgotten);
+    }
+
     fn begin(&self, key: &Key) -> Option<(Pulling, oneshot::Receiver<()>)> {
         let mut known = self.lock();
         let pull = known.get_mut(key).filter(|pull| matches!(pull, Pull::Waiting(_)))?;

@@ -309,3 +309,102 @@ fn bounded(mut reason: String) -> String {
     }
     reason
 }
+
+#[cfg(test)]
+mod tests {
+    use node::Platform;
+
+    use super::*;
+
+    const REFERENCE: &str = "docker.io/library/x:latest";
+    const URL: &str = "https://registry-1.docker.io/v2/library/x/manifests/latest";
+
+    fn registry(stage: PullStage, tries: u32, fault: RegistryFault) -> ImageError {
+        ImageError::Registry { reference: REFERENCE.to_owned(), stage, tries, fault }
+    }
+
+    fn unreachable(method: &'static str, why: NetworkFault) -> RegistryFault {
+        RegistryFault::Unreachable { method, url: URL.to_owned(), why }
+    }
+
+    fn status(method: &'static str, status: &str, message: Option<&str>) -> RegistryFault {
+        let message = message.map(str::to_owned);
+        RegistryFault::Status { method, url: URL.to_owned(), status: status.to_owned(), message }
+    }
+
+    #[test]
+    fn failed_pulls_are_told_in_the_words_of_fargate() {
+        let address = || "registry-1.docker.io:443".to_owned();
+        let denied = RegistryFault::Denied {
+            registry: "docker.io".to_owned(),
+            message: "insufficient_scope: authorization failed".to_owned(),
+        };
+        let wrong = RegistryFault::WrongContent { wanted: "sha256:a".to_owned(), found: "sha256:b".to_owned() };
+        let limit =
+            status("Get", "429 Too Many Requests", Some("toomanyrequests: You have reached your pull rate limit."));
+        let reference = || REFERENCE.to_owned();
+        let rows = [
+            (
+                ImageError::NotFound { reference: reference() },
+                "pull image manifest has been retried 7 time(s): failed to resolve ref docker.io/library/x:latest: not \
+                 found."
+                    .to_owned(),
+            ),
+            (
+                ImageError::NoPlatform { reference: reference(), platform: Platform::LinuxAmd64 },
+                "pull image manifest has been retried 7 time(s): image Manifest does not contain descriptor matching \
+                 platform 'linux/amd64'"
+                    .to_owned(),
+            ),
+            (
+                registry(PullStage::Resolve, 5, unreachable("Head", NetworkFault::ConnectTimeout(address()))),
+                format!(
+                    "pull image manifest has been retried 5 time(s): failed to resolve ref docker.io/library/x:latest: \
+                     failed to do request: Head \"{URL}\": dial tcp registry-1.docker.io:443: i/o timeout"
+                ),
+            ),
+            (
+                registry(PullStage::Resolve, 1, denied),
+                "pull image manifest has been retried 1 time(s): failed to resolve ref docker.io/library/x:latest: pull \
+                 access denied, repository does not exist or may require authorization: server message: \
+                 insufficient_scope: authorization failed"
+                    .to_owned(),
+            ),
+            (
+                registry(PullStage::Config, 5, limit),
+                format!(
+                    "inspect image has been retried 5 time(s): httpReadSeeker: failed open: unexpected status code {URL}: \
+                     429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit."
+                ),
+            ),
+            (
+                registry(PullStage::Layer, 5, unreachable("Get", NetworkFault::Broken)),
+                format!(
+                    "ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: failed to do \
+                     request: Get \"{URL}\": unexpected EOF"
+                ),
+            ),
+            (
+                registry(PullStage::Layer, 3, wrong),
+                "ref pull has been retried 3 time(s): failed to copy: failed commit on ref \"layer-sha256:a\": unexpected \
+                 commit digest sha256:b, expected sha256:a: failed precondition"
+                    .to_owned(),
+            ),
+            (
+                ImageError::InvalidReference { reference: "A B".to_owned(), why: "no".to_owned() },
+                "failed to normalize image reference \"A B\": invalid reference format".to_owned(),
+            ),
+            (ImageError::Cancelled { reference: reference() }, "context canceled".to_owned()),
+        ];
+        for (error, expected) in rows {
+            assert_eq!(cannot_pull(&error), format!("CannotPullContainerError: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_reason_is_no_longer_than_the_api_allows() {
+        let message = Some("x".repeat(2_000));
+        let fault = status("Get", "500 Internal Server Error", message.as_deref());
+        assert_eq!(cannot_pull(&registry(PullStage::Layer, 5, fault)).chars().count(), REASON_CHARS_MAX);
+    }
+}

@@ -12,7 +12,8 @@ pub(super) enum Challenge {
 impl Challenge {
     /// Reads a header; a scheme that nobody uses here is none. A registry that takes both gets a token.
     pub(super) fn parse(header: &str) -> Option<Self> {
-        let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
+        let header = header.trim();
+        let (scheme, rest) = header.split_once(' ').unwrap_or((header, ""));
         if scheme.eq_ignore_ascii_case("basic") {
             return Some(Self::Basic);
         }

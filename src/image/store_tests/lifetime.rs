@@ -110,7 +110,7 @@ async fn a_tag_that_moves_leaves_nothing_of_the_old_image() {
     let old = fixture.pull("a").await.digest.clone();
     fixture.load(&archive("a", &["2"]), None).await.unwrap();
     assert_eq!(fixture.counts(), (2, 1, 0));
-    assert!(fixture.store.pull(&PullRequest::new(&format!("a@{old}"))).await.is_err());
+    assert!(fixture.store.pull(&PullRequest::new(format!("a@{old}"))).await.is_err());
 }
 
 #[tokio::test]

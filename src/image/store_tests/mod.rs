@@ -1,5 +1,6 @@
 //! The store as a whole, over real files. Owners, devices and trusted attributes want root.
 
+mod engine;
 mod kinds;
 mod lifetime;
 mod pulling;

@@ -281,7 +281,7 @@ async fn the_platform_is_chosen_from_the_index_and_images_of_both_stay() {
 
     let mut builder = OciBuilder::default();
     let only = with(builder.image(&[layer("x", 10)], "s390x"), platform("s390x"));
-    let top = builder.index(&[only.clone()]);
+    let top = builder.index(std::slice::from_ref(&only));
     registry.push("index", builder, &top);
     let mut builder = OciBuilder::default();
     let single = builder.image(&[layer("x", 10)], "s390x");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base::{AccountId, Region, Scope};
+use base::{AccountId, Clock as _, Region, Scope, SystemClock};
 use clap::{Args, ValueEnum};
 use controllers::HostFolder;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Gateway, ImageConfig, Limits, NodeKind, assemble};
+use crate::{Config, Gateway, ImageConfig, Limits, NodeKind, Tls, assemble};
 
 /// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -61,6 +61,9 @@ pub(super) struct Serve {
     /// How much room pulled images may take; beyond it those go that no task has used for the longest
     #[arg(long, value_name = "GIB", env = "NEARGATE_IMAGE_CACHE_GIB")]
     image_cache_gib: Option<u64>,
+    /// Speak TLS too, on the same address, with a certificate made here: for clients that take nothing else
+    #[arg(long, env = "NEARGATE_TLS")]
+    tls: bool,
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
@@ -114,7 +117,8 @@ impl Serve {
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .build()
             .context("cannot start the server's threads")?;
-        runtime.block_on(serve(&self.config()))
+        let is_secured = self.tls;
+        runtime.block_on(serve(&self.config(), is_secured))
     }
 
     fn config(self) -> Config {
@@ -147,16 +151,20 @@ fn raise_open_files() {
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+async fn serve(config: &Config, is_secured: bool) -> anyhow::Result<()> {
     // Signals are caught from before the first line is printed: whoever reads it may send one.
     let signals = Signals::listen()?;
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(signals.heed(stop));
-    let gateway = Gateway::bind(config).await?;
+    let mut gateway = Gateway::bind(config).await?;
     let address = gateway.address().context("cannot tell the address")?;
     // With the port that it turned out to be: names of images may have it.
     let emulator = assemble(&Config { listen: address, ..config.clone() })?;
-    greet(&greeting(config, address), address);
+    let tls = if is_secured { Some(tls(config, address)?) } else { None };
+    greet(&greeting(config, address, tls.as_ref()), address);
+    if let Some(tls) = tls {
+        gateway = gateway.with_tls(tls);
+    }
     let stop = async {
         // The sender goes only with the process.
         _ = stopped.await;
@@ -164,6 +172,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     gateway.serve(&emulator, stop).await;
     emulator.shutdown(config.data_dir.is_some()).await;
     Ok(())
+}
+
+/// Makes a certificate, and in the data directory its authority.
+fn tls(config: &Config, address: SocketAddr) -> anyhow::Result<Tls> {
+    let (folder, now) = (config.data_dir().join("tls"), SystemClock.now());
+    Ok(Tls::prepare(&folder, address, &config.scope.region, &config.allowed_hosts, now)?)
 }
 
 /// The signals that stop the server.
@@ -213,7 +227,7 @@ fn greet(greeting: &str, address: SocketAddr) {
 }
 
 /// Says where the server is and what to export.
-fn greeting(config: &Config, address: SocketAddr) -> String {
+fn greeting(config: &Config, address: SocketAddr, tls: Option<&Tls>) -> String {
     let state = match &config.data_dir {
         Some(folder) => format!("kept in {}", folder.display()),
         None => "in memory (--data-dir DIR keeps it)".to_owned(),
@@ -226,6 +240,9 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
         AccountId::DEFAULT => "test".to_owned(),
         account => account.to_string(),
     };
+    let tls = tls.map_or_else(String::new, |tls| {
+        format!("  tls       https://{address}, for those who trust {}\n", tls.authority().display())
+    });
     let version = env!("CARGO_PKG_VERSION");
     let region = config.scope.region.as_str();
     // SDKs read the one name of the region or the other.
@@ -234,7 +251,7 @@ fn greeting(config: &Config, address: SocketAddr) -> String {
   endpoint  http://{address}
   node      {node}
   state     {state}
-
+{tls}
   export AWS_ENDPOINT_URL=http://{address}
   export AWS_REGION={region} AWS_DEFAULT_REGION={region}
   export AWS_ACCESS_KEY_ID={account} AWS_SECRET_ACCESS_KEY=test

@@ -1,5 +1,7 @@
 //! Lifecycle policies, and what one would do.
 
+use std::collections::{HashMap, HashSet};
+
 use api::ecr as api;
 use base::{Page, PageToken, Scope, Timestamp};
 use state::Cx;
@@ -96,12 +98,13 @@ pub(crate) async fn get_lifecycle_policy_preview(
     let preview = repository.preview.as_ref().ok_or_else(|| no_preview(&scope, &name))?;
     let candidates = cx.state.ecr.lifecycle_candidates(&scope, &name);
     let verdicts = parse(&preview.text)?.evaluate(&candidates, preview.at);
-    let of = |verdict: &Verdict| candidates.iter().find(|image| image.digest == verdict.digest);
+    let by_digest = candidates.iter().map(|image| (image.digest.as_str(), image)).collect::<HashMap<_, _>>();
+    let of = |verdict: &Verdict| by_digest.get(verdict.digest.as_str()).copied();
     let mut results = verdicts.iter().filter_map(|verdict| Some((verdict, of(verdict)?))).collect::<Vec<_>>();
     if let Some(ids) = input.image_ids {
         // The operation has no error for an image that is not there.
         let wanted = ids.iter().filter_map(|id| image_id::resolve(cx, &scope, &name, id).ok());
-        let wanted = wanted.map(|image| image.digest.to_string()).collect::<Vec<_>>();
+        let wanted = wanted.map(|image| image.digest.to_string()).collect::<HashSet<_>>();
         results.retain(|(verdict, _)| wanted.contains(&verdict.digest));
     }
     let status = input.filter.and_then(|filter| filter.tag_status);

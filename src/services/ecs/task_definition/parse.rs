@@ -2,7 +2,8 @@
 
 use api::ecs as api;
 use state::ecs::{
-    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount, Ulimit,
+    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount,
+    Ulimit,
 };
 
 /// How long a container must have run to be started again, unless its definition says, in seconds. (ContainerRestartPolicy)
