@@ -73,8 +73,11 @@ impl Temporary {
         for _ in 0..TEMPORARY_TRIES {
             let path = parent.join(format!("{prefix}{}", new_name()));
             DirBuilder::new().mode(FOLDER_MODE).create(&path)?;
-            let lock = open_folder(&path)?;
             // Somebody who tidies up may have been faster.
+            let lock = match open_folder(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened?,
+            };
             if lock.try_lock().is_ok() && path.exists() {
                 return Ok(Self { path, _lock: lock });
             }
