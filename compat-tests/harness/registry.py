@@ -1,6 +1,5 @@
 """Debian's docker-registry on loopback, and a proxy that makes any registry misbehave."""
 
-import crypt
 import http.client
 import shutil
 import socket
@@ -16,6 +15,9 @@ from waiting import until
 PROGRAM = "docker-registry"
 COMMAND_S = 60
 PIECE_BYTES = 64 * 1024
+# The one user of a registry that asks for one, and bcrypt of the password, which is all that docker-registry takes.
+USER = "puller:open sesame"
+USER_HASHED = "puller:$2b$04$FKLb5KUxIPufgDtNnKi.TOQxgV0FKybv1RhSapxhySdTmIgy.A6kW"
 
 
 def is_here() -> bool:
@@ -44,15 +46,14 @@ def digest(reference: str, user: str | None = None) -> str:
 
 
 @contextmanager
-def docker_registry(folder: Path, user: str | None = None) -> Iterator[str]:
-    """Runs a registry, and yields its address. `user` is `name:password`, which it then asks for."""
+def docker_registry(folder: Path, is_private: bool = False) -> Iterator[str]:
+    """Runs a registry, and yields its address. A private one is for `USER` alone."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     folder.mkdir(parents=True)
     auth = ""
-    if user:
-        name, _, password = user.partition(":")
-        (folder / "users").write_text(f"{name}:{crypt.crypt(password, crypt.mksalt(crypt.METHOD_BLOWFISH))}\n")
+    if is_private:
+        (folder / "users").write_text(USER_HASHED + "\n")
         auth = f"auth: {{htpasswd: {{realm: test, path: {folder / 'users'}}}}}\n"
     config = folder / "config.yml"
     config.write_text(

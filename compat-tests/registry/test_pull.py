@@ -15,12 +15,11 @@ import pytest
 import registry
 from images import pack_docker
 from neargate import BINARY, Neargate, running
-from registry import Proxy, Trouble, docker_registry, skopeo
+from registry import USER, Proxy, Trouble, docker_registry, skopeo
 from tasks import Tasks, container
 from waiting import until
 
 pytestmark = pytest.mark.skipif(not registry.is_here(), reason="there is no docker-registry, or no skopeo")
-USER = "puller:open sesame"
 COMMAND_S = 60
 
 
@@ -124,7 +123,7 @@ def test_a_registry_on_this_machine_is_pulled_from(work, upstream, archive, name
 
 
 def test_a_private_registry_wants_the_user_that_the_task_names(tmp_path, clients, work, archive, name):
-    with docker_registry(tmp_path / "private", USER) as address:
+    with docker_registry(tmp_path / "private", is_private=True) as address:
         image = f"{address}/{name}:1"
         pushed = registry.push(archive, image, USER)
         user, _, password = USER.partition(":")

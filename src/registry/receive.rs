@@ -57,9 +57,11 @@ where
         }
     }
 
-    /// Puts the rest of the body at the end of an upload, `bytes_max` at most. What has come stays if the body breaks off.
-    pub(crate) async fn append(&mut self, mut writing: Writing, bytes_max: Option<u64>) -> Result<Writing, Error> {
-        let end = writing.length().saturating_add(bytes_max.unwrap_or(LAYER_BYTES_MAX)).min(LAYER_BYTES_MAX);
+    /// Puts the body at the end of an upload. What has come stays if it breaks off; a body that turns out to have another
+    /// length than it is `expected` to have is taken back.
+    pub(crate) async fn append(&mut self, mut writing: Writing, expected: Option<u64>) -> Result<Writing, Error> {
+        let begin = writing.mark();
+        let end = expected.map_or(LAYER_BYTES_MAX, |bytes| writing.length().saturating_add(bytes));
         let (mut gathered, mut gathered_bytes) = (Vec::new(), 0);
         loop {
             let next = self.next().await;
@@ -68,10 +70,14 @@ where
                 gathered_bytes += bytes.len();
                 gathered.push(bytes.clone());
             }
-            if writing.length() + gathered_bytes as u64 > end {
-                return Err(match bytes_max {
-                    Some(_) => Error::size_invalid("The body has more bytes than its range"),
-                    None => Error::too_large(LAYER_BYTES_MAX),
+            let length = writing.length() + gathered_bytes as u64;
+            if length > end || length > LAYER_BYTES_MAX {
+                writing.rewind(begin);
+                return Err(match expected {
+                    Some(_) if length <= LAYER_BYTES_MAX => {
+                        Error::size_invalid("The body has more bytes than its range")
+                    }
+                    Some(_) | None => Error::too_large(LAYER_BYTES_MAX),
                 });
             }
             if gathered_bytes > 0 && (is_last || gathered_bytes >= GATHERED_BYTES_MAX) {
@@ -80,7 +86,11 @@ where
             }
             match next {
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(writing),
+                Ok(None) if expected.is_none() || writing.length() == end => return Ok(writing),
+                Ok(None) => {
+                    writing.rewind(begin);
+                    return Err(Error::size_invalid("The body has fewer bytes than its range"));
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -318,6 +318,12 @@ async fn a_layer_comes_in_at_once_or_by_parts_in_their_order() {
         let status = world.simple(&format!("GET {upload}")).await;
         assert_eq!((status.status, status.header("range")), (204, "0-3"), "{range}");
     }
+    let long = vec![0; 1_000_000];
+    for range in ["4-999999", "4-1200000"] {
+        let reply = world.ask(&format!("PATCH {upload}"), &[("content-range", range)], &long).await;
+        assert_eq!(reply.error(), refused(400, "SIZE_INVALID"), "{range}");
+        assert_eq!(world.simple(&format!("GET {upload}")).await.header("range"), "0-3", "{range}");
+    }
     let reply = world.ask(&format!("PATCH {upload}"), &[], b"four").await;
     assert_eq!((reply.status, reply.header("range")), (202, "0-7"));
     let digest = digest_of("zerofourlast");

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use futures_util::future::try_join_all;
 use node::{Image, Images};
 use reconcile::{Key, Reconciler, Step};
 use tokio::sync::oneshot;
@@ -153,16 +154,18 @@ impl Pulls {
     }
 }
 
-/// Pulls images one after the other, as the first that fails is told.
+/// Pulls images beside each other, up to the first that fails.
 async fn pull(images: Arc<dyn Images>, wanted: Vec<Wanted>, key: Key) -> Result<Pulled, Failure> {
-    let mut pulled = Vec::with_capacity(wanted.len());
-    for (place, request) in wanted {
-        let image = images.pull(&request).await.map_err(|error| {
-            let why = reason::cannot_pull(&error);
-            tracing::warn!(task = %key, image = request.reference, why, "no image");
-            Failure { container: Some(place), why }
-        })?;
-        pulled.push((place, image));
-    }
-    Ok(pulled)
+    try_join_all(wanted.into_iter().map(|(place, request)| {
+        let (images, key) = (&images, &key);
+        async move {
+            let pulled = images.pull(&request).await.map_err(|error| {
+                let (image, why) = (&request.reference, reason::cannot_pull(&error));
+                tracing::warn!(task = %key, why, "no image; `neargate image load FILE --name {image}` brings it");
+                Failure { container: Some(place), why }
+            });
+            Ok((place, pulled?))
+        }
+    }))
+    .await
 }

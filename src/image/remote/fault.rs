@@ -45,8 +45,7 @@ fn tls_fault(cause: &(dyn Error + 'static)) -> Option<String> {
         return Some(fault.to_string());
     }
     // An error in an error of the kernel's kind is not among its sources.
-    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
-    inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
+    tls_fault(cause.downcast_ref::<io::Error>()?.get_ref()?)
 }
 
 fn root_cause(error: &reqwest::Error) -> String {
@@ -84,6 +83,13 @@ pub(super) fn message(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fault_of_tls_is_found_in_what_it_is_wrapped_in() {
+        let wrapped = io::Error::other(io::Error::other(rustls::Error::DecryptError));
+        assert_eq!(tls_fault(&wrapped), Some(rustls::Error::DecryptError.to_string()));
+        assert_eq!(tls_fault(&io::Error::from(io::ErrorKind::Other)), None);
+    }
 
     #[test]
     fn what_registries_say_is_shown_as_engines_show_it() {
