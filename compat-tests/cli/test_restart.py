@@ -107,7 +107,7 @@ def test_a_server_without_a_data_directory_takes_its_tasks_along(memory_neargate
 
 
 def test_a_second_server_on_the_same_data_directory_is_refused(own_neargate):
-    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--data-dir", own_neargate.data_dir]
+    command = [BINARY, "serve", "--listen", "127.0.0.1:0", "--offline", "--data-dir", own_neargate.data_dir]
     second = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert second.returncode == 1
     assert "another neargate uses" in second.stderr

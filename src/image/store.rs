@@ -232,7 +232,7 @@ impl Images for ImageStore {
         }
         if is_missing(&answer)
             && own.is_none()
-            && let Some(registries) = &self.registries
+            && let Some(registries) = self.registries.as_ref().filter(|registries| registries.serves(&reference))
         {
             answer = self.fetch("registry", registries, &reference, request).await;
         }

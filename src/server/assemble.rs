@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::{Clock, Ids, SystemClock};
 use controllers::{Controllers, Settings};
-use image::{Engine, ImageStore, Origin, Registries};
+use image::{Engine, ImageStore, Registries};
 use network::FargateNetwork;
 use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
@@ -131,10 +131,10 @@ fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
 /// Says where images come from.
 fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> image::Options {
     let images = config.images;
-    let registries = || Arc::new(Registries::with_docker_users(Arc::clone(clock))) as Arc<dyn Origin>;
+    let registries = Registries::with_docker_users(Arc::clone(clock), !images.asks_elsewhere);
     image::Options {
         limits: image::Limits::default(),
-        registries: images.asks_registries.then(registries),
+        registries: Some(Arc::new(registries)),
         engine: images.asks_engine.then(Engine::usual),
         layer_bytes_max: images.layer_bytes_max,
     }

@@ -38,8 +38,8 @@ pub struct Config {
 pub struct ImageConfig {
     /// When registries are asked.
     pub pull_behavior: PullBehavior,
-    /// Whether registries elsewhere are asked at all.
-    pub asks_registries: bool,
+    /// Whether registries are asked that are not on this machine.
+    pub asks_elsewhere: bool,
     /// Whether the container engine of this machine is asked.
     pub asks_engine: bool,
     /// The bytes of layers from which on images go that can be pulled again.
@@ -48,12 +48,7 @@ pub struct ImageConfig {
 
 impl Default for ImageConfig {
     fn default() -> Self {
-        Self {
-            pull_behavior: PullBehavior::default(),
-            asks_registries: true,
-            asks_engine: false,
-            layer_bytes_max: None,
-        }
+        Self { pull_behavior: PullBehavior::default(), asks_elsewhere: true, asks_engine: false, layer_bytes_max: None }
     }
 }
 

@@ -89,7 +89,7 @@ impl Testkit {
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
-            images: server::ImageConfig::default(),
+            images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits: Limits::default(),
         };
         Ok(Self { emulator: server::assemble(&config)?, scope: scope(), time: Time::System })

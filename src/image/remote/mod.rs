@@ -54,6 +54,8 @@ struct Inner {
     /// For registries on this machine: without a proxy.
     near: Client,
     far: Client,
+    /// Whether only those on this machine are asked.
+    asks_near_only: bool,
     /// Docker's file of users.
     users: Option<PathBuf>,
     clock: Arc<dyn Clock>,
@@ -82,23 +84,24 @@ struct Wanted<'a> {
 
 impl Registries {
     /// Makes a client. Users of registries are those of docker's `config.json`, if `users` names one.
-    pub fn new(clock: Arc<dyn Clock>, users: Option<PathBuf>) -> Self {
+    /// `asks_near_only` leaves out those that are not on this machine.
+    pub fn new(clock: Arc<dyn Clock>, users: Option<PathBuf>, asks_near_only: bool) -> Self {
         let near = client(Client::builder().no_proxy());
         let far = client(Client::builder());
         let authorizations = Mutex::default();
-        Self { inner: Arc::new(Inner { near, far, users, clock, authorizations }) }
+        Self { inner: Arc::new(Inner { near, far, asks_near_only, users, clock, authorizations }) }
     }
 
     /// Makes a client that knows the users whom `docker login` has noted for the user of this process.
-    pub fn with_docker_users(clock: Arc<dyn Clock>) -> Self {
-        Self::new(clock, docker_config_path())
+    pub fn with_docker_users(clock: Arc<dyn Clock>, asks_near_only: bool) -> Self {
+        Self::new(clock, docker_config_path(), asks_near_only)
     }
 }
 
 #[async_trait]
 impl Origin for Registries {
-    fn serves(&self, _reference: &Reference) -> bool {
-        true
+    fn serves(&self, reference: &Reference) -> bool {
+        !self.inner.asks_near_only || is_near(reference.registry())
     }
 
     async fn resolve(&self, asked: &Asked) -> Result<Option<Digest>, ImageError> {
@@ -408,6 +411,17 @@ mod tests {
         for far in ["docker.io", "localhost.example:5000", "10.0.0.1:5000", "[fe80::1]:5000", "1.127.0.0"] {
             assert!(!is_near(far), "{far}");
         }
+    }
+
+    #[test]
+    fn a_client_without_the_internet_serves_this_machines_registries_only() {
+        let clock: Arc<dyn Clock> = Arc::new(base::SystemClock);
+        let names = ["httpd", "ghcr.io/o/a:1", "localhost:5000/a", "127.0.0.1:5000/a"];
+        let served = |asks_near_only| {
+            let registries = Registries::new(Arc::clone(&clock), None, asks_near_only);
+            names.map(|name| registries.serves(&Reference::parse(name).unwrap()))
+        };
+        assert_eq!([served(true), served(false)], [[false, false, true, true], [true; 4]]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Puller {
     fn with_room(layer_bytes_max: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(LOADED_AT));
-        let registries = Registries::new(clock.clone(), Some(folder.path().join("config.json")));
+        let registries = Registries::new(clock.clone(), Some(folder.path().join("config.json")), true);
         let options = Options { registries: Some(Arc::new(registries)), layer_bytes_max, ..Options::default() };
         let in_use = Arc::new(|| Ok(HashSet::new()));
         let store = ImageStore::open(&folder.path().join("store"), clock, in_use, options).unwrap();

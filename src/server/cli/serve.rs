@@ -55,7 +55,7 @@ pub(super) struct Serve {
     /// Take images that this machine's Docker has built or pulled, before asking their registries
     #[arg(long, env = "NEARGATE_PULL_FROM_DOCKER")]
     pull_from_docker: bool,
-    /// Ask no registry elsewhere: images are loaded, or pushed to the ECR in here
+    /// Ask no registry that is not on this machine: images are loaded, or pushed to the ECR in here
     #[arg(long, env = "NEARGATE_OFFLINE")]
     offline: bool,
     /// How much room pulled images may take; beyond it those go that no task has used for the longest
@@ -132,7 +132,7 @@ impl Serve {
             host_folders: self.host_folders,
             images: ImageConfig {
                 pull_behavior: self.image_pull_behavior.into(),
-                asks_registries: !self.offline,
+                asks_elsewhere: !self.offline,
                 asks_engine: self.pull_from_docker,
                 layer_bytes_max: self.image_cache_gib.map(|gib| gib.saturating_mul(1 << 30)),
             },

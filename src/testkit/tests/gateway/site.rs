@@ -64,7 +64,7 @@ impl Site {
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
-            images: server::ImageConfig::default(),
+            images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits,
         };
         let kit = Testkit::simulated();
