@@ -75,10 +75,12 @@ impl Registry {
         Self { state, clock, ids, scope, places: places(), places_of_tasks: places() }
     }
 
-    /// Tells whether a request is for a registry. Other services have paths under `/v2/` too; requests to them are signed.
+    /// Tells whether a request is for a registry. Other services have paths under `/v2/` too; requests to them are signed,
+    /// but for objects that anybody may read.
     pub fn is_for(head: &Parts) -> bool {
         let path = head.uri.path();
-        (path == "/v2" || path.starts_with("/v2/")) && wire::credential(&head.headers, &head.uri).is_none()
+        let is_below = path == "/v2" || path.starts_with("/v2/");
+        is_below && wire::credential(&head.headers, &head.uri).is_none() && !wire::is_for_s3(head)
     }
 
     /// Answers a request. A layer is in the response's extensions as [`wire::Content`]. `pause_max` is how long a body may

@@ -620,6 +620,8 @@ async fn what_is_signed_is_for_another_service() {
     let signed =
         "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/apigateway/aws4_request, SignedHeaders=host, Signature=ab";
     assert!(!Registry::is_for(&head("/v2/apis", signed)));
+    // An object that anybody may read.
+    assert!(!Registry::is_for(&head("http://site.s3.localhost:4566/v2/app.js", "")));
 }
 
 #[tokio::test]

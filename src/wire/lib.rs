@@ -38,7 +38,7 @@ pub use protocol::{Protocol, ServiceModel};
 pub use receiver::{CONTENT_BYTES_MAX, ReceiveError, Receiver};
 pub use response::{render_error, render_output};
 pub use rest::RestRoute;
-pub use router::{RouteError, Routed, route};
+pub use router::{RouteError, Routed, is_for_s3, route};
 pub use schema::{Location, Member, Schema, Shape, TimestampFormat};
 pub use service::{Answer, Decode, Operation, Route, Service, handle, resolve};
 pub use services::{ServiceNames, service_named};

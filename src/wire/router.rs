@@ -105,8 +105,9 @@ fn by_host(host: &str, version: Option<&str>) -> Option<&'static ServiceNames> {
     by_scope(found.scope, version).filter(|shared| shared.scope == found.scope)
 }
 
-/// Tells whether the host begins with a bucket, or the query has a parameter that S3's clients alone add.
-fn is_for_s3(request: &Parts) -> bool {
+/// Tells whether the host begins with a bucket, or the query has a parameter that S3's clients alone add: a request for an
+/// object need not be signed, and its path may be anything.
+pub fn is_for_s3(request: &Parts) -> bool {
     let host = host(&request.headers, &request.uri).filter(|host| host.contains(".s3"));
     let bucket = host.and_then(bucket_of_host);
     let is_of_s3 = |name: &str| S3_PARAMETERS.contains(&name);

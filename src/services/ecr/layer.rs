@@ -2,7 +2,7 @@
 
 use api::ecr as api;
 use aws_smithy_types::Blob;
-use base::{EcrHost, EcrHostForm, Scope};
+use base::{EcrHost, Scope};
 use state::Cx;
 use state::ecr::{BeginError, CompleteError, Digest, ResumeError, TokenClaims, Writing};
 use wire::ApiError;
@@ -168,12 +168,8 @@ pub(crate) async fn get_download_url_for_layer(
     let password = cx.state.ecr.tokens.issue(&cx.ids, &claims);
     let registry = EcrHost::for_client(&scope, cx.caller.host.as_deref());
     // A name that the client has reached is one that it can resolve; what it is about is in the password.
-    let address = match (&registry.form, &cx.caller.host) {
-        (EcrHostForm::Aws, _) => format!("https://{registry}"),
-        (EcrHostForm::Local(_), Some(host)) => format!("http://{host}"),
-        (EcrHostForm::Local(_), None) => format!("http://{registry}"),
-    };
-    let url = format!("{address}/v2/{name}/blobs/{digest}?X-Amz-Security-Token={}", escaped(&password));
+    let address = cx.caller.host.clone().unwrap_or_else(|| registry.to_string());
+    let url = format!("http://{address}/v2/{name}/blobs/{digest}?X-Amz-Security-Token={}", escaped(&password));
     Ok(api::GetDownloadUrlForLayerResponse { download_url: Some(url), layer_digest: Some(text) })
 }
 
