@@ -187,6 +187,7 @@ impl Bench<'_> {
     /// Compares tasks whose image comes from the registry, cold and cached, with tasks of the same image from a file.
     fn starts(&self, server: &mut Server, image: &Image, rounds: usize, report: &mut Report) -> Result<()> {
         const COMMAND: [&str; 2] = ["echo", "hello"];
+        server.reconnect();
         server.prepare(requests::NAME, &COMMAND)?;
         let mut definition = requests::definition(PULLED, &COMMAND);
         definition["containerDefinitions"][0]["image"] = json!(self.registry.reference());

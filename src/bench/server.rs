@@ -79,6 +79,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Leaves the connection, which the server closes after it has been idle for a while.
+    pub(crate) fn reconnect(&mut self) {
+        self.connection = Connection::new(self.address);
+    }
+
     /// Sends a request that must succeed, and returns the answer.
     pub(crate) fn call(&mut self, request: &[u8]) -> Result<Vec<u8>> {
         let (status, body) = self.connection.call(request)?;
