@@ -20,6 +20,8 @@ pub(crate) struct Answer {
     pub(crate) end: usize,
     /// The server closes the connection after it.
     pub(crate) closes: bool,
+    /// Where what was made is.
+    pub(crate) location: Option<String>,
 }
 
 /// Finds the answer at the start of what has arrived; none if it is not whole yet.
@@ -29,18 +31,20 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>> {
     let mut lines = text.split("\r\n");
     let status_line = lines.next().unwrap_or_default();
     let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
-    let (mut length, mut closes) = (None, status_line.starts_with("HTTP/1.0"));
+    let (mut length, mut closes, mut location) = (None, status_line.starts_with("HTTP/1.0"), None);
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         if name.eq_ignore_ascii_case("content-length") {
             length = Some(value.trim().parse::<usize>()?);
         } else if name.eq_ignore_ascii_case("connection") {
             closes = value.trim().eq_ignore_ascii_case("close");
+        } else if name.eq_ignore_ascii_case("location") {
+            location = Some(value.trim().to_owned());
         }
     }
     let (body, length) = (head + 4, length.context("the answer has no length")?);
     ensure!(length <= ANSWER_BYTES_MAX, "the answer is too long");
     let end = body + length;
-    Ok((bytes.len() >= end).then_some(Answer { status, body, end, closes }))
+    Ok((bytes.len() >= end).then_some(Answer { status, body, end, closes, location }))
 }
 
 /// A connection on which requests are sent one after the other.
@@ -57,6 +61,11 @@ impl Connection {
 
     /// Sends a request and returns status and body.
     pub(crate) fn call(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
+        self.exchange(request).map(|(answer, body)| (answer.status, body))
+    }
+
+    /// Sends a request and returns the answer and its body.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<(Answer, Vec<u8>)> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.address)?,
@@ -75,7 +84,8 @@ impl Connection {
                     self.stream = Some(stream);
                 }
                 bytes.truncate(answer.end);
-                return Ok((answer.status, bytes.split_off(answer.body)));
+                let body = bytes.split_off(answer.body);
+                return Ok((answer, body));
             }
         }
     }

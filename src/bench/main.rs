@@ -7,10 +7,13 @@ mod api;
 mod growth;
 mod held;
 mod http;
+mod image;
+mod images;
 mod interruption;
 mod load;
 mod peers;
 mod process;
+mod registry;
 mod report;
 mod requests;
 mod rootfs;
@@ -27,7 +30,7 @@ use clap::Parser;
 use report::Report;
 use stages::Scale;
 
-/// Measures Neargate beside moto_server, runc, crun and libcontainer, in one run.
+/// Measures Neargate beside moto_server, runc, crun and libcontainer, and beside skopeo, umoci and podman, in one run.
 ///
 /// Every figure is of this machine and this moment: compare columns, not runs. Needs root, because tasks are containers.
 /// A task is timed from its RunTask until DescribeTasks says RUNNING or STOPPED and until its output is in its log; a
@@ -41,11 +44,14 @@ struct Options {
     /// The program that runs a container by libcontainer and nothing else
     #[arg(long, value_name = "FILE", default_value = "target/release/examples/bare_libcontainer")]
     floor: PathBuf,
-    /// Only these: start, api, growth, tasks
-    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks")]
+    /// Only these: start, api, growth, tasks, images
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks,images")]
     only: Vec<String>,
     #[command(flatten)]
     scale: Scale,
+    /// Rounds of cold pulls of an image
+    #[arg(long, value_name = "COUNT", default_value_t = 7)]
+    pulls: usize,
     /// Seconds of load for each request
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     seconds: u64,
@@ -83,6 +89,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         tasks::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
         peers::measure(folder.path(), &rootfs, &options.floor, &options.scale, &mut report)?;
         held::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
+    }
+    if wants("images") {
+        images::measure(&options.binary, folder.path(), &rootfs, options.pulls, &mut report)?;
     }
     report.print(options.json);
     Ok(())

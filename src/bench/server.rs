@@ -37,6 +37,14 @@ impl Server {
         Self::start(command, |address| vec![address.to_string()])
     }
 
+    /// Starts Neargate with Docker's config.json in a folder, where the users of registries are.
+    pub(crate) fn neargate_with_users(binary: &Path, data_dir: &Path, docker_config: &Path) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.env("DOCKER_CONFIG", docker_config);
+        command.args(["serve", "--log", "warn", "--data-dir"]).arg(data_dir).arg("--listen");
+        Self::start(command, |address| vec![address.to_string()])
+    }
+
     /// Starts Neargate with its state in memory alone.
     pub(crate) fn neargate_in_memory(binary: &Path, more: &[&str]) -> Result<Self> {
         let mut command = Command::new(binary);
@@ -69,6 +77,11 @@ impl Server {
     /// The process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Leaves the connection, which the server closes after it has been idle for a while.
+    pub(crate) fn reconnect(&mut self) {
+        self.connection = Connection::new(self.address);
     }
 
     /// Sends a request that must succeed, and returns the answer.
@@ -115,10 +128,10 @@ impl Server {
     }
 }
 
-/// Loads the root file system as the image of all tasks.
-pub(crate) fn load_image(binary: &Path, server: &Server, rootfs: &Path) -> Result<()> {
+/// Loads a folder, a root file system or a layout, as the image of all tasks.
+pub(crate) fn load_image(binary: &Path, server: &Server, folder: &Path) -> Result<()> {
     let mut command = Command::new(binary);
-    command.args(["image", "load"]).arg(rootfs).args(["--name", "busybox:latest", "--endpoint-url"]);
+    command.args(["image", "load"]).arg(folder).args(["--name", "busybox:latest", "--endpoint-url"]);
     let done = command.arg(format!("http://{}", server.address)).output()?;
     ensure!(done.status.success(), "cannot load the image: {}", String::from_utf8_lossy(&done.stderr));
     Ok(())

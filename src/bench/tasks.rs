@@ -26,7 +26,7 @@ pub(crate) fn measure(binary: &Path, folder: &Path, rootfs: &Path, scale: &Scale
     load_image(binary, &server, rootfs)?;
     server.prepare(requests::NAME, &["echo", "hello"])?;
     let subnet = server.subnet()?;
-    live(&mut server, &subnet)?; // The first one makes the VPC.
+    live(&mut server, requests::NAME, &subnet)?; // The first one makes the VPC.
     stages::add("alone", WHO, &row(&mut server, &subnet, scale.alone, APART)?, report);
 
     let begin = timing::now();
@@ -54,14 +54,14 @@ pub(crate) fn measure(binary: &Path, folder: &Path, rootfs: &Path, scale: &Scale
 fn row(server: &mut Server, subnet: &str, count: usize, between: Duration) -> Result<Vec<Life>> {
     let turn = |_| {
         timing::pause(between);
-        live(server, subnet)
+        live(server, requests::NAME, subnet)
     };
     (0..count).map(turn).collect()
 }
 
-/// Runs one task and watches it.
-fn live(server: &mut Server, subnet: &str) -> Result<Life> {
-    let (tasks, begin) = server.run(requests::NAME, subnet, 1)?;
+/// Runs one task of a definition and watches it.
+pub(crate) fn live(server: &mut Server, family: &str, subnet: &str) -> Result<Life> {
+    let (tasks, begin) = server.run(family, subnet, 1)?;
     let task = tasks.first().context("no task")?;
     let describe = requests::describe_tasks(&tasks);
     let read = read_log(task);
