@@ -98,7 +98,7 @@ impl Inner {
         Ok(authorization)
     }
 
-    async fn token(
+    pub(super) async fn token(
         &self,
         wanted: &Wanted<'_>,
         realm: &str,
@@ -111,6 +111,10 @@ impl Inner {
         let host = url.host_str().unwrap_or_default().to_owned();
         if url.scheme() != "https" && !super::is_near(&host) {
             return Err(broken("a password goes over no connection without TLS"));
+        }
+        // Else anybody's registry could have this machine send requests to itself, this server's API among them.
+        if super::leads_here(&host) && !super::is_near(wanted.asked.reference.registry()) {
+            return Err(broken("a registry elsewhere has its tokens given on this machine"));
         }
         url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).append_pair("scope", scope);
         let client = if super::is_near(&host) { &self.near } else { &self.far };

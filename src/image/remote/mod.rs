@@ -21,7 +21,7 @@ use base::Clock;
 use node::{ImageError, PullStage, RegistryFault};
 use reqwest::header::{ACCEPT, HeaderMap, RANGE, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Method, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 
 use self::authorization::{Authorization, Owner};
 pub(crate) use self::docker_config::default_path as docker_config_path;
@@ -358,6 +358,24 @@ fn is_near(registry: &str) -> bool {
     is_loopback || host == "localhost" || host.ends_with(".localhost")
 }
 
+/// Says whether a request to `host` ends on this machine, also where docker would not call it near.
+fn leads_here(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let address = address.map(|address| address.to_canonical());
+    let is_here = address.is_ok_and(|address| address.is_loopback() || address.is_unspecified());
+    is_here || is_near(host.strip_suffix('.').unwrap_or(host))
+}
+
+/// Says why a redirect is not followed, if it is not.
+fn refusal(from: &Url, to: &Url) -> Option<&'static str> {
+    let is_here = |url: &Url| url.host_str().is_some_and(leads_here);
+    if from.scheme() == "https" && to.scheme() != "https" {
+        return Some("a redirect to a connection without TLS");
+    }
+    // This server's API is there, and would take the request for one of this machine's user.
+    (is_here(to) && !is_here(from)).then_some("a redirect from elsewhere to this machine")
+}
+
 fn shown(status: StatusCode) -> String {
     format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default()).trim_end().to_owned()
 }
@@ -374,19 +392,18 @@ async fn beginning(mut response: Response) -> Vec<u8> {
 }
 
 /// Builds a client. It follows redirects without the user's authorization where they lead to another host, and never
-/// from a safe connection to an unsafe one.
+/// from a safe connection to an unsafe one, or from elsewhere to this machine.
 fn client(builder: ClientBuilder) -> Client {
     // Somebody in this process may have named one already: then that one serves.
     _ = rustls::crypto::ring::default_provider().install_default();
     let redirects = Policy::custom(|attempt| {
-        let was_safe = attempt.previous().last().is_some_and(|url| url.scheme() == "https");
         if attempt.previous().len() > REDIRECTS_MAX {
             return attempt.error("too many redirects");
         }
-        if was_safe && attempt.url().scheme() != "https" {
-            return attempt.error("a redirect to a connection without TLS");
+        match attempt.previous().last().and_then(|from| refusal(from, attempt.url())) {
+            Some(why) => attempt.error(why),
+            None => attempt.follow(),
         }
-        attempt.follow()
     });
     let agent = concat!("neargate/", env!("CARGO_PKG_VERSION"));
     let settings = |builder: ClientBuilder| {
@@ -402,6 +419,7 @@ fn client(builder: ClientBuilder) -> Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_registry::TestRegistry;
 
     #[test]
     fn registries_on_this_machine_are_told_by_their_names() {
@@ -410,6 +428,41 @@ mod tests {
         }
         for far in ["docker.io", "localhost.example:5000", "10.0.0.1:5000", "[fe80::1]:5000", "1.127.0.0"] {
             assert!(!is_near(far), "{far}");
+        }
+    }
+
+    #[test]
+    fn redirects_lead_to_no_unsafe_connection_and_from_nowhere_to_this_machine() {
+        let rows = [
+            ("https://ghcr.io/v2/", "https://cdn.example/blob", true),
+            ("https://ghcr.io/v2/", "http://cdn.example/blob", false),
+            ("https://ghcr.io/v2/", "https://127.0.0.1:4566/", false),
+            ("https://ghcr.io/v2/", "https://2130706433/", false),
+            ("https://ghcr.io/v2/", "https://a.localhost./", false),
+            ("https://ghcr.io/v2/", "https://0.0.0.0/", false),
+            ("https://ghcr.io/v2/", "https://[::1]/", false),
+            ("https://ghcr.io/v2/", "https://[::ffff:127.0.0.1]/", false),
+            ("http://cdn.example/blob", "http://localhost:5000/", false),
+            ("http://localhost:5000/v2/", "http://127.0.0.1:5001/blob", true),
+            ("http://localhost:5000/v2/", "https://cdn.example/blob", true),
+        ];
+        for (from, to, is_followed) in rows {
+            let refusal = refusal(&Url::parse(from).unwrap(), &Url::parse(to).unwrap());
+            assert_eq!(refusal.is_none(), is_followed, "{from} to {to}: {refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_registry_elsewhere_has_no_token_fetched_on_this_machine() {
+        let here = TestRegistry::new();
+        let registries = Registries::new(Arc::new(base::SystemClock), None, false);
+        for (reference, expected) in [("evil.example/a", 0), ("localhost:5000/a", 1)] {
+            let asked = asked(reference);
+            let wanted = Wanted { asked: &asked, method: Method::GET, path: String::new(), offset: 0 };
+            let realm = format!("http://{}/?Action=ListUsers&Version=2010-05-08", here.address);
+            let failed = registries.inner.token(&wanted, &realm, None, "repository:a:pull", None).await.err().unwrap();
+            assert!(!failed.is_transient, "{:?}", failed.fault);
+            assert_eq!(here.take_log().len(), expected, "{reference}");
         }
     }
 
