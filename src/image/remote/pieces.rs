@@ -6,8 +6,8 @@ use bytes::{Buf, Bytes};
 use node::ImageError;
 use tokio::sync::mpsc;
 
-/// How many pieces may wait for their reader.
-const PIECES_MAX: usize = 16;
+/// How many pieces may wait for their reader. One is what a connection had at once, some hundred KiB at most.
+const PIECES_MAX: usize = 4;
 
 pub(super) type Sender = mpsc::Sender<Result<Bytes, ImageError>>;
 
