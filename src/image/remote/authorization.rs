@@ -42,14 +42,19 @@ struct Token {
 }
 
 impl Inner {
-    pub(super) fn owner(&self, asked: &Asked) -> Owner {
-        let registry = asked.reference.registry();
-        let noted = || docker_config::credentials(self.users.as_deref()?, registry);
-        Owner {
-            registry: registry.to_owned(),
-            repository: asked.reference.repository().to_owned(),
-            user: asked.credentials.clone().or_else(noted),
-        }
+    pub(super) async fn owner(&self, asked: &Asked) -> Owner {
+        let registry = asked.reference.registry().to_owned();
+        let user = match (&asked.credentials, self.users.clone()) {
+            (Some(user), _) => Some(user.clone()),
+            (None, None) => None,
+            (None, Some(path)) => {
+                let registry = registry.clone();
+                let read = tokio::task::spawn_blocking(move || docker_config::credentials(&path, &registry)).await;
+                // Only a panic, which was told where it was, or the end of the runtime.
+                read.unwrap_or_default()
+            }
+        };
+        Owner { registry, repository: asked.reference.repository().to_owned(), user }
     }
 
     /// Returns what the registry was content with before, as long as it lasts.
@@ -129,6 +134,7 @@ impl Inner {
         let response = request.send().await.map_err(|error| unreachable(&error))?;
         let status = response.status();
         if !status.is_success() {
+            let retry_after = retry::asked_for(response.headers());
             let message = fault::message(&beginning(response).await).unwrap_or_else(|| shown(status));
             let registry = wanted.asked.reference.registry().to_owned();
             let fault = match retry::is_transient(status.as_u16()) {
@@ -141,7 +147,7 @@ impl Inner {
                 false => RegistryFault::Denied { registry, message },
             };
             let is_transient = retry::is_transient(status.as_u16());
-            return Err(Failed { fault, status: None, is_transient, retry_after: None });
+            return Err(Failed { fault, status: None, is_transient, retry_after });
         }
         let body = bounded(response).await.map_err(|error| unreachable(&error))?;
         let token = serde_json::from_slice::<Token>(&body).map_err(|_| broken("the answer is no token"))?;

@@ -38,9 +38,11 @@ pub(crate) fn default_path() -> Option<PathBuf> {
 }
 
 /// Finds the user for `registry` in the file at `path`, which is read each time: a login takes effect at once.
+/// Blocks.
 pub(super) fn credentials(path: &Path, registry: &str) -> Option<RegistryCredentials> {
-    let length = std::fs::metadata(path).ok()?.len();
-    if length > FILE_BYTES_MAX {
+    let found = std::fs::metadata(path).ok()?;
+    // A pipe would have its reader wait for who writes.
+    if !found.is_file() || found.len() > FILE_BYTES_MAX {
         return None;
     }
     let content = std::fs::read(path).ok()?;
@@ -110,6 +112,9 @@ mod tests {
     #[test]
     fn a_missing_or_broken_file_has_no_users() {
         let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(credentials(&pipe, "docker.io"), None, "and nobody waits for one");
         let path = folder.path().join("config.json");
         assert_eq!(credentials(&path, "docker.io"), None);
         std::fs::write(&path, "{").unwrap();

@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base::Clock;
 use node::{ImageError, PullStage, RegistryFault};
-use reqwest::header::{ACCEPT, HeaderMap, RANGE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, HeaderMap, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 
@@ -230,7 +230,7 @@ impl Inner {
 
     /// Sends a request with what the registry wants to see of its user, and returns an answer that is a success.
     async fn send(&self, wanted: &Wanted<'_>) -> Result<Response, Failed> {
-        let owner = self.owner(wanted.asked);
+        let owner = self.owner(wanted.asked).await;
         let known = self.authorization(&owner);
         let had_one = known.is_some();
         let response = self.send_as(wanted, known).await?;
@@ -273,8 +273,7 @@ impl Inner {
         if status.is_success() {
             return Ok(response);
         }
-        let header = response.headers().get(RETRY_AFTER).and_then(|header| header.to_str().ok());
-        let retry_after = header.and_then(retry::retry_after);
+        let retry_after = retry::asked_for(response.headers());
         let message = fault::message(&beginning(response).await);
         let shown = shown(status);
         let fault = match status {
@@ -419,7 +418,7 @@ fn client(builder: ClientBuilder) -> Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_registry::TestRegistry;
+    use crate::test_registry::{Reply, TestRegistry};
 
     #[test]
     fn registries_on_this_machine_are_told_by_their_names() {
@@ -490,6 +489,18 @@ mod tests {
             let wanted = Wanted { asked: &asked, method: Method::GET, path: "manifests/x".to_owned(), offset: 0 };
             assert_eq!((wanted.url().as_str(), wanted.address().as_str()), (url, address), "{reference}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_gives_tokens_may_say_when_to_ask_again() {
+        let busy = |_: &crate::test_registry::Asked, _| Some(Reply::status(429)?.header("retry-after", "7"));
+        let realm = TestRegistry::with(busy);
+        let registries = Registries::new(Arc::new(base::SystemClock), None, true);
+        let asked = asked("localhost:5000/a");
+        let wanted = Wanted { asked: &asked, method: Method::GET, path: String::new(), offset: 0 };
+        let realm = format!("http://{}/token", realm.address);
+        let failed = registries.inner.token(&wanted, &realm, None, "repository:a:pull", None).await.err().unwrap();
+        assert_eq!((failed.is_transient, failed.retry_after), (true, Some(Duration::from_secs(7))));
     }
 
     fn asked(reference: &str) -> Asked {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
 /// How often a request is tried in a row: what Fargate says it does.
 pub(super) const TRIES_MAX: u32 = 5;
 /// How often the fetching of one blob may go on after breaks, whatever each of them brought.
@@ -23,8 +25,13 @@ pub(super) fn wait(tries: u32, retry_after: Option<Duration>) -> Duration {
     retry_after.map_or(backoff, |asked| asked.min(RETRY_AFTER_MAX).max(backoff))
 }
 
+/// Returns how long an answer asks to wait.
+pub(super) fn asked_for(headers: &HeaderMap) -> Option<Duration> {
+    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?)
+}
+
 /// Reads a `Retry-After` header in seconds. Dates are left to the ordinary wait.
-pub(super) fn retry_after(header: &str) -> Option<Duration> {
+fn retry_after(header: &str) -> Option<Duration> {
     header.trim().parse().ok().map(Duration::from_secs)
 }
 
