@@ -1,6 +1,6 @@
 //! Where images are copied to, and whether they have been.
 //!
-//! The rules are kept; the controller copies.
+//! The rules are kept here; the copies are made with each push, in the state.
 
 use api::ecr as api;
 use base::{AccountId, Region};

@@ -34,6 +34,9 @@ pub struct Image {
     pub subject: Option<Digest>,
     /// The annotations of its manifest.
     pub annotations: BTreeMap<String, String>,
+    /// How many indexes there are below an index at most, one in another.
+    #[serde(default)]
+    pub nesting: u32,
     /// How many bytes its layers and its configuration have; of an index, the largest of its images.
     pub size_bytes: u64,
     /// When it was pushed.

@@ -13,6 +13,8 @@ use super::{Digest, Ecr, Files, Image, ImageTag, Reference, Repository, blobs};
 
 /// How many tags an image may have; AWS's limit.
 const TAGS_PER_IMAGE_MAX: usize = 1_000;
+/// How many indexes there may be below an index, one in another: what pulls look into. AWS's own limit is not known.
+const NESTING_MAX: u32 = 3;
 /// How many bytes a manifest may have; AWS's limit.
 pub(super) const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -212,8 +214,14 @@ impl Ecr {
         if !missing.is_empty() {
             return Err(PutImageError::ImagesNotFound(missing));
         }
-        let sizes = children.iter().filter_map(|(_, child)| child.as_ref()).map(|child| child.size_bytes);
-        image.size_bytes = image.size_bytes.max(sizes.max().unwrap_or_default());
+        let children = || children.iter().filter_map(|(_, child)| child.as_ref());
+        let size = children().map(|child| child.size_bytes).max();
+        image.size_bytes = image.size_bytes.max(size.unwrap_or_default());
+        let below = children().filter(|child| child.is_index()).map(|child| child.nesting + 1).max();
+        image.nesting = below.unwrap_or_default();
+        if image.nesting > NESTING_MAX {
+            return Err(ManifestError::TooDeep(NESTING_MAX).into());
+        }
         Ok(())
     }
 

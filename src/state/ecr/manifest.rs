@@ -34,6 +34,9 @@ pub enum ManifestError {
         /// What its sender said.
         sent: String,
     },
+    /// It is an index of indexes of indexes.
+    #[error("indexes may be {0} deep in one another")]
+    TooDeep(u32),
 }
 
 #[derive(Deserialize)]
@@ -66,7 +69,7 @@ impl DocumentDescriptor {
 }
 
 /// Reads a manifest that was sent as `sent`, if its sender said a type. The sizes of an index are those of the manifests
-/// it names; whoever knows them corrects [`Image::size_bytes`].
+/// it names; whoever knows them corrects [`Image::size_bytes`] and [`Image::nesting`].
 pub(super) fn read_manifest(
     repository: &str,
     bytes: &[u8],
@@ -111,6 +114,7 @@ pub(super) fn read_manifest(
         children,
         subject: document.subject.map(DocumentDescriptor::read).transpose()?.map(|subject| subject.digest),
         annotations: document.annotations.unwrap_or_default(),
+        nesting: 0,
         size_bytes,
         pushed_at: now,
         last_pulled_at: None,

@@ -49,15 +49,19 @@ impl Ecr {
 
     /// Copies the rows of an image, and of everything that it names. What is there already stays as it is.
     fn copy_image(&self, files: &mut Files, (here, there): (&Scope, &Scope), image: &Image, now: Timestamp) {
-        let key = (image.repository.clone(), image.digest);
-        if self.images.get(there, &key).is_some() {
-            return;
+        let mut left = vec![Arc::new(image.clone())];
+        while let Some(image) = left.pop() {
+            if self.images.get(there, &(image.repository.clone(), image.digest)).is_some() {
+                continue;
+            }
+            let children = image.children.iter().map(|child| (image.repository.clone(), child.digest));
+            left.extend(children.filter_map(|child| self.images.get(here, &child)));
+            self.copy_rows(files, (here, there), &image, now);
         }
-        for child in &image.children {
-            // An index cannot name itself: its digest would have to be in its own text.
-            let child: Option<Arc<Image>> = self.images.get(here, &(image.repository.clone(), child.digest));
-            child.into_iter().for_each(|child| self.copy_image(files, (here, there), &child, now));
-        }
+    }
+
+    /// Copies the rows of an image and of its layers.
+    fn copy_rows(&self, files: &mut Files, (here, there): (&Scope, &Scope), image: &Image, now: Timestamp) {
         for layer in image.layers.iter().chain(&image.config) {
             let Some(found) = self.layer(here, &image.repository, &layer.digest) else { continue };
             if self.layer(there, &image.repository, &layer.digest).is_none() {
@@ -67,7 +71,7 @@ impl Ecr {
         }
         self.name(files, &image.digest);
         let copy = Image { pushed_at: now, last_pulled_at: None, scanned_at: None, ..image.clone() };
-        self.images.insert(there, &key, copy);
+        self.images.insert(there, &(image.repository.clone(), image.digest), copy);
     }
 
     /// Makes a repository by the template with the longest prefix of its name.
@@ -149,6 +153,22 @@ mod tests {
         assert!(ecr.open_layer(&there, "team/web", &Digest::of(b"layer")).unwrap().is_some());
         assert!(ecr.manifest(&image).is_ok(), "the file of the manifest is still named");
         assert!(ecr.delete_repository(&there, "team/web", false).is_err(), "there is an image in it");
+    }
+
+    #[test]
+    fn an_index_is_replicated_with_everything_below_it_however_deep() {
+        let (ecr, here, there) = (Ecr::new(None), scope("us-east-1"), scope("eu-west-1"));
+        ecr.create_repository(&here, Repository::new(&here, "team/web", NOW)).unwrap();
+        let mut top = push(&ecr, &here, "v1");
+        // Deeper than anybody can push one.
+        for n in 0..5_000_u32 {
+            let child = super::super::Descriptor { media_type: String::new(), digest: top.digest, size: 1 };
+            let digest = Digest::of(&n.to_be_bytes());
+            let index = Image { digest, config: None, layers: Vec::new(), children: vec![child], ..(*top).clone() };
+            top = ecr.images.insert(&here, &("team/web".to_owned(), digest), index);
+        }
+        ecr.copy_image(&mut ecr.change(), (&here, &there), &top, NOW);
+        assert_eq!(ecr.images_of(&there, "team/web", None).count(), 5_001);
     }
 
     #[test]

@@ -155,6 +155,20 @@ fn an_index_holds_its_images_and_is_as_large_as_the_largest() {
 }
 
 #[test]
+fn indexes_are_in_one_another_only_so_deep() {
+    let state = state();
+    let ecr = &state.ecr;
+    let mut below = image(ecr, "leaf");
+    for nesting in 0..4 {
+        let pushed = put(ecr, None, &index(&[below])).unwrap();
+        assert_eq!(pushed.image.nesting, nesting);
+        below = pushed.image.digest;
+    }
+    let refused = put(ecr, None, &index(&[below]));
+    assert!(matches!(refused, Err(PutImageError::Manifest(ManifestError::TooDeep(3)))), "{refused:?}");
+}
+
+#[test]
 fn with_the_last_tag_its_image_goes_and_with_the_image_all_its_tags() {
     let state = state();
     let ecr = &state.ecr;
