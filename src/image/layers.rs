@@ -9,12 +9,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{Result, disk};
+
+/// How often who waits for a layer looks whether it is still to wait.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What is known of an unpacked layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,23 +36,76 @@ pub(crate) struct Layer {
     pub(crate) diff_id: Digest,
     /// The folder, read-only for everybody.
     pub(crate) path: PathBuf,
-    /// Nothing until the layer is in place; held locked while it is being unpacked.
-    facts: Mutex<Option<LayerFacts>>,
+    state: Mutex<State>,
+    /// Told when somebody has done with unpacking it.
+    changed: Condvar,
+}
+
+/// How far a layer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Absent,
+    /// Somebody unpacks it.
+    Unpacking,
+    InPlace(LayerFacts),
+}
+
+/// The unpacking of a layer; it is absent again if this is dropped before it is in place.
+struct Unpacking<'a> {
+    layer: &'a Layer,
 }
 
 impl Layer {
-    /// Returns what is known of the layer once it is in place.
+    fn new(diff_id: Digest, path: PathBuf, facts: Option<LayerFacts>) -> Arc<Self> {
+        let state = Mutex::new(facts.map_or(State::Absent, State::InPlace));
+        Arc::new(Self { diff_id, path, state, changed: Condvar::new() })
+    }
+
+    /// Returns what is known of the layer if it is in place.
     pub(crate) fn facts(&self) -> Option<LayerFacts> {
-        *self.lock()
+        match *self.lock() {
+            State::InPlace(facts) => Some(facts),
+            State::Absent | State::Unpacking => None,
+        }
     }
 
-    /// Returns what is known of the layer without waiting for who unpacks it.
-    fn facts_now(&self) -> Option<LayerFacts> {
-        self.facts.try_lock().ok().and_then(|facts| *facts)
+    /// Begins to unpack the layer, unless it is in place; while somebody else unpacks it, waits as long as `go_on` says.
+    fn begin(&self, go_on: impl Fn() -> Result<()>) -> Result<Option<Unpacking<'_>>> {
+        let mut state = self.lock();
+        loop {
+            match *state {
+                State::InPlace(_) => return Ok(None),
+                State::Absent => {
+                    *state = State::Unpacking;
+                    return Ok(Some(Unpacking { layer: self }));
+                }
+                State::Unpacking => {
+                    go_on()?;
+                    let woken = self.changed.wait_timeout(state, LOOK_AGAIN_AFTER);
+                    state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                }
+            }
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<LayerFacts>> {
-        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Unpacking<'_> {
+    fn end(self, facts: LayerFacts) {
+        *self.layer.lock() = State::InPlace(facts);
+    }
+}
+
+impl Drop for Unpacking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.layer.lock();
+        if *state == State::Unpacking {
+            *state = State::Absent;
+        }
+        self.layer.changed.notify_all();
     }
 }
 
@@ -80,8 +137,7 @@ impl Layers {
             match diff_id.filter(|diff_id| known.contains_key(diff_id) || used.contains(&path)) {
                 Some(diff_id) => {
                     // Nothing is known of one that is only in use, until an image brings it again.
-                    let facts = Mutex::new(known.get(&diff_id).copied());
-                    found.insert(diff_id, Arc::new(Layer { diff_id, path, facts }));
+                    found.insert(diff_id, Layer::new(diff_id, path, known.get(&diff_id).copied()));
                 }
                 None => staging.discard(&path)?,
             }
@@ -91,30 +147,27 @@ impl Layers {
 
     /// Returns the layer if it is in place.
     pub(crate) fn get(&self, diff_id: Digest) -> Option<Arc<Layer>> {
-        self.lock().get(&diff_id).filter(|layer| layer.facts_now().is_some()).cloned()
+        self.lock().get(&diff_id).filter(|layer| layer.facts().is_some()).cloned()
     }
 
     /// Returns the layer `diff_id`, and has it unpacked by `unpack` if it is not in place. Of several callers at once
-    /// one unpacks and the others wait. `unpack` must have checked that what it made is `diff_id`. Says also whether
-    /// the layer was there already.
+    /// one unpacks and the others wait, as long as `go_on` does not fail: who unpacks may fetch from a slow registry.
+    /// `unpack` must have checked that what it made is `diff_id`. Says also whether the layer was there already.
     pub(crate) fn get_or_unpack(
         &self,
         diff_id: Digest,
+        go_on: impl Fn() -> Result<()>,
         unpack: impl FnOnce() -> Result<(Staged, LayerFacts)>,
     ) -> Result<(Arc<Layer>, bool)> {
         let layer = self.claim(diff_id);
-        let mut facts = layer.lock();
-        let was_there = facts.is_some();
-        if !was_there {
-            let (staged, unpacked) = unpack()?;
-            // The folder of a layer in use is there, and was whole when it was put in place; it is left to its user.
-            if !layer.path.exists() {
-                staged.rename_to(&layer.path)?;
-            }
-            *facts = Some(unpacked);
+        let Some(unpacking) = layer.begin(go_on)? else { return Ok((layer, true)) };
+        let (staged, facts) = unpack()?;
+        // The folder of a layer in use is there, and was whole when it was put in place; it is left to its user.
+        if !layer.path.exists() {
+            staged.rename_to(&layer.path)?;
         }
-        drop(facts);
-        Ok((layer, was_there))
+        unpacking.end(facts);
+        Ok((layer, false))
     }
 
     /// Finds the folders of layers that containers use.
@@ -125,7 +178,7 @@ impl Layers {
     /// Adds up the bytes of all layers that are in place.
     pub(crate) fn bytes(&self) -> u64 {
         let known = self.lock().values().cloned().collect::<Vec<_>>();
-        known.iter().filter_map(|layer| layer.facts_now()).map(|facts| facts.size_bytes).sum()
+        known.iter().filter_map(|layer| layer.facts()).map(|facts| facts.size_bytes).sum()
     }
 
     /// Removes the layers that nobody holds and no container uses.
@@ -143,7 +196,7 @@ impl Layers {
     }
 
     fn claim(&self, diff_id: Digest) -> Arc<Layer> {
-        let new = || Arc::new(Layer { diff_id, path: self.dir.join(diff_id.hex()), facts: Mutex::default() });
+        let new = || Layer::new(diff_id, self.dir.join(diff_id.hex()), None);
         Arc::clone(self.lock().entry(diff_id).or_insert_with(new))
     }
 
@@ -260,4 +313,46 @@ fn make_private_folder(path: &Path) -> Result<()> {
 fn set_mode(path: &Path, mode: u32) -> Result<()> {
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
     fs::set_permissions(path, permissions).map_err(disk("set the mode of", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use node::ImageError;
+
+    use super::*;
+
+    #[test]
+    fn waiting_for_a_layer_that_somebody_unpacks_ends_when_nobody_wants_it_or_it_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path().join("staging")).unwrap();
+        let in_use: LayersInUse = Arc::new(|| Ok(HashSet::new()));
+        let layers = Layers::open(folder.path().join("layers"), &HashMap::new(), in_use, &staging).unwrap();
+        let diff_id = Digest::of(b"layer");
+        let facts = LayerFacts { size_bytes: 1, tar_bytes: 2 };
+        let cancelled = || ImageError::Cancelled { reference: String::new() };
+        let layers = &layers;
+        std::thread::scope(|scope| {
+            let (tell, reached) = std::sync::mpsc::channel();
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            let slow = scope.spawn(move || {
+                let fail = || {
+                    tell.send(()).unwrap();
+                    ended.recv().unwrap();
+                    Err(cancelled())
+                };
+                layers.get_or_unpack(diff_id, || Ok(()), fail).unwrap_err()
+            });
+            reached.recv().unwrap();
+            let unwanted = layers.get_or_unpack(diff_id, || Err(cancelled()), || unreachable!("somebody does it"));
+            assert!(matches!(unwanted, Err(ImageError::Cancelled { .. })));
+            assert!(layers.get(diff_id).is_none(), "it is not in place");
+            let patient = scope.spawn(|| layers.get_or_unpack(diff_id, || Ok(()), || Ok((staging.folder()?, facts))));
+            end.send(()).unwrap();
+            slow.join().unwrap();
+            let (layer, was_there) = patient.join().unwrap().unwrap();
+            assert_eq!((layer.facts(), was_there, layer.path.is_dir()), (Some(facts), false, true));
+        });
+        let again = layers.get_or_unpack(diff_id, || Ok(()), || unreachable!("it is there"));
+        assert!(again.unwrap().1);
+    }
 }

@@ -316,6 +316,15 @@ impl OriginLayer {
         Ok(Counted { reader: self.runtime.block_on(opened)?, layer: self })
     }
 
+    /// Fails if nobody waits for the layer any more.
+    pub(crate) fn is_wanted(&self) -> Result<()> {
+        let asked = &self.pull.asked;
+        match asked.waiting.is_over() {
+            true => Err(ImageError::Cancelled { reference: asked.reference.to_string() }),
+            false => Ok(()),
+        }
+    }
+
     /// Says that the layer is here.
     pub(crate) fn done(&self) {
         self.pull.progress.send_modify(|progress| progress.layers_done += 1);

@@ -377,8 +377,12 @@ impl Inner {
 
     /// Returns the layer that `source` is, unpacked and proven.
     fn unpack(&self, source: &LayerSource) -> Result<Arc<Layer>> {
+        let go_on = || match &source.content {
+            Content::Origin(layer) => layer.is_wanted(),
+            Content::Tar(_) | Content::Folder(_) => Ok(()),
+        };
         let (layer, was_there) = match source.diff_id {
-            Some(diff_id) => self.layers.get_or_unpack(diff_id, || {
+            Some(diff_id) => self.layers.get_or_unpack(diff_id, go_on, || {
                 let (staged, found, facts) = self.unpack_staged(source)?;
                 match found == diff_id {
                     true => Ok((staged, facts)),
@@ -387,7 +391,7 @@ impl Inner {
             })?,
             None => {
                 let (staged, found, facts) = self.unpack_staged(source)?;
-                return Ok(self.layers.get_or_unpack(found, || Ok((staged, facts)))?.0);
+                return Ok(self.layers.get_or_unpack(found, go_on, || Ok((staged, facts)))?.0);
             }
         };
         if let Content::Origin(layer) = &source.content {
