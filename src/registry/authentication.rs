@@ -26,18 +26,23 @@ impl Cx<'_> {
         Err(if held_once { Error::expired() } else { Error::unauthorized() })
     }
 
-    /// Returns the registry that the URL of a layer was made for, if the request's is such a URL: its host is the one that
-    /// the client reached Neargate by, which names no registry.
-    pub(crate) fn scope_of_url(&self) -> Option<Scope> {
-        let password = self.parameter(PASSWORD_PARAMETER)?;
+    /// Returns the registry that the password was given for: the one that is meant where the host names none, but is the
+    /// address that the client reached Neargate by.
+    pub(crate) fn scope_of_password(&self) -> Option<Scope> {
+        let password = self.password_of_header().or_else(|| self.parameter(PASSWORD_PARAMETER))?;
         self.ecr().tokens.verify(&password, self.now()).map(|claims| claims.scope)
     }
 
     fn password(&self, route: &Route) -> Option<String> {
-        let Some(header) = self.header(AUTHORIZATION) else {
-            let is_layer = matches!(route, Route::Blob { .. }) && self.head.method.is_safe();
-            return if is_layer { self.parameter(PASSWORD_PARAMETER) } else { None };
-        };
+        if self.header(AUTHORIZATION).is_some() {
+            return self.password_of_header();
+        }
+        let is_layer = matches!(route, Route::Blob { .. }) && self.head.method.is_safe();
+        if is_layer { self.parameter(PASSWORD_PARAMETER) } else { None }
+    }
+
+    fn password_of_header(&self) -> Option<String> {
+        let header = self.header(AUTHORIZATION)?;
         let (scheme, credentials) = header.split_once(' ')?;
         let decoded = || String::from_utf8(BASE64.decode(credentials.trim()).ok()?).ok();
         let of_user = |text: &str| text.split_once(':').filter(|(user, _)| *user == USER).map(|(_, it)| it.to_owned());

@@ -94,7 +94,7 @@ impl Registry {
         let host = host_of(&head);
         let named = host.and_then(EcrHost::parse).map(|host| host.scope);
         let mut cx = Cx { registry: self, scope: self.scope.clone(), head: &head };
-        cx.scope = named.or_else(|| cx.scope_of_url()).unwrap_or(cx.scope);
+        cx.scope = named.or_else(|| cx.scope_of_password()).unwrap_or(cx.scope);
         let places = match sender {
             Sender::User => &self.places,
             Sender::Task => &self.places_of_tasks,
@@ -131,13 +131,13 @@ impl Cx<'_> {
             (Route::Tags { name }, "GET") => self.tags(name),
             (Route::Referrers { name, digest }, "GET") => self.referrers(name, digest),
             (Route::Blob { name, digest }, _) if is_read => self.blob(name, digest).await,
-            (Route::Blob { name, digest }, "DELETE") => self.delete_blob(name, digest),
+            (Route::Blob { name, digest }, "DELETE") => self.delete_blob(name, digest).await,
             (Route::Uploads { name }, "POST") => {
                 let _place = place()?;
                 self.begin_upload(name, body).await
             }
-            (Route::Upload { name, id }, "GET") => self.upload_status(name, id),
-            (Route::Upload { name, id }, "DELETE") => self.cancel_upload(name, id),
+            (Route::Upload { name, id }, "GET") => self.upload_status(name, id).await,
+            (Route::Upload { name, id }, "DELETE") => self.cancel_upload(name, id).await,
             (Route::Upload { name, id }, "PATCH") => {
                 let _place = place()?;
                 self.append(name, id, body).await
@@ -151,7 +151,7 @@ impl Cx<'_> {
                 let _place = place()?;
                 self.put_manifest(name, reference, body).await
             }
-            (Route::Manifest { name, reference }, "DELETE") => self.delete_manifest(name, reference),
+            (Route::Manifest { name, reference }, "DELETE") => self.delete_manifest(name, reference).await,
             (Route::Unknown, _) => Err(Error::not_found()),
             (_, _) => Err(Error::unsupported()),
         }
@@ -191,11 +191,20 @@ impl Cx<'_> {
         })
     }
 
+    /// Does something with the records of the registries that may wait for the disk, or for somebody who does.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&state::ecr::Ecr, &Scope) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (state, scope) = (Arc::clone(&self.registry.state), self.scope.clone());
+        receive::off_thread(move || work(&state.ecr, &scope)).await
+    }
+
     /// Waits until what was changed would survive the end of this process. A client that is told of a success relies on it.
     async fn keep(&self) -> Result<(), Error> {
         let state = Arc::clone(&self.registry.state);
         receive::off_thread(move || state.flush()).await?.map_err(|error| {
-            tracing::error!(%error, "what was pushed would not survive the server");
+            tracing::error!(%error, "what was changed would not survive the server");
             Error::internal()
         })
     }

@@ -204,7 +204,7 @@ async fn a_layer_may_be_fetched_by_a_url_that_has_the_password() {
 }
 
 #[tokio::test]
-async fn the_password_in_a_url_says_which_registry_it_is_for_where_the_host_does_not() {
+async fn the_password_says_which_registry_it_is_for_where_the_host_does_not() {
     let world = World::new();
     let there = Scope::new(AccountId::parse("210987654321").unwrap(), Region::parse("eu-west-1").unwrap());
     let (state, ids) = (&world.registry.state, Ids::system());
@@ -221,9 +221,12 @@ async fn the_password_in_a_url_says_which_registry_it_is_for_where_the_host_does
         (world.password.clone(), HOST_HERE, 404),
         (state.ecr.tokens.issue(&ids, &claims), "000000000000.dkr.ecr.us-east-1.localhost", 404),
     ] {
+        let basic = format!("Basic {}", BASE64.encode(format!("AWS:{password}")));
         let password = password.replace('+', "%2B");
-        let line = format!("GET /v2/web/blobs/{digest}?X-Amz-Security-Token={password}");
-        assert_eq!(world.ask_as(&line, &[("host", host)], b"").await.status, expected, "{host}");
+        let line = format!("GET /v2/web/blobs/{digest}");
+        let by_url = world.ask_as(&format!("{line}?X-Amz-Security-Token={password}"), &[("host", host)], b"").await;
+        let by_header = world.ask_as(&line, &[("host", host), ("authorization", &basic)], b"").await;
+        assert_eq!((by_url.status, by_header.status), (expected, expected), "{host}");
     }
 }
 
