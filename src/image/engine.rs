@@ -101,7 +101,7 @@ impl Inner {
         if let Some(image) = same(&self) {
             return Ok(image);
         }
-        let _place = self.pulls.acquire().await.expect("it is never closed");
+        let place = Arc::clone(&self.near_pulls).acquire_owned().await.expect("it is never closed");
         tracing::info!(image = %reference, "taking it from the container engine");
         let mut response = engine.ask(reference, "get").await?;
         let archive = self.staging.reserve();
@@ -116,7 +116,10 @@ impl Inner {
         }
         drop(file);
         let (inner, name) = (Arc::clone(&self), reference.clone());
-        let load = move || inner.load(archive.path(), Some(name), Source::Engine).map(drop);
+        let load = move || {
+            let _place = place;
+            inner.load(archive.path(), Some(name), Source::Engine).map(drop)
+        };
         crate::store::blocking(load, &self.index_path).await?;
         let catalogue = self.read();
         let known = catalogue.find(reference, platform).map(|known| Arc::clone(&known.stored.image));

@@ -8,7 +8,7 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::archive::{Content, Documents, Found, LayerSource};
 use crate::catalogue::Source;
@@ -31,6 +31,8 @@ const INDEX_DEPTH_MAX: usize = 4;
 /// A pull that is under way.
 pub(crate) struct Pull {
     pub(crate) origin: Arc<dyn Origin>,
+    /// Where it takes its place.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) asked: Asked,
     pub(crate) progress: watch::Sender<PullProgress>,
 }
@@ -76,6 +78,8 @@ impl Inner {
         {
             return Ok(image);
         }
+        // Manifests are long: no more of them are held than can be used.
+        let place = Arc::clone(&pull.places).acquire_owned().await.expect("it is never closed");
         let mut located = pull.locate(resolved).await?;
         if self.read().images.contains_key(&located.digest) {
             let (inner, pull_) = (Arc::clone(&self), Arc::clone(&pull));
@@ -88,10 +92,14 @@ impl Inner {
         }
         let began = self.clock.now();
         tracing::info!(image = %asked.reference, digest = %located.digest, "pulling");
-        let _place = self.pulls.acquire().await.expect("it is never closed");
         let (inner, pull_) = (Arc::clone(&self), Arc::clone(&pull));
         let runtime = Handle::current();
-        let image = crate::store::blocking(move || inner.take_in(&pull_, located, &runtime), &self.index_path).await?;
+        let take_in = move || {
+            // Who is cancelled leaves the thread at work, and the place is the thread's.
+            let _place = place;
+            inner.take_in(&pull_, located, &runtime)
+        };
+        let image = crate::store::blocking(take_in, &self.index_path).await?;
         let PullProgress { bytes_done, layers, .. } = *pull.progress.borrow();
         let seconds = self.clock.now().since(began).as_secs_f64();
         tracing::info!(image = %asked.reference, digest = %image.digest, layers, bytes = bytes_done, seconds, "pulled");

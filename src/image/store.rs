@@ -40,7 +40,7 @@ use crate::{pack, unpack};
 
 /// How many layers of one archive are unpacked at once, where there are as many processors.
 const LAYERS_AT_ONCE_MAX: usize = 4;
-/// How many images are fetched and unpacked at once.
+/// How many images are fetched and unpacked at once from elsewhere, and as many from this machine.
 const PULLS_AT_ONCE_MAX: usize = 8;
 /// How often it is tried to lock the folder.
 const LOCK_ATTEMPTS_MAX: u32 = 20;
@@ -87,8 +87,10 @@ pub(crate) struct Inner {
     /// When references were last asked for, where that is later than the file says.
     pub(crate) used: Mutex<HashMap<String, Timestamp>>,
     pub(crate) layer_bytes_max: Option<u64>,
-    /// Places for pulls.
-    pub(crate) pulls: Semaphore,
+    /// Places for pulls from elsewhere, which may take as long as a registry likes.
+    pub(crate) far_pulls: Arc<Semaphore>,
+    /// Places for pulls from this machine: this server's registry and the container engine.
+    pub(crate) near_pulls: Arc<Semaphore>,
     /// Held by whoever changes the catalogue, the file and the blobs.
     changing: Mutex<()>,
     /// Keeps a second server away from the folder for as long as the store lives.
@@ -125,7 +127,8 @@ impl ImageStore {
             catalogue: RwLock::new(catalogue),
             used: Mutex::default(),
             layer_bytes_max,
-            pulls: Semaphore::new(PULLS_AT_ONCE_MAX),
+            far_pulls: Arc::new(Semaphore::new(PULLS_AT_ONCE_MAX)),
+            near_pulls: Arc::new(Semaphore::new(PULLS_AT_ONCE_MAX)),
             changing: Mutex::default(),
             _lock: lock,
         };
@@ -143,6 +146,7 @@ impl ImageStore {
     async fn fetch(
         &self,
         from: &'static str,
+        places: &Arc<Semaphore>,
         origin: &Arc<dyn Origin>,
         reference: &Reference,
         request: &PullRequest,
@@ -152,7 +156,7 @@ impl ImageStore {
         let key = FlightKey { from, reference: reference.clone(), platform, credentials: credentials.clone() };
         let begin = |waiting, progress| {
             let asked = Asked { reference: reference.clone(), platform, credentials, waiting };
-            let pull = Pull { origin: Arc::clone(origin), asked, progress };
+            let pull = Pull { origin: Arc::clone(origin), places: Arc::clone(places), asked, progress };
             Arc::clone(&self.inner).fetch(Arc::new(pull), is_forced)
         };
         self.flights.join(key, request.progress.as_ref(), begin).await
@@ -214,7 +218,7 @@ impl Images for ImageStore {
         }
         let not_found = || ImageError::NotFound { reference: reference.to_string() };
         let mut answer = match own {
-            Some(own) => self.fetch("own", own, &reference, request).await,
+            Some(own) => self.fetch("own", &self.inner.near_pulls, own, &reference, request).await,
             None => Err(not_found()),
         };
         let is_missing = |answer: &Result<_>| matches!(answer, Err(ImageError::NotFound { .. }));
@@ -234,7 +238,7 @@ impl Images for ImageStore {
             && own.is_none()
             && let Some(registries) = self.registries.as_ref().filter(|registries| registries.serves(&reference))
         {
-            answer = self.fetch("registry", registries, &reference, request).await;
+            answer = self.fetch("registry", &self.inner.far_pulls, registries, &reference, request).await;
         }
         match (answer, known) {
             (Err(error), Some((image, _))) if request.behavior == PullBehavior::Default && is_passing(&error) => {

@@ -1,8 +1,8 @@
 //! Pulls from registries, well-behaved and otherwise.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 use base::ManualClock;
 use node::{
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::LOADED_AT;
 use crate::test_archives::{OciBuilder, TarBuilder, host_arch, platform, with};
 use crate::test_registry::{Reply, TestRegistry};
-use crate::{ImageStore, Options, Registries};
+use crate::{Asked, Blob, Digest, Document, ImageStore, Options, Origin, Reference, Registries};
 
 /// A store that asks registries.
 struct Puller {
@@ -126,11 +126,11 @@ async fn pulls_of_one_image_at_once_fetch_everything_once() {
 async fn a_layer_goes_on_where_its_connection_broke() {
     let broken = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&broken);
-    let content = Arc::new(std::sync::Mutex::new(Vec::<u8>::new()));
+    let content = Arc::new(Mutex::new(Vec::<u8>::new()));
     let whole = Arc::clone(&content);
     let registry = TestRegistry::with(move |asked, _| {
         let whole = whole.lock().unwrap();
-        let digest = crate::Digest::of(&whole).to_string();
+        let digest = Digest::of(&whole).to_string();
         if !asked.path.ends_with(&digest) || seen.swap(true, Ordering::Relaxed) {
             return None;
         }
@@ -366,6 +366,84 @@ async fn a_pull_that_nobody_waits_for_ends_and_leaves_nothing() {
     puller.pull(&name).await.unwrap();
 }
 
+/// An origin whose layers come when the test lets them, whoever still waits.
+struct Stuck {
+    manifest: Vec<u8>,
+    config: Vec<u8>,
+    reached: Arc<tokio::sync::Notify>,
+    release: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+struct StuckReader {
+    reached: Arc<tokio::sync::Notify>,
+    release: Arc<Mutex<mpsc::Receiver<()>>>,
+}
+
+impl std::io::Read for StuckReader {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        self.reached.notify_one();
+        // It comes to an end when the sender is dropped.
+        _ = self.release.lock().unwrap().recv();
+        Ok(0)
+    }
+}
+
+#[async_trait::async_trait]
+impl Origin for Stuck {
+    fn serves(&self, reference: &Reference) -> bool {
+        reference.registry() == "own.example"
+    }
+
+    async fn resolve(&self, _: &Asked) -> Result<Option<Digest>, ImageError> {
+        Ok(None)
+    }
+
+    async fn manifest(&self, _: &Asked, _: Option<Digest>) -> Result<Document, ImageError> {
+        Ok(Document { content: self.manifest.clone() })
+    }
+
+    async fn blob(&self, _: &Asked, _: Blob, stage: PullStage) -> Result<Box<dyn std::io::Read + Send>, ImageError> {
+        match stage {
+            PullStage::Config => Ok(Box::new(std::io::Cursor::new(self.config.clone()))),
+            _ => Ok(Box::new(StuckReader { reached: Arc::clone(&self.reached), release: Arc::clone(&self.release) })),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_place_is_free_when_the_thread_is_and_own_pulls_take_none_of_the_others() {
+    let (registry, puller) = (TestRegistry::new(), Puller::new());
+    let mut builder = OciBuilder::default();
+    let top = builder.image(&[layer("a", 10)], &host_arch());
+    let file = |digest: &serde_json::Value| {
+        let name = format!("blobs/sha256/{}", digest.as_str().unwrap().trim_start_matches("sha256:"));
+        builder.files.iter().find(|(known, _)| *known == name).unwrap().1.clone()
+    };
+    let manifest = file(&top["digest"]);
+    let config = file(&serde_json::from_slice::<serde_json::Value>(&manifest).unwrap()["config"]["digest"]);
+    let (held, release) = mpsc::channel();
+    let (reached, release) = (Arc::new(tokio::sync::Notify::new()), Arc::new(Mutex::new(release)));
+    let stuck = Stuck { manifest, config, reached: Arc::clone(&reached), release };
+    puller.store.use_registry(Arc::new(stuck));
+    let inner = &puller.store.inner;
+    let near = inner.near_pulls.available_permits();
+    {
+        let mut pull = std::pin::pin!(puller.pull("own.example/app:1"));
+        tokio::select! {
+            _ = &mut pull => panic!("it is stuck"),
+            () = reached.notified() => {}
+        }
+    }
+    assert_eq!((inner.near_pulls.available_permits(), inner.far_pulls.available_permits()), (near - 1, near));
+    // The pull's task is told meanwhile.
+    push(&registry, "1");
+    puller.pull(&registry.name("1")).await.unwrap();
+    assert_eq!(inner.near_pulls.available_permits(), near - 1);
+    drop(held);
+    let all = inner.near_pulls.acquire_many(near.try_into().unwrap());
+    drop(tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap());
+}
+
 #[tokio::test]
 async fn pulled_images_go_when_there_is_no_room_and_loaded_ones_stay() {
     let (registry, puller) = (TestRegistry::new(), Puller::with_room(Some(700_000)));
@@ -392,7 +470,7 @@ async fn pulled_images_go_when_there_is_no_room_and_loaded_ones_stay() {
 async fn progress_ends_with_all_that_was_to_be_fetched() {
     let (registry, puller) = (TestRegistry::new(), Puller::new());
     push(&registry, "1");
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
     let progress: node::ProgressSink = Arc::new(move |progress| sink.lock().unwrap().push(*progress));
     let request = PullRequest { progress: Some(progress), ..PullRequest::new(registry.name("1")) };
