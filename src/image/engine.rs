@@ -118,12 +118,9 @@ impl Inner {
         let (inner, name) = (Arc::clone(&self), reference.clone());
         let load = move || {
             let _place = place;
-            inner.load(archive.path(), Some(name), Source::Engine).map(drop)
+            inner.load(archive.path(), Some(name), Source::Engine)
         };
-        crate::store::blocking(load, &self.index_path).await?;
-        let catalogue = self.read();
-        let known = catalogue.find(reference, platform).map(|known| Arc::clone(&known.stored.image));
-        known.ok_or_else(|| ImageError::NotFound { reference: reference.to_string() })
+        Ok(crate::store::blocking(load, &self.index_path).await?.only())
     }
 }
 

@@ -127,8 +127,7 @@ impl Inner {
             documents: Documents::Whole { manifest: located.content, config },
             layers: Vec::new(),
         };
-        self.publish(vec![self.complete(found, layers)?], Source::Pulled)?;
-        Ok(Ok(stored.image))
+        Ok(Ok(self.publish(vec![self.complete(found, layers)?], Source::Pulled)?.only()))
     }
 
     /// Fetches configuration and layers; blocks.
@@ -142,7 +141,7 @@ impl Inner {
     }
 
     fn take_in_all(&self, pull: &Arc<Pull>, located: Located, runtime: &Handle) -> Result<Arc<Image>> {
-        let Located { content, digest, index, manifest } = located;
+        let Located { content, index, manifest, .. } = located;
         let config = pull.config(manifest.config(), self.limits.document_bytes_max, runtime)?;
         let parsed = config::parse(&config).map_err(|_| pull.broken("its configuration is not one of an image"))?;
         if !config::is_for(pull.asked.platform, parsed.os(), parsed.architecture()) {
@@ -181,9 +180,7 @@ impl Inner {
         let found = [Found { names, index, documents, layers }];
         let unpacked = self.unpack_all(&found, LAYERS_FETCHED_AT_ONCE_MAX)?;
         let loaded = found.into_iter().zip(unpacked).map(|(found, layers)| self.complete(found, layers));
-        self.publish(loaded.collect::<Result<_>>()?, Source::Pulled)?;
-        let image = self.read().images.get(&digest).map(|stored| Arc::clone(&stored.image));
-        image.ok_or_else(|| ImageError::NotFound { reference: pull.asked.reference.to_string() })
+        Ok(self.publish(loaded.collect::<Result<_>>()?, Source::Pulled)?.only())
     }
 
     /// Unpacks a layer as it comes, and again if other content came than was asked for.

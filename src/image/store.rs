@@ -252,7 +252,7 @@ impl Images for ImageStore {
     async fn load(&self, archive: &Path, name: Option<&str>) -> Result<Vec<ImageSummary>, ImageError> {
         let name = name.map(Reference::parse).transpose()?;
         let archive = archive.to_owned();
-        self.blocking(move |inner| inner.load(&archive, name, Source::Loaded)).await
+        Ok(self.blocking(move |inner| inner.load(&archive, name, Source::Loaded)).await?.summaries)
     }
 
     async fn list(&self) -> Result<Vec<ImageSummary>, ImageError> {
@@ -296,6 +296,20 @@ pub(crate) struct Loaded {
     layers: Vec<Arc<Layer>>,
 }
 
+/// Images that were just made known.
+pub(crate) struct Published {
+    pub(crate) summaries: Vec<ImageSummary>,
+    /// In the order in which they were given. Whoever holds one keeps it.
+    pub(crate) images: Vec<Arc<Image>>,
+}
+
+impl Published {
+    /// Returns the image of one that was published alone.
+    pub(crate) fn only(self) -> Arc<Image> {
+        self.images.into_iter().next().expect("each image that is given is published")
+    }
+}
+
 impl Inner {
     /// Returns what the store has under the reference, and notes that it was asked for.
     fn known(&self, reference: &Reference, platform: Platform) -> Option<(Arc<Image>, Source)> {
@@ -310,7 +324,7 @@ impl Inner {
     }
 
     /// Loads an archive.
-    pub(crate) fn load(&self, archive: &Path, name: Option<Reference>, source: Source) -> Result<Vec<ImageSummary>> {
+    pub(crate) fn load(&self, archive: &Path, name: Option<Reference>, source: Source) -> Result<Published> {
         let loaded = self.load_all(archive, name, source);
         if loaded.is_err() {
             // What was unpacked before the mistake was found goes again.
@@ -319,7 +333,7 @@ impl Inner {
         loaded
     }
 
-    fn load_all(&self, archive: &Path, name: Option<Reference>, source: Source) -> Result<Vec<ImageSummary>> {
+    fn load_all(&self, archive: &Path, name: Option<Reference>, source: Source) -> Result<Published> {
         let mut found = archive::find(archive, &self.staging, &self.limits, self.platform)?;
         if let Some(name) = name {
             let [only] = found.as_mut_slice() else {
@@ -474,11 +488,12 @@ impl Inner {
     }
 
     /// Makes the images known, all of them or none.
-    pub(crate) fn publish(&self, loaded: Vec<Loaded>, source: Source) -> Result<Vec<ImageSummary>> {
+    pub(crate) fn publish(&self, loaded: Vec<Loaded>, source: Source) -> Result<Published> {
         let loaded_at = self.clock.now();
         let changing = self.change();
         let mut next = self.read().clone();
         let mut published = BTreeMap::new();
+        let mut images = Vec::with_capacity(loaded.len());
         for image in loaded {
             let manifest = Digest::of(&image.manifest);
             let named = Named { manifest, index: image.index, loaded_at, source, used_at: None, others: Vec::new() };
@@ -495,9 +510,14 @@ impl Inner {
             self.blobs.put(&image.manifest, &self.staging)?;
             let config = self.blobs.put(&image.config, &self.staging)?;
             // An image that is known keeps its record: containers may hold it.
-            if let Entry::Vacant(place) = next.images.entry(manifest) {
-                place.insert(stored(manifest, config, &config::parse(&image.config)?, image.layers));
-            }
+            let stored = match next.images.entry(manifest) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => {
+                    place.insert(stored(manifest, config, &config::parse(&image.config)?, image.layers))
+                }
+            };
+            // Taken while nobody else may change anything: from here on it is held.
+            images.push(Arc::clone(&stored.image));
         }
         next.references.extend(published.clone());
         self.note_use(&mut next, published.keys());
@@ -509,7 +529,7 @@ impl Inner {
         if let Err(error) = self.sweep(&changing) {
             tracing::warn!(%error, "could not remove what is no longer needed");
         }
-        Ok(summaries)
+        Ok(Published { summaries, images })
     }
 
     fn remove(&self, reference: &Reference) -> Result<()> {

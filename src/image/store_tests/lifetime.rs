@@ -8,8 +8,9 @@ use std::sync::Arc;
 use node::{ImageError, Images, PullRequest};
 
 use super::{Fixture, why};
+use crate::catalogue::Source;
 use crate::test_archives::{TarBuilder, docker_files, tar_of};
-use crate::{ImageStore, Limits, Options};
+use crate::{ImageStore, Limits, Options, Reference};
 
 fn layer(text: &str) -> Vec<u8> {
     TarBuilder::new().file("file", text).finish()
@@ -208,4 +209,19 @@ async fn a_failed_load_leaves_the_next_one_free_to_succeed() {
     assert!(why(fixture.load(&tar_of(&docker_files(&["a"], &[two])), None).await).contains("more than 1 entries"));
     fixture.load(&archive("a", &["1"]), None).await.unwrap();
     assert_eq!(fixture.counts(), (2, 1, 0));
+}
+
+#[tokio::test]
+async fn what_was_published_is_held_whatever_is_removed_before_it_is_used() {
+    let fixture = Fixture::new();
+    let archive = fixture.write(&TarBuilder::new().file("a", "b").finish());
+    let name = Some(Reference::parse("app").unwrap());
+    let image = fixture.store.inner.load(&archive, name, Source::Pulled).unwrap().only();
+    let pruned = fixture.store.prune(true).await.unwrap();
+    assert_eq!(pruned.references, Vec::<String>::new(), "somebody holds it");
+    fixture.store.remove("app").await.unwrap();
+    assert_eq!(fs::read_to_string(image.layers[0].join("a")).unwrap(), "b");
+    drop(image);
+    fixture.store.prune(true).await.unwrap();
+    assert_eq!(fixture.counts(), (0, 0, 0));
 }
