@@ -1,6 +1,5 @@
 //! The images of a container engine on this machine: what `docker build` has made.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use node::{Image, ImageError, NetworkFault, Platform, PullStage, RegistryFault};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt, BufWriter};
 
 use crate::catalogue::Source;
 use crate::digest::Digest;
@@ -20,6 +21,8 @@ const SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the engine may send nothing: it packs an image before its first byte.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How much is written at once, on a thread that may block.
+const WRITE_BYTES: usize = 1024 * 1024;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A container engine that speaks Docker's API on a Unix socket.
@@ -105,15 +108,17 @@ impl Inner {
         tracing::info!(image = %reference, "taking it from the container engine");
         let mut response = engine.ask(reference, "get").await?;
         let archive = self.staging.reserve();
-        let mut file = std::fs::File::create(archive.path()).map_err(disk("make", archive.path()))?;
+        let file = File::create(archive.path()).await.map_err(disk("make", archive.path()))?;
+        let mut file = BufWriter::with_capacity(WRITE_BYTES, file);
         let mut bytes = 0;
         while let Some(piece) = response.chunk().await.map_err(|_| broken_off(reference))? {
             bytes += piece.len() as u64;
             if bytes > self.limits.unpacked_bytes_max {
                 return Err(failed(reference, format!("it has more than {} bytes", self.limits.unpacked_bytes_max)));
             }
-            file.write_all(&piece).map_err(disk("write", archive.path()))?;
+            file.write_all(&piece).await.map_err(disk("write", archive.path()))?;
         }
+        file.flush().await.map_err(disk("write", archive.path()))?;
         drop(file);
         let (inner, name) = (Arc::clone(&self), reference.clone());
         let load = move || {

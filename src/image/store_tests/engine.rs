@@ -13,7 +13,7 @@ use super::LOADED_AT;
 use crate::test_archives::{TarBuilder, docker_files, tar_of};
 use crate::{Digest, Engine, ImageStore, Options};
 
-/// Answers for one image, `app`, and notes what was asked.
+/// Answers for the image `app`, and for `cut`, which breaks off, and notes what was asked.
 fn serve(socket: &Path, archive: Vec<u8>, id: String) -> Arc<Mutex<Vec<String>>> {
     let listener = UnixListener::bind(socket).unwrap();
     let log = Arc::<Mutex<Vec<String>>>::default();
@@ -26,13 +26,16 @@ fn serve(socket: &Path, archive: Vec<u8>, id: String) -> Arc<Mutex<Vec<String>>>
             reader.read_line(&mut line).unwrap();
             while reader.read_line(&mut String::new()).unwrap() > 2 {}
             let path = line.split(' ').nth(1).unwrap().to_owned();
-            let (status, body) = match path.as_str() {
-                "/images/docker.io/library/app:latest/json" => (200, format!(r#"{{"Id":"{id}"}}"#).into_bytes()),
-                "/images/docker.io/library/app:latest/get" => (200, archive.clone()),
-                _ => (404, b"{}".to_vec()),
+            // The second ends before its time.
+            let (status, body, missing) = match path.strip_prefix("/images/docker.io/library/").unwrap_or_default() {
+                "app:latest/json" | "cut:latest/json" => (200, format!(r#"{{"Id":"{id}"}}"#).into_bytes(), 0),
+                "app:latest/get" => (200, archive.clone(), 0),
+                "cut:latest/get" => (200, archive.clone(), 1),
+                _ => (404, b"{}".to_vec(), 0),
             };
             noted.lock().unwrap().push(path);
-            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let length = body.len() + missing;
+            let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
             stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).unwrap();
         }
     });
@@ -60,6 +63,19 @@ async fn what_an_engine_has_is_taken_from_it_once() {
     let listed = store.list().await.unwrap();
     assert_eq!((listed.len(), listed[0].source), (1, ImageSource::Engine));
     assert!(matches!(store.pull(&PullRequest::new("nope")).await, Err(ImageError::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn what_an_engine_does_not_send_whole_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = docker_files(&["cut:latest"], &[TarBuilder::new().file("a", "b").finish()]);
+    serve(&folder.path().join("socket"), tar_of(&files), Digest::of(&files[0].1).to_string());
+    let store = store(folder.path());
+    let cut = store.pull(&PullRequest::new("cut")).await;
+    assert!(matches!(cut, Err(ImageError::Registry { .. })), "{cut:?}");
+    assert!(store.list().await.unwrap().is_empty());
+    assert_eq!(std::fs::read_dir(folder.path().join("store/staging")).unwrap().count(), 0);
+    assert!(store.pull(&PullRequest::new("app")).await.is_ok());
 }
 
 #[tokio::test]
