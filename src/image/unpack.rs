@@ -96,11 +96,12 @@ impl Entry {
         let broken = |error: io::Error| unreadable(&format!("entry `{}`", path.display()), &error);
         let id =
             |id: u64| u32::try_from(id).map_err(|_| invalid(format!("entry `{}` has no valid owner", path.display())));
-        let mtime = records.mtime_or(header.mtime().map_err(broken)?);
+        let fields = header.as_old();
+        let mtime = records.mtime_or(number(&fields.mtime, header.mtime()).map_err(broken)?);
         let attributes = Attributes {
-            uid: id(header.uid().map_err(broken)?)?,
-            gid: id(header.gid().map_err(broken)?)?,
-            mode: header.mode().map_err(broken)? & MODE_BITS,
+            uid: id(number(&fields.uid, header.uid()).map_err(broken)?)?,
+            gid: id(number(&fields.gid, header.gid()).map_err(broken)?)?,
+            mode: number(&fields.mode, header.mode()).map_err(broken)? & MODE_BITS,
             mtime,
             xattrs: records.xattrs,
         };
@@ -119,6 +120,11 @@ impl Entry {
             _ => Err(invalid(format!("link `{}` leads nowhere", self.path.display()))),
         }
     }
+}
+
+/// Returns what a field of a header says; a blank one says nothing, which is 0 to every other reader.
+fn number<T: Default>(field: &[u8], read: io::Result<T>) -> io::Result<T> {
+    if field.iter().all(|byte| matches!(byte, b' ' | 0)) { Ok(T::default()) } else { read }
 }
 
 /// Makes a path of the archive relative and refuses what could climb. A leading slash means the layer's own root.

@@ -285,6 +285,26 @@ async fn a_bomb_is_stopped_at_its_bound() {
 }
 
 #[tokio::test]
+async fn blank_fields_are_zero_and_others_that_are_no_numbers_are_refused() {
+    let mut blank = Header::new_gnu();
+    blank.set_path("blank").unwrap();
+    blank.set_entry_type(EntryType::Regular);
+    blank.set_size(0);
+    blank.set_mode(0o644);
+    let fields = blank.as_old_mut();
+    (fields.uid, fields.gid, fields.mtime) = ([0; 8], [b' '; 8], [0; 12]);
+    blank.set_cksum();
+    let layer = Fixture::new();
+    let found = layer.load_layer(&TarBuilder::new().raw(&blank, b"").finish()).await.unwrap();
+    let found = fs::metadata(found.join("blank")).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mtime()), (0, 0, 0));
+    blank.as_old_mut().uid = *b"nobody\0\0";
+    blank.set_cksum();
+    let message = why(Fixture::new().load_layer(&TarBuilder::new().raw(&blank, b"").finish()).await);
+    assert!(message.contains("entry `blank`"), "{message}");
+}
+
+#[tokio::test]
 async fn a_folder_becomes_a_layer_that_is_like_it() {
     let fixture = Fixture::new();
     let folder = fixture.folder.path().join("rootfs");
