@@ -43,14 +43,16 @@ impl Cx<'_> {
     }
 
     /// Removes a layer that is part of no image.
-    pub(crate) fn delete_blob(&self, name: &str, digest: &str) -> Result<Response<Bytes>, Error> {
+    pub(crate) async fn delete_blob(&self, name: &str, digest: &str) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
-        let deleted = self.ecr().delete_layer(&self.scope, name, &parse(digest)?);
+        let (id, repository) = (parse(digest)?, name.to_owned());
+        let deleted = self.off_thread(move |ecr, scope| ecr.delete_layer(scope, &repository, &id)).await?;
         deleted.map_err(|error| match error {
             DeleteLayerError::RepositoryNotFound => self.name_unknown(name),
             DeleteLayerError::NotFound => Error::blob_unknown(digest, name, &self.scope.account),
             DeleteLayerError::InUse => Error::blob_in_use(digest),
         })?;
+        self.keep().await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
 }

@@ -172,6 +172,12 @@ impl Error {
         Self { headers: vec![(http::header::RETRY_AFTER, "1".to_owned())], ..error }
     }
 
+    /// Another part of the layer is being received. Its sender may be gone, so a client tries again.
+    pub(crate) fn busy() -> Self {
+        let message = "Another part of this layer is being received";
+        Self { message: message.to_owned(), ..Self::too_many_requests() }
+    }
+
     /// The body ended early or did not go on. Whoever sent it is hardly there to read this.
     pub(crate) fn body_broken(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message)

@@ -182,12 +182,12 @@ impl Cx<'_> {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Returns a parameter of the query, decoded.
+    /// Returns a parameter of the query, decoded. A plus stands for itself: no parameter has spaces, and types have pluses.
     fn parameter(&self, name: &str) -> Option<String> {
         let query = self.head.uri.query()?;
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (key == name).then(|| route::decoded(&value.replace('+', " ")))
+            (key == name).then(|| route::decoded(value))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base::Scope;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{Method, Response, StatusCode};
@@ -121,10 +122,12 @@ impl Cx<'_> {
     }
 
     /// Removes an image, or a tag and with its last one the image, as BatchDeleteImage does.
-    pub(crate) fn delete_manifest(&self, name: &str, reference: &str) -> Result<Response<Bytes>, Error> {
+    pub(crate) async fn delete_manifest(&self, name: &str, reference: &str) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
         let reference = Reference::parse(reference).ok_or_else(Error::manifest_unknown)?;
-        let deleted = self.ecr().delete_image(&self.scope, name, &reference, self.now());
+        let (repository, now) = (name.to_owned(), self.now());
+        let delete = move |ecr: &Ecr, scope: &Scope| ecr.delete_image(scope, &repository, &reference, now);
+        let deleted = self.off_thread(delete).await?;
         deleted.map_err(|error| match error {
             DeleteImageError::RepositoryNotFound => self.name_unknown(name),
             DeleteImageError::NotFound => Error::manifest_unknown(),
@@ -133,6 +136,7 @@ impl Cx<'_> {
                 Error::denied(format!("Requested image referenced by manifest list: [{indexes}]"))
             }
         })?;
+        self.keep().await?;
         Ok(empty(StatusCode::ACCEPTED))
     }
 }

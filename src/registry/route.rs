@@ -45,8 +45,8 @@ impl Route {
         let (name, last) = (before.to_owned(), last.to_owned());
         match (kind, last.as_str()) {
             ("blobs", "uploads") => Self::Uploads { name },
-            ("uploads", _) if before.ends_with("/blobs") => {
-                let name = before.trim_end_matches("/blobs").to_owned();
+            ("uploads", _) if let Some(name) = before.strip_suffix("/blobs") => {
+                let name = name.to_owned();
                 if last.is_empty() { Self::Uploads { name } } else { Self::Upload { name, id: last } }
             }
             (_, "") => Self::Unknown,
@@ -91,6 +91,8 @@ mod tests {
             ("/v2/a/blobs/tags/blobs/uploads/1-2", Route::Upload { name: name(), id: "1-2".to_owned() }),
             ("/v2/a/blobs/tags/manifests/v1", Route::Manifest { name: name(), reference: "v1".to_owned() }),
             ("/v2/a/blobs/tags/referrers/sha256:ab", Route::Referrers { name: name(), digest: "sha256:ab".to_owned() }),
+            ("/v2/app/blobs/blobs/uploads/", Route::Uploads { name: "app/blobs".to_owned() }),
+            ("/v2/app/blobs/blobs/uploads/1-2", Route::Upload { name: "app/blobs".to_owned(), id: "1-2".to_owned() }),
             ("/v2/a/manifests/", Route::Unknown),
             ("/v2/a", Route::Unknown),
             ("/v2/tags/list", Route::Tags { name: String::new() }),

@@ -56,7 +56,10 @@ fn scope() -> Scope {
 impl World {
     /// Makes registries with the repositories `web` and `team/api`.
     fn new() -> Self {
-        let state = State::in_memory();
+        Self::of(State::in_memory())
+    }
+
+    fn of(state: Arc<State>) -> Self {
         let clock = Arc::new(ManualClock::new(NOW));
         for name in ["web", "team/api"] {
             state.ecr.create_repository(&scope(), Repository::new(&scope(), name, NOW)).unwrap();
@@ -307,6 +310,10 @@ async fn a_layer_comes_in_at_once_or_by_parts_in_their_order() {
         async move { world.ask(&line, &[("content-range", range), ("content-length", &body.len().to_string())], body).await }
     };
     assert_eq!(patch("4-7", b"four").await.error(), refused(416, "BLOB_UPLOAD_INVALID"));
+    let writing = world.ecr().resume_upload(&scope(), "web", begun.header("docker-upload-uuid"), NOW).unwrap();
+    let busy = patch("0-3", b"zero").await;
+    assert_eq!((busy.error(), busy.header("retry-after")), (refused(429, "TOOMANYREQUESTS"), "1"));
+    drop(writing);
     let reply = patch("0-3", b"zero").await;
     assert_eq!((reply.status, reply.header("range"), reply.header("location")), (202, "0-3", upload.as_str()));
     let again = patch("0-3", b"zero").await;
@@ -511,6 +518,22 @@ async fn a_tag_goes_and_with_the_last_one_its_image() {
 }
 
 #[tokio::test]
+async fn what_is_removed_stays_so_when_the_server_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::of(State::open(&folder.path().join("state.redb")).unwrap());
+    let state = &world.registry.state;
+    world.push("v1").await;
+    let layer = world.push_layer("web", b"of no image").await;
+    let begun = world.simple("POST /v2/web/blobs/uploads/").await;
+    let (upload, layer) = (begun.header("location"), format!("/v2/web/blobs/{layer}"));
+    for path in ["/v2/web/manifests/v1", &layer, upload] {
+        let gone = world.simple(&format!("DELETE {path}")).await;
+        assert!([202, 204].contains(&gone.status), "{path}: {gone:?}");
+        assert!(state.is_kept(state.moment()), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_about_an_image_is_listed_by_its_kind() {
     let world = World::new();
     let subject = digest_of(&world.push("v1").await);
@@ -520,14 +543,18 @@ async fn what_is_about_an_image_is_listed_by_its_kind() {
         );
         manifest(&[], &more)
     };
-    for kind in ["a/signature", "a/sbom"] {
+    for kind in ["a/signature", "a/sbom", "a/x+json"] {
         let text = about(kind);
         let put = world.put(&digest_of(&text).to_string(), &text).await;
         assert_eq!((put.status, put.header("oci-subject")), (201, subject.to_string().as_str()));
     }
     let all = world.simple(&format!("GET /v2/web/referrers/{subject}")).await;
     assert_eq!((all.header("content-type"), all.header("oci-filters-applied")), (OCI_INDEX, ""));
-    assert_eq!(all.text().matches("\"digest\"").count(), 2);
+    assert_eq!(all.text().matches("\"digest\"").count(), 3);
+    for escaped in ["a/x+json", "a%2Fx%2Bjson"] {
+        let of_kind = world.simple(&format!("GET /v2/web/referrers/{subject}?artifactType={escaped}")).await;
+        assert_eq!(of_kind.text().matches("\"digest\"").count(), 1, "{escaped}");
+    }
     let some = world.simple(&format!("GET /v2/web/referrers/{subject}?artifactType=a%2Fsbom")).await;
     assert_eq!(some.header("oci-filters-applied"), "artifactType");
     let text = about("a/sbom");
@@ -539,7 +566,7 @@ async fn what_is_about_an_image_is_listed_by_its_kind() {
     assert_eq!(some.text(), entry);
     let none = world.simple(&format!("GET /v2/web/referrers/{}", digest_of("none"))).await;
     assert_eq!((none.status, none.text().contains("\"manifests\":[]")), (200, true));
-    let first = world.simple(&format!("GET /v2/web/referrers/{subject}?n=1")).await;
+    let first = world.simple(&format!("GET /v2/web/referrers/{subject}?n=2")).await;
     let next = first.header("link").trim_start_matches('<').split('>').next().unwrap_or_default().to_owned();
     let second = world.simple(&format!("GET {next}")).await;
     assert_ne!(first.text(), second.text());

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use base::Scope;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{Response, StatusCode};
 use http_body::Body;
-use state::ecr::{BeginError, CompleteError, Digest, MountError, ResumeError, Writing};
+use state::ecr::{BeginError, CompleteError, Digest, Ecr, MountError, ResumeError, Writing};
 
 use crate::answer::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, empty, set};
 use crate::blob::parse;
@@ -25,7 +26,9 @@ impl Cx<'_> {
         if let Some(digest) = self.parameter("mount") {
             let id = parse(&digest)?;
             let from = self.parameter("from");
-            match self.ecr().mount_layer(&self.scope, from.as_deref(), name, &id, self.now()) {
+            let (into, now) = (name.to_owned(), self.now());
+            let mount = move |ecr: &Ecr, scope: &Scope| ecr.mount_layer(scope, from.as_deref(), &into, &id, now);
+            match self.off_thread(mount).await? {
                 Ok(_) => {
                     self.keep().await?;
                     return Ok(created(name, &id));
@@ -48,26 +51,35 @@ impl Cx<'_> {
         let taken = self.take(name, &id, &digest, body).await;
         if taken.is_err() {
             // Nobody but this request knew of it.
-            self.ecr().cancel_upload(&self.scope, name, &id);
+            self.give_up(name, &id).await?;
         }
         taken
     }
 
     /// Tells how far an upload is.
-    pub(crate) fn upload_status(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
+    pub(crate) async fn upload_status(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
-        let length = self.ecr().upload_length(&self.scope, name, id).map_err(|error| Error::disk(&error))?;
+        let (repository, upload) = (name.to_owned(), id.to_owned());
+        let length = self.off_thread(move |ecr, scope| ecr.upload_length(scope, &repository, &upload)).await?;
+        let length = length.map_err(|error| Error::disk(&error))?;
         let length = length.ok_or_else(|| self.upload_unknown(name, id))?;
         Ok(under_way(StatusCode::NO_CONTENT, name, id, length))
     }
 
     /// Gives an upload up.
-    pub(crate) fn cancel_upload(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
+    pub(crate) async fn cancel_upload(&self, name: &str, id: &str) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
-        if !self.ecr().cancel_upload(&self.scope, name, id) {
+        if !self.give_up(name, id).await? {
             return Err(self.upload_unknown(name, id));
         }
+        self.keep().await?;
         Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    /// Removes an upload. Tells whether there was one.
+    async fn give_up(&self, name: &str, id: &str) -> Result<bool, Error> {
+        let (repository, upload) = (name.to_owned(), id.to_owned());
+        self.off_thread(move |ecr, scope| ecr.cancel_upload(scope, &repository, &upload)).await
     }
 
     /// Takes a part of a layer.
@@ -117,16 +129,17 @@ impl Cx<'_> {
         let writing = self.receive_part(name, id, body).await?;
         let (state, expected, now) = (Arc::clone(&self.registry.state), *digest, self.now());
         let completed = off_thread(move || state.ecr.complete_upload(writing, &expected, now)).await?;
-        completed.map_err(|error| match error {
-            CompleteError::NotFound => self.upload_unknown(name, id),
-            CompleteError::DigestMismatch { calculated } => {
+        match completed {
+            Ok(_) => {}
+            Err(CompleteError::NotFound) => return Err(self.upload_unknown(name, id)),
+            Err(CompleteError::DigestMismatch { calculated }) => {
                 // More bytes would not make it right.
-                self.ecr().cancel_upload(&self.scope, name, id);
+                self.give_up(name, id).await?;
                 let message = format!("The layer has the digest '{calculated}', not '{digest}'");
-                Error::digest_invalid(message)
+                return Err(Error::digest_invalid(message));
             }
-            CompleteError::Io(error) => Error::disk(&error),
-        })?;
+            Err(CompleteError::Io(error)) => return Err(Error::disk(&error)),
+        }
         self.keep().await?;
         Ok(created(name, digest))
     }
@@ -142,7 +155,7 @@ impl Cx<'_> {
         let resumed = off_thread(move || state.ecr.resume_upload(&scope, &repository, &upload, now)).await?;
         let writing = resumed.map_err(|error| match error {
             ResumeError::NotFound => self.upload_unknown(name, id),
-            ResumeError::Busy => Error::upload_invalid("Another part of this layer is being received"),
+            ResumeError::Busy => Error::busy(),
             ResumeError::Io(error) => Error::disk(&error),
         })?;
         let Some(range) = self.header(CONTENT_RANGE) else { return body.append(writing, None).await };

@@ -1,13 +1,15 @@
 //! Putting, getting and deleting images.
 
+use std::sync::Arc;
+
 use api::ecr as api;
-use base::Scope;
-use state::Cx;
+use base::{Scope, Timestamp};
 use state::ecr::{Change, DeleteImageError, Deleted, Digest, Image, Push, PutImageError, Reference};
+use state::{Cx, State};
 use wire::ApiError;
 
 use crate::image_id::{self, Failure, failure};
-use crate::{Error, Result, invalid, lookup, required};
+use crate::{Error, Result, invalid, keep, lookup, off_thread, required};
 
 /// Puts an image in, or a tag on one that is there.
 pub(crate) async fn put_image(cx: &Cx, input: api::PutImageRequest) -> Result<api::PutImageResponse> {
@@ -23,15 +25,20 @@ pub(crate) async fn put_image(cx: &Cx, input: api::PutImageRequest) -> Result<ap
         digest.ok_or_else(|| invalid("imageDigest", "must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"))
     });
     let digest = digest.transpose()?;
-    let push = Push {
-        repository: &name,
-        tag: tag.as_deref(),
-        digest,
-        media_type: input.image_manifest_media_type.as_deref(),
-        manifest: manifest.as_bytes(),
+    let (of, repository, its_tag, now) = (scope.clone(), name.clone(), tag.clone(), cx.now());
+    let put = move |state: &State| {
+        let push = Push {
+            repository: &repository,
+            tag: its_tag.as_deref(),
+            digest,
+            media_type: input.image_manifest_media_type.as_deref(),
+            manifest: manifest.as_bytes(),
+        };
+        (state.ecr.put_image(&of, &push, now), manifest)
     };
-    let pushed = cx.state.ecr.put_image(&scope, &push, cx.now());
+    let (pushed, manifest) = off_thread(cx, put).await?;
     let pushed = pushed.map_err(|error| word_put(&scope, &name, digest, error))?;
+    keep(cx).await?;
     if pushed.change == Change::Nothing {
         return Err(Error::ImageAlreadyExists(format!(
             "Image with digest '{}' and tag '{}' already exists in the repository with name '{name}' in registry with id \
@@ -51,7 +58,7 @@ pub(crate) async fn batch_get_image(cx: &Cx, input: api::BatchGetImageRequest) -
     lookup::find(cx, &scope, &name)?;
     let (mut images, mut failures) = (Vec::new(), Vec::new());
     for id in required(input.image_ids, "imageIds")? {
-        let found = image_id::resolve(cx, &scope, &name, &id).and_then(|image| {
+        let found = image_id::resolve(&cx.state, &scope, &name, &id).and_then(|image| {
             let accepted = input.accepted_media_types.as_deref();
             if accepted.is_none_or(|all| all.iter().any(|kind| *kind == image.media_type)) {
                 return Ok(image);
@@ -61,7 +68,7 @@ pub(crate) async fn batch_get_image(cx: &Cx, input: api::BatchGetImageRequest) -
         });
         match found {
             Ok(image) => {
-                let manifest = read(cx, &image)?;
+                let manifest = read(cx, &image).await?;
                 cx.state.ecr.note_pull(&scope, &name, &image.digest, cx.now());
                 let id = api::ImageIdentifier { image_digest: Some(image.digest.to_string()), ..id };
                 images.push(view(&scope, &image, id, manifest));
@@ -79,9 +86,17 @@ pub(crate) async fn batch_delete_image(
 ) -> Result<api::BatchDeleteImageResponse> {
     let (scope, name) = lookup::named(cx, input.registry_id.as_deref(), input.repository_name)?;
     lookup::find(cx, &scope, &name)?;
+    let ids = required(input.image_ids, "imageIds")?;
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    for id in required(input.image_ids, "imageIds")? {
-        match delete(cx, &scope, &name, &id) {
+    let now = cx.now();
+    let delete_all = move |state: &State| {
+        let delete = |id| (delete(state, (&scope, &name), &id, now), id);
+        ids.into_iter().map(delete).collect::<Vec<_>>()
+    };
+    let outcomes = off_thread(cx, delete_all).await?;
+    keep(cx).await?;
+    for (outcome, id) in outcomes {
+        match outcome {
             Ok(gone) => {
                 let digest = Some(gone.digest.to_string());
                 let untagged = gone.tags.is_empty().then_some(None);
@@ -95,13 +110,18 @@ pub(crate) async fn batch_delete_image(
     Ok(api::BatchDeleteImageResponse { image_ids: Some(deleted), failures: Some(failures) })
 }
 
-fn delete(cx: &Cx, scope: &Scope, name: &str, id: &api::ImageIdentifier) -> std::result::Result<Deleted, Failure> {
-    let image = image_id::resolve(cx, scope, name, id)?;
+fn delete(
+    state: &State,
+    (scope, name): (&Scope, &str),
+    id: &api::ImageIdentifier,
+    now: Timestamp,
+) -> std::result::Result<Deleted, Failure> {
+    let image = image_id::resolve(state, scope, name, id)?;
     let reference = match &id.image_tag {
         Some(tag) => Reference::Tag(tag.clone()),
         None => Reference::Digest(image.digest),
     };
-    cx.state.ecr.delete_image(scope, name, &reference, cx.now()).map_err(|error| match error {
+    state.ecr.delete_image(scope, name, &reference, now).map_err(|error| match error {
         DeleteImageError::RepositoryNotFound | DeleteImageError::NotFound => {
             failure(api::ImageFailureCode::ImageNotFound, "Requested image not found")
         }
@@ -113,8 +133,11 @@ fn delete(cx: &Cx, scope: &Scope, name: &str, id: &api::ImageIdentifier) -> std:
 }
 
 /// Reads a manifest. Manifests are JSON, so they are text.
-fn read(cx: &Cx, image: &Image) -> Result<String> {
-    let bytes = cx.state.ecr.manifest(image).map_err(|error| wire_error(&error, &image.digest))?;
+async fn read(cx: &Cx, image: &Arc<Image>) -> Result<String> {
+    let its = Arc::clone(image);
+    let bytes = off_thread(cx, move |state| state.ecr.manifest(&its))
+        .await?
+        .map_err(|error| wire_error(&error, &image.digest))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

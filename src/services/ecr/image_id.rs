@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::ecr as api;
 use base::Scope;
-use state::Cx;
 use state::ecr::{Digest, Image, Reference};
+use state::{Cx, State};
 
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 
 /// Finds the image of a request that is about one image.
 pub(crate) fn find(cx: &Cx, scope: &Scope, repository: &str, id: &api::ImageIdentifier) -> Result<Arc<Image>> {
-    resolve(cx, scope, repository, id).map_err(|failure| match failure.code {
+    resolve(&cx.state, scope, repository, id).map_err(|failure| match failure.code {
         api::ImageFailureCode::ImageNotFound | api::ImageFailureCode::ImageTagDoesNotMatchDigest => {
             not_found(scope, repository, id)
         }
@@ -29,7 +29,7 @@ pub(crate) fn find(cx: &Cx, scope: &Scope, repository: &str, id: &api::ImageIden
 
 /// Finds the image of a request that is about many.
 pub(crate) fn resolve(
-    cx: &Cx,
+    state: &State,
     scope: &Scope,
     repository: &str,
     id: &api::ImageIdentifier,
@@ -37,7 +37,7 @@ pub(crate) fn resolve(
     let (digest, tag) = read(id)?;
     let find = |reference: &Reference| {
         let not_found = || failure(api::ImageFailureCode::ImageNotFound, "Requested image not found");
-        cx.state.ecr.image(scope, repository, reference).ok_or_else(not_found)
+        state.ecr.image(scope, repository, reference).ok_or_else(not_found)
     };
     match (digest, tag) {
         (Some(digest), None) => find(&Reference::Digest(digest)),

@@ -7,7 +7,7 @@ use state::Cx;
 use state::ecr::{BeginError, CompleteError, Digest, ResumeError, TokenClaims, Writing};
 use wire::ApiError;
 
-use crate::{Error, Result, lookup, required};
+use crate::{Error, Result, keep, lookup, off_thread, required};
 
 /// How large the parts of an upload should be.
 const PART_BYTES: i64 = 20 * 1024 * 1024;
@@ -59,7 +59,8 @@ pub(crate) async fn initiate_layer_upload(
     input: api::InitiateLayerUploadRequest,
 ) -> Result<api::InitiateLayerUploadResponse> {
     let (scope, name) = lookup::named(cx, input.registry_id.as_deref(), input.repository_name)?;
-    let begun = cx.state.ecr.begin_upload(&scope, &name, cx.now(), &cx.ids);
+    let (of, repository, now, ids) = (scope.clone(), name.clone(), cx.now(), cx.ids.clone());
+    let begun = off_thread(cx, move |state| state.ecr.begin_upload(&of, &repository, now, &ids)).await?;
     let id = begun.map_err(|error| match error {
         BeginError::RepositoryNotFound => lookup::not_found(&scope, &name),
         BeginError::TooMany | BeginError::Io(_) => broken("cannot begin an upload", &error),
@@ -78,7 +79,7 @@ pub(crate) async fn upload_layer_part(
     let last = required(input.part_last_byte, "partLastByte")?;
     let part = required(input.layer_part_blob, "layerPartBlob")?;
     lookup::find(cx, &scope, &name)?;
-    let mut writing = resume(cx, &scope, &name, &id)?;
+    let writing = resume(cx, &scope, &name, &id).await?;
     let length = i64::try_from(writing.length()).unwrap_or(i64::MAX);
     if first != length || last.checked_sub(first).and_then(|it| it.checked_add(1)) != size(&part) {
         return Err(Error::InvalidLayerPart(api::InvalidLayerPartException {
@@ -94,8 +95,9 @@ pub(crate) async fn upload_layer_part(
             ),
         }));
     }
-    writing.write(part.as_ref()).map_err(|error| broken("cannot write a part of a layer", &error))?;
-    let last = i64::try_from(writing.length()).unwrap_or(i64::MAX) - 1;
+    let written = off_thread(cx, move |_| write(writing, &part)).await?;
+    let length = written.map_err(|error| broken("cannot write a part of a layer", &error))?;
+    let last = i64::try_from(length).unwrap_or(i64::MAX) - 1;
     Ok(api::UploadLayerPartResponse {
         registry_id: Some(scope.account.to_string()),
         repository_name: Some(name),
@@ -113,7 +115,7 @@ pub(crate) async fn complete_layer_upload(
     let id = required(input.upload_id, "uploadId")?;
     let digests = required(input.layer_digests, "layerDigests")?;
     lookup::find(cx, &scope, &name)?;
-    let writing = resume(cx, &scope, &name, &id)?;
+    let writing = resume(cx, &scope, &name, &id).await?;
     let account = scope.account;
     let place = format!("in the repository with name '{name}' in the registry with id '{account}'");
     if writing.length() == 0 {
@@ -127,10 +129,13 @@ pub(crate) async fn complete_layer_upload(
             digests.join(", ")
         )));
     };
-    let completed = cx.state.ecr.complete_upload(writing, &digest, cx.now()).map_err(|error| match error {
+    let now = cx.now();
+    let completed = off_thread(cx, move |state| state.ecr.complete_upload(writing, &digest, now)).await?;
+    let completed = completed.map_err(|error| match error {
         CompleteError::NotFound => upload_not_found(&scope, &name, &id),
         CompleteError::DigestMismatch { .. } | CompleteError::Io(_) => broken("cannot keep a layer", &error),
     })?;
+    keep(cx).await?;
     if !completed.is_new {
         return Err(Error::LayerAlreadyExists(format!("Layer with digest '{digest}' already exists {place}")));
     }
@@ -173,8 +178,17 @@ pub(crate) async fn get_download_url_for_layer(
     Ok(api::GetDownloadUrlForLayerResponse { download_url: Some(url), layer_digest: Some(text) })
 }
 
-fn resume(cx: &Cx, scope: &Scope, name: &str, id: &str) -> Result<Writing> {
-    cx.state.ecr.resume_upload(scope, name, id, cx.now()).map_err(|error| match error {
+/// Puts a part at the end of an upload. Blocks on the disk. Returns how many bytes there are then.
+fn write(mut writing: Writing, part: &Blob) -> std::io::Result<u64> {
+    writing.write(part.as_ref())?;
+    Ok(writing.length())
+}
+
+async fn resume(cx: &Cx, scope: &Scope, name: &str, id: &str) -> Result<Writing> {
+    let (of, repository, upload, now) = (scope.clone(), name.to_owned(), id.to_owned(), cx.now());
+    // Of an upload from before a restart all bytes are read.
+    let resumed = off_thread(cx, move |state| state.ecr.resume_upload(&of, &repository, &upload, now)).await?;
+    resumed.map_err(|error| match error {
         ResumeError::NotFound => upload_not_found(scope, name, id),
         // Two parts at once cannot both be the next one.
         ResumeError::Busy => Error::InvalidLayerPart(api::InvalidLayerPartException {

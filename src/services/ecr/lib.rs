@@ -23,7 +23,10 @@ mod scanning_configuration;
 mod tag;
 mod violation;
 
-use state::Cx;
+use std::sync::Arc;
+
+use state::{Cx, State};
+use wire::ApiError;
 
 /// What a handler fails with.
 type Error = api::ecr::Error;
@@ -87,6 +90,23 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
     ],
 };
 
+/// Does something that waits for the disk, or for somebody who does, away from the threads that answer requests.
+async fn off_thread<T: Send + 'static>(cx: &Cx, work: impl FnOnce(&State) -> T + Send + 'static) -> Result<T> {
+    let state = Arc::clone(&cx.state);
+    tokio::task::spawn_blocking(move || work(&state)).await.map_err(|error| {
+        tracing::error!(%error, "something that a registry did panicked");
+        ApiError::internal().into()
+    })
+}
+
+/// Waits until what was changed would survive the end of this process. A client that is told of a success relies on it.
+async fn keep(cx: &Cx) -> Result<()> {
+    off_thread(cx, State::flush).await?.map_err(|error| {
+        tracing::error!(%error, "what was changed would not survive the server");
+        ApiError::internal().into()
+    })
+}
+
 /// Makes the error of a parameter that cannot be.
 fn invalid(parameter: &str, constraint: &str) -> Error {
     Error::InvalidParameter(violation::invalid(parameter, constraint))
@@ -106,3 +126,6 @@ fn required<T>(member: Option<T>, name: &str) -> Result<T> {
 fn page_size(wanted: Option<i32>, default: usize) -> usize {
     wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(default).max(1)
 }
+
+#[cfg(test)]
+mod tests;

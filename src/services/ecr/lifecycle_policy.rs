@@ -103,7 +103,7 @@ pub(crate) async fn get_lifecycle_policy_preview(
     let mut results = verdicts.iter().filter_map(|verdict| Some((verdict, of(verdict)?))).collect::<Vec<_>>();
     if let Some(ids) = input.image_ids {
         // The operation has no error for an image that is not there.
-        let wanted = ids.iter().filter_map(|id| image_id::resolve(cx, &scope, &name, id).ok());
+        let wanted = ids.iter().filter_map(|id| image_id::resolve(&cx.state, &scope, &name, id).ok());
         let wanted = wanted.map(|image| image.digest.to_string()).collect::<HashSet<_>>();
         results.retain(|(verdict, _)| wanted.contains(&verdict.digest));
     }

@@ -7,7 +7,7 @@ use base::{Arn, EcrHost, Page, PageToken, Scope};
 use state::Cx;
 use state::ecr::{DeleteRepositoryError, Encryption, Repository, TagMutability};
 
-use crate::{Error, Result, invalid, lookup, page_size, required, tag};
+use crate::{Error, Result, invalid, keep, lookup, off_thread, page_size, required, tag};
 
 /// How many repositories a page has unless the request says.
 const PAGE_SIZE: usize = 100;
@@ -68,7 +68,8 @@ pub(crate) async fn delete_repository(
     input: api::DeleteRepositoryRequest,
 ) -> Result<api::DeleteRepositoryResponse> {
     let (scope, name) = lookup::named(cx, input.registry_id.as_deref(), input.repository_name)?;
-    let deleted = cx.state.ecr.delete_repository(&scope, &name, input.force.unwrap_or(false));
+    let (of, named, is_forced) = (scope.clone(), name.clone(), input.force.unwrap_or(false));
+    let deleted = off_thread(cx, move |state| state.ecr.delete_repository(&of, &named, is_forced)).await?;
     let repository = deleted.map_err(|refusal| match refusal {
         DeleteRepositoryError::NotFound => lookup::not_found(&scope, &name),
         DeleteRepositoryError::NotEmpty => Error::RepositoryNotEmpty(format!(
@@ -76,6 +77,7 @@ pub(crate) async fn delete_repository(
             scope.account
         )),
     })?;
+    keep(cx).await?;
     // AWS shows no more of it than this.
     let shown = view(cx, &scope, &repository);
     let repository = api::Repository {
