@@ -96,6 +96,7 @@ impl Controllers {
         logs::watch_log_groups(&state, &wakeups);
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
+        ecr::watch_for_tidying(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -117,6 +118,7 @@ impl Controllers {
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
             .add(Arc::new(logs::RetentionReconciler::new(world.clone())))
             .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
+            .add(Arc::new(ecr::TidyingReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
             .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();

@@ -70,8 +70,12 @@ impl Blobs {
     pub(super) fn sizes(&self) -> io::Result<HashMap<Digest, u64>> {
         let mut sizes = HashMap::new();
         for path in self.files()? {
-            if let Some(digest) = digest_of(&path) {
-                sizes.insert(digest, fs::metadata(&path)?.len());
+            let metadata = fs::symlink_metadata(&path)?;
+            if let Some(digest) = digest_of(&path)
+                && metadata.is_file()
+                && self.path(&digest)? == path
+            {
+                sizes.insert(digest, metadata.len());
             }
         }
         Ok(sizes)
@@ -83,12 +87,14 @@ impl Blobs {
         for path in entries(&folder.join("incoming"))? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if !is_upload(name) {
-                fs::remove_file(path)?;
+                remove(&path);
             }
         }
         for path in self.files()? {
-            if !digest_of(&path).is_some_and(|digest| is_blob(&digest)) {
-                fs::remove_file(path)?;
+            let is_named = digest_of(&path)
+                .is_some_and(|digest| is_blob(&digest) && self.path(&digest).is_ok_and(|known| known == path));
+            if !is_named {
+                remove(&path);
             }
         }
         Ok(())
@@ -98,7 +104,11 @@ impl Blobs {
         let Some(folder) = self.folder.kept() else { return Ok(Vec::new()) };
         let mut files = Vec::new();
         for group in entries(&folder.join("blobs"))? {
-            files.extend(entries(&group)?);
+            if group.is_dir() {
+                files.extend(entries(&group)?);
+            } else {
+                files.push(group);
+            }
         }
         Ok(files)
     }

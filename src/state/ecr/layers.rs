@@ -16,6 +16,8 @@ use super::{Digest, Ecr, Files, Layer};
 const UNNAMED_LAYER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long such a layer stays when the last image goes that named it.
 const DROPPED_LAYER_KEPT: Duration = Duration::from_secs(60 * 60);
+/// How often it is looked for uploads and layers that nobody wants any more.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How exactly it is known when somebody last asked for a layer: each time more would be a row for the journal.
 const WANTED_PRECISION: Duration = Duration::from_secs(10 * 60);
 
@@ -119,9 +121,9 @@ impl Ecr {
         self.expire_all(&mut files, now);
     }
 
-    /// Looks for what nobody wants any more now and then, as long as there are pushes.
+    /// Looks for what nobody wants any more, now and then.
     pub(super) fn expire_if_due(&self, files: &mut Files, now: Timestamp) {
-        if files.expired_at.is_none_or(|at| now.since(at) >= DROPPED_LAYER_KEPT) {
+        if files.expired_at.is_none_or(|at| now.since(at) >= LOOK_EVERY) {
             self.expire_all(files, now);
         }
     }
@@ -153,6 +155,7 @@ impl Ecr {
         layer: Layer,
     ) -> Arc<Layer> {
         files.name(digest);
+        self.watcher.wake();
         self.layers.insert(scope, &(repository.to_owned(), *digest), layer)
     }
 

@@ -13,6 +13,7 @@ mod manifest;
 mod registry_settings;
 mod replication;
 mod repository;
+mod tidying;
 mod token;
 mod uploads;
 
@@ -33,6 +34,7 @@ pub use token::{TokenClaims, Tokens, USER};
 pub use uploads::{BeginError, CompleteError, Completed, Mark, ResumeError, Writing};
 
 use blobs::Blobs;
+use tidying::Watcher;
 use uploads::Receiving;
 
 use crate::Table;
@@ -65,6 +67,7 @@ pub struct Ecr {
     /// Held while something is changed.
     files: Mutex<Files>,
     receiving: Arc<Receiving>,
+    watcher: Watcher,
     journal: Option<Arc<Journal>>,
 }
 
@@ -105,6 +108,7 @@ impl Ecr {
             blobs: Blobs::default(),
             files: Mutex::default(),
             receiving: Arc::default(),
+            watcher: Watcher::default(),
             journal: journal.cloned(),
         }
     }
@@ -122,11 +126,9 @@ impl Ecr {
         self.layers.load(journal)?;
         self.uploads.load(journal)?;
         self.tokens.load(journal)?;
-        self.blobs.keep_in(folder);
-        if let Err(error) = self.match_files() {
-            tracing::error!(%error, "the files of layers and manifests cannot be looked through");
-        }
-        Ok(())
+        self.blobs.keep_in(folder.clone());
+        // Without knowing what names a file, a removal would take files that other rows name.
+        self.match_files().map_err(|source| JournalError::Files { folder, source })
     }
 
     pub(crate) fn clear(&self) {
@@ -242,6 +244,7 @@ impl Ecr {
             files.named.remove(digest);
             let at = self.journal.as_ref().map_or(0, |journal| journal.submitted());
             files.discarded.insert(*digest, at);
+            self.watcher.wake();
         }
     }
 

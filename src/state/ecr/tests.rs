@@ -339,6 +339,48 @@ fn everything_committed_is_there_after_a_restart_and_nothing_else() {
 }
 
 #[test]
+fn without_another_push_files_go_when_their_rows_have_and_uploads_when_they_were_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(&folder.path().join("state.redb")).unwrap();
+    let (ecr, files_of_ecr) = (&state.ecr, folder.path().join("ecr"));
+    let told = Arc::new(std::sync::atomic::AtomicBool::default());
+    let teller = Arc::clone(&told);
+    ecr.watch_for_tidying(move || teller.store(true, std::sync::atomic::Ordering::Relaxed));
+    let was_told = || told.swap(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(ecr.tidy_up(NOW), None);
+    ecr.create_repository(&scope(), Repository::new(&scope(), "web", NOW)).unwrap();
+    let hour = Duration::from_secs(60 * 60);
+    image(ecr, "a");
+    assert!(was_told());
+    assert_eq!(ecr.tidy_up(NOW), Some(NOW.plus(hour)));
+    let id = ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+    assert!(was_told());
+    assert!(ecr.tidy_up(NOW.plus(DAY)).is_some());
+    assert_eq!(ecr.upload_length(&scope(), "web", &id).unwrap(), None);
+    ecr.delete_repository(&scope(), "web", true).unwrap();
+    assert!(was_told());
+    state.flush().unwrap();
+    assert_eq!(ecr.tidy_up(NOW.plus(DAY)), None);
+    assert_eq!(files(&files_of_ecr), 0);
+}
+
+#[test]
+fn what_is_no_file_of_the_store_does_not_keep_it_from_being_looked_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.redb");
+    drop(State::open(&path).unwrap());
+    let blobs = folder.path().join("ecr/blobs");
+    std::fs::create_dir_all(blobs.join("ab/folder")).unwrap();
+    std::fs::write(blobs.join("stray"), "stray").unwrap();
+    drop(State::open(&path).unwrap());
+    assert!(!blobs.join("stray").exists());
+    // A store that cannot be looked through is not opened: it would not be known which files are named.
+    std::fs::remove_dir_all(&blobs).unwrap();
+    std::fs::write(&blobs, "no folder").unwrap();
+    assert!(matches!(State::open(&path), Err(JournalError::Files { .. })));
+}
+
+#[test]
 fn many_tags_are_walked_in_their_order_from_any_on() {
     let state = state();
     let ecr = &state.ecr;

@@ -174,6 +174,7 @@ impl Ecr {
         let name = (repository.to_owned(), id.clone());
         self.receiving().insert((scope.clone(), name.clone()), Progress::Paused(Sha256::new(), 0));
         self.uploads.insert(scope, &name, Upload { begun_at: now, touched_at: now });
+        self.watcher.wake();
         Ok(id)
     }
 

@@ -59,6 +59,15 @@ pub enum JournalError {
         #[source]
         source: MigrationError,
     },
+    /// The files beside the state file cannot be looked through.
+    #[error("cannot look through the folder {}", folder.display())]
+    Files {
+        /// Where they are.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// A batch could not be written; the changes after it are not kept either.
     #[error("cannot write the state file: {message}")]
     Write {
