@@ -26,6 +26,7 @@ use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use state::State;
+use state::ecr::UploadSender;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
@@ -60,11 +61,22 @@ pub enum Sender {
     Task,
 }
 
+impl Sender {
+    fn of_uploads(self) -> UploadSender {
+        match self {
+            Self::User => UploadSender::User,
+            Self::Task => UploadSender::Task,
+        }
+    }
+}
+
 /// What a request is answered with the help of.
 struct Cx<'a> {
     registry: &'a Registry,
     /// The registry that is asked.
     scope: Scope,
+    /// Whose share an upload is counted in.
+    sender: UploadSender,
     head: &'a Parts,
 }
 
@@ -93,7 +105,7 @@ impl Registry {
         let (head, body) = request.into_parts();
         let host = host_of(&head);
         let named = host.and_then(EcrHost::parse).map(|host| host.scope);
-        let mut cx = Cx { registry: self, scope: self.scope.clone(), head: &head };
+        let mut cx = Cx { registry: self, scope: self.scope.clone(), sender: sender.of_uploads(), head: &head };
         cx.scope = named.or_else(|| cx.scope_of_password()).unwrap_or(cx.scope);
         let places = match sender {
             Sender::User => &self.places,

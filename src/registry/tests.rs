@@ -212,7 +212,7 @@ async fn the_password_says_which_registry_it_is_for_where_the_host_does_not() {
     let there = Scope::new(AccountId::parse("210987654321").unwrap(), Region::parse("eu-west-1").unwrap());
     let (state, ids) = (&world.registry.state, Ids::system());
     state.ecr.create_repository(&there, Repository::new(&there, "web", NOW)).unwrap();
-    let id = state.ecr.begin_upload(&there, "web", NOW, &ids).unwrap();
+    let id = state.ecr.begin_upload(&there, "web", UploadSender::User, NOW, &ids).unwrap();
     let mut writing = state.ecr.resume_upload(&there, "web", &id, NOW).unwrap();
     writing.write(b"there").unwrap();
     let digest = Digest::of(b"there");

@@ -40,8 +40,8 @@ impl Cx<'_> {
         }
         let digest = self.parameter("digest").map(|digest| parse(&digest)).transpose()?;
         let (state, scope, repository) = (Arc::clone(&self.registry.state), self.scope.clone(), name.to_owned());
-        let (ids, now) = (self.registry.ids.clone(), self.now());
-        let begun = off_thread(move || state.ecr.begin_upload(&scope, &repository, now, &ids)).await?;
+        let (ids, sender, now) = (self.registry.ids.clone(), self.sender, self.now());
+        let begun = off_thread(move || state.ecr.begin_upload(&scope, &repository, sender, now, &ids)).await?;
         let id = begun.map_err(|error| match error {
             BeginError::RepositoryNotFound => self.name_unknown(name),
             BeginError::TooMany => Error::too_many_requests(),

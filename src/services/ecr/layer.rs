@@ -4,7 +4,7 @@ use api::ecr as api;
 use aws_smithy_types::Blob;
 use base::{EcrHost, Scope};
 use state::Cx;
-use state::ecr::{BeginError, CompleteError, Digest, ResumeError, TokenClaims, Writing};
+use state::ecr::{BeginError, CompleteError, Digest, ResumeError, TokenClaims, UploadSender, Writing};
 use wire::ApiError;
 
 use crate::{Error, Result, keep, lookup, off_thread, required};
@@ -60,7 +60,8 @@ pub(crate) async fn initiate_layer_upload(
 ) -> Result<api::InitiateLayerUploadResponse> {
     let (scope, name) = lookup::named(cx, input.registry_id.as_deref(), input.repository_name)?;
     let (of, repository, now, ids) = (scope.clone(), name.clone(), cx.now(), cx.ids.clone());
-    let begun = off_thread(cx, move |state| state.ecr.begin_upload(&of, &repository, now, &ids)).await?;
+    let begun =
+        off_thread(cx, move |state| state.ecr.begin_upload(&of, &repository, UploadSender::Api, now, &ids)).await?;
     let id = begun.map_err(|error| match error {
         BeginError::RepositoryNotFound => lookup::not_found(&scope, &name),
         BeginError::TooMany | BeginError::Io(_) => broken("cannot begin an upload", &error),

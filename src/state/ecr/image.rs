@@ -78,9 +78,24 @@ pub struct Layer {
     pub wanted_at: Timestamp,
 }
 
+/// Who sends layers. Each has a share of the uploads there may be, so that none can use up what the others need.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UploadSender {
+    /// The user, or a program of theirs, to the registry.
+    #[default]
+    User,
+    /// A task, to the registry.
+    Task,
+    /// Whoever uses the operations of the API instead.
+    Api,
+}
+
 /// An upload that has not been completed. Its bytes are in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
+    /// Who sends it.
+    #[serde(default)]
+    pub sender: UploadSender,
     /// When it was begun.
     pub begun_at: Timestamp,
     /// When bytes last came.

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{Scope, Timestamp};
 
 pub use digest::Digest;
-pub use image::{ContentName, Descriptor, Image, ImageTag, Layer, Reference, Upload, is_tag};
+pub use image::{ContentName, Descriptor, Image, ImageTag, Layer, Reference, Upload, UploadSender, is_tag};
 pub use images::{Change, DeleteImageError, Deleted, Push, Pushed, PutImageError};
 pub use layers::{DeleteLayerError, MountError};
 pub use manifest::{DOCKER_LIST, DOCKER_MANIFEST, ManifestError, OCI_INDEX, OCI_MANIFEST};

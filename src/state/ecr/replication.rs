@@ -105,7 +105,7 @@ impl Ecr {
 mod tests {
     use base::{AccountId, Region};
 
-    use super::super::{Digest, Push, Reference, RegistrySettings, ReplicationRule};
+    use super::super::{Digest, Push, Reference, RegistrySettings, ReplicationRule, UploadSender};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -118,7 +118,7 @@ mod tests {
     fn push(ecr: &Ecr, scope: &Scope, tag: &str) -> Arc<Image> {
         let ids = base::Ids::system();
         let bytes = b"layer".as_slice();
-        let id = ecr.begin_upload(scope, "team/web", NOW, &ids).unwrap();
+        let id = ecr.begin_upload(scope, "team/web", UploadSender::User, NOW, &ids).unwrap();
         let mut writing = ecr.resume_upload(scope, "team/web", &id, NOW).unwrap();
         writing.write(bytes).unwrap();
         let digest = Digest::of(bytes);

@@ -23,7 +23,7 @@ fn state() -> Arc<State> {
 }
 
 fn upload(ecr: &Ecr, repository: &str, bytes: &[u8]) -> Digest {
-    let id = ecr.begin_upload(&scope(), repository, NOW, &Ids::system()).unwrap();
+    let id = ecr.begin_upload(&scope(), repository, UploadSender::User, NOW, &Ids::system()).unwrap();
     let mut writing = ecr.resume_upload(&scope(), repository, &id, NOW).unwrap();
     writing.write(bytes).unwrap();
     let digest = Digest::of(bytes);
@@ -213,7 +213,7 @@ fn an_upload_is_a_layer_once_its_digest_is_right() {
     let state = state();
     let ecr = &state.ecr;
     let resume = |id: &str| ecr.resume_upload(&scope(), "web", id, NOW);
-    let id = ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+    let id = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
     let mut writing = resume(&id).unwrap();
     writing.write(b"one").unwrap();
     assert!(matches!(resume(&id), Err(ResumeError::Busy)));
@@ -231,11 +231,14 @@ fn an_upload_is_a_layer_once_its_digest_is_right() {
     assert_eq!((completed.layer.size, completed.is_new), (6, true));
     assert!(matches!(resume(&id), Err(ResumeError::NotFound)));
     assert_eq!(ecr.upload_length(&scope(), "web", &id).unwrap(), None);
-    let id = ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+    let id = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
     let writing = resume(&id).unwrap();
     assert!(ecr.cancel_upload(&scope(), "web", &id) && !ecr.cancel_upload(&scope(), "web", &id));
     assert!(matches!(ecr.complete_upload(writing, &Digest::of(b""), NOW), Err(CompleteError::NotFound)));
-    assert!(matches!(ecr.begin_upload(&scope(), "x", NOW, &Ids::system()), Err(BeginError::RepositoryNotFound)));
+    assert!(matches!(
+        ecr.begin_upload(&scope(), "x", UploadSender::User, NOW, &Ids::system()),
+        Err(BeginError::RepositoryNotFound)
+    ));
 }
 
 #[test]
@@ -273,13 +276,29 @@ fn layers_go_when_no_image_names_them_and_nobody_pushes() {
 fn uploads_that_are_left_go() {
     let state = state();
     let ecr = &state.ecr;
-    let id = ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+    let id = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
     let half = Duration::from_secs(12 * 60 * 60);
     drop(ecr.resume_upload(&scope(), "web", &id, NOW.plus(half)).unwrap());
     ecr.expire(NOW.plus(DAY));
     assert_eq!(ecr.upload_length(&scope(), "web", &id).unwrap(), Some(0));
     ecr.expire(NOW.plus(DAY + half));
     assert_eq!(ecr.upload_length(&scope(), "web", &id).unwrap(), None);
+}
+
+#[test]
+fn the_uploads_of_one_kind_of_sender_do_not_use_up_those_of_others() {
+    let state = state();
+    let begin = |sender| state.ecr.begin_upload(&scope(), "web", sender, NOW, &Ids::system());
+    // Rows alone: that many files are not needed for this.
+    for n in 0..2_047 {
+        let upload = Upload { sender: UploadSender::Task, begun_at: NOW, touched_at: NOW };
+        state.ecr.uploads.insert(&scope(), &("web".to_owned(), n.to_string()), upload);
+    }
+    begin(UploadSender::Task).unwrap();
+    assert!(matches!(begin(UploadSender::Task), Err(BeginError::TooMany)));
+    for sender in [UploadSender::User, UploadSender::Api] {
+        begin(sender).unwrap();
+    }
 }
 
 #[test]
@@ -304,7 +323,7 @@ fn everything_committed_is_there_after_a_restart_and_nothing_else() {
         let state = State::open(&path).unwrap();
         state.ecr.create_repository(&scope(), Repository::new(&scope(), "web", NOW)).unwrap();
         let digest = image(&state.ecr, "a");
-        let id = state.ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+        let id = state.ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
         state.ecr.resume_upload(&scope(), "web", &id, NOW).unwrap().write(b"half").unwrap();
         state.flush().unwrap();
         (digest, id)
@@ -353,7 +372,7 @@ fn without_another_push_files_go_when_their_rows_have_and_uploads_when_they_were
     image(ecr, "a");
     assert!(was_told());
     assert_eq!(ecr.tidy_up(NOW), Some(NOW.plus(hour)));
-    let id = ecr.begin_upload(&scope(), "web", NOW, &Ids::system()).unwrap();
+    let id = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
     assert!(was_told());
     assert!(ecr.tidy_up(NOW.plus(DAY)).is_some());
     assert_eq!(ecr.upload_length(&scope(), "web", &id).unwrap(), None);

@@ -11,10 +11,10 @@ use std::time::Duration;
 use base::{Ids, Scope, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-use super::{Digest, Ecr, Layer, Upload, UploadName, blobs};
+use super::{Digest, Ecr, Layer, Upload, UploadName, UploadSender, blobs};
 
-/// How many uploads there may be that are not completed, in all registries.
-const UPLOADS_MAX: usize = 4_096;
+/// How many uploads there may be of one kind of sender that are not completed, in all registries.
+const UPLOADS_MAX: usize = 2_048;
 /// How much of a file is read at a time for its digest.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -159,13 +159,17 @@ impl Ecr {
         &self,
         scope: &Scope,
         repository: &str,
+        sender: UploadSender,
         now: Timestamp,
         ids: &Ids,
     ) -> Result<String, BeginError> {
         let mut files = self.change();
         self.expire_if_due(&mut files, now);
         self.repository(scope, repository).ok_or(BeginError::RepositoryNotFound)?;
-        if self.uploads.len() >= UPLOADS_MAX {
+        let is_theirs = |upload: &Arc<Upload>| upload.sender == sender;
+        let uploads = self.uploads.keys();
+        let uploads = uploads.iter().filter_map(|(scope, name)| self.uploads.get(scope, name)).filter(is_theirs);
+        if uploads.count() >= UPLOADS_MAX {
             return Err(BeginError::TooMany);
         }
         let id = ids.uuid();
@@ -173,7 +177,7 @@ impl Ecr {
         File::create(self.blobs.incoming(&id)?)?;
         let name = (repository.to_owned(), id.clone());
         self.receiving().insert((scope.clone(), name.clone()), Progress::Paused(Sha256::new(), 0));
-        self.uploads.insert(scope, &name, Upload { begun_at: now, touched_at: now });
+        self.uploads.insert(scope, &name, Upload { sender, begun_at: now, touched_at: now });
         self.watcher.wake();
         Ok(id)
     }
