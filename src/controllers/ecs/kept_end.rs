@@ -11,7 +11,7 @@ use base::TaskId;
 use state::{Moment, State};
 
 /// How long after it was not kept it is looked again.
-pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// The ends of tasks that wait for the journal.
 #[derive(Default)]
