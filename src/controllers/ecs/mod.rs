@@ -10,7 +10,6 @@ mod errand;
 mod firelens;
 mod health;
 mod health_reconciler;
-mod kept_end;
 mod launch;
 mod log_delivery;
 mod mount;

@@ -13,7 +13,6 @@ use state::ecs::{
 };
 
 use super::credentials::{self, Given};
-use super::kept_end::{self, KeptEnds};
 use super::order::Obstacle;
 use super::plan::{self, Action, KILL_AGAIN_AFTER, Known, Output};
 use super::pull::Pulls;
@@ -36,7 +35,6 @@ const CODE_ABANDONED: i32 = 143;
 pub(crate) struct TaskReconciler {
     world: World,
     verifications: Verifications,
-    kept_ends: KeptEnds,
     pulls: Arc<Pulls>,
 }
 
@@ -58,7 +56,6 @@ impl Reconciler for TaskReconciler {
         let task = OneTask {
             world: &self.world,
             verifications: &self.verifications,
-            kept_ends: &self.kept_ends,
             pulls: &self.pulls,
             scope: &key.scope,
             key: name,
@@ -69,7 +66,6 @@ impl Reconciler for TaskReconciler {
                 Ok(None) => {}
                 Err(Gone) => {
                     self.verifications.forget(&task.key.id);
-                    self.kept_ends.forget(&task.key.id);
                     self.pulls.forget(key);
                     self.world.wakeups.wake(ORPHANS, super::orphan::node_key());
                     return Step::Settled;
@@ -82,14 +78,13 @@ impl Reconciler for TaskReconciler {
 
 impl TaskReconciler {
     pub(crate) fn new(world: World, pulls: Arc<Pulls>) -> Self {
-        Self { world, verifications: Verifications::default(), kept_ends: KeptEnds::default(), pulls }
+        Self { world, verifications: Verifications::default(), pulls }
     }
 }
 
 struct OneTask<'a> {
     world: &'a World,
     verifications: &'a Verifications,
-    kept_ends: &'a KeptEnds,
     pulls: &'a Pulls,
     scope: &'a Scope,
     key: TaskKey,
@@ -388,8 +383,9 @@ impl OneTask<'_> {
         Ok(())
     }
 
-    /// Waits until what asked for the end is in the journal: a server that is killed after its signal, and knows nothing of
-    /// it afterwards, would take the container's end for the container's own.
+    /// Waits until the journal has what the records say. A server that is killed after a signal, and knows nothing of what
+    /// asked for it afterwards, would take the container's end for the container's own; one that is killed after it has
+    /// removed a sandbox would not know how its containers ended.
     async fn keep(&self) {
         if self.world.state.is_kept(self.world.state.moment()) {
             return;
@@ -398,7 +394,7 @@ impl OneTask<'_> {
         match tokio::task::spawn_blocking(move || state.flush()).await {
             Ok(Ok(())) => {}
             // The end is still wanted.
-            Ok(Err(error)) => tracing::warn!(task = %self.key.id, %error, "the request to stop is not kept"),
+            Ok(Err(error)) => tracing::warn!(task = %self.key.id, %error, "the end of a task is not kept"),
             Err(error) => tracing::error!(task = %self.key.id, %error, "waiting for the journal failed"),
         }
     }
@@ -412,9 +408,7 @@ impl OneTask<'_> {
     }
 
     async fn tear_down(&self, task: &Task) -> Result<Option<Step>, Gone> {
-        if !self.kept_ends.is_kept(&self.world.state, &self.key.id) {
-            return Ok(Some(Step::At(self.now().plus(kept_end::LOOK_AGAIN_AFTER))));
-        }
+        self.keep().await;
         if let Err(error) = self.world.node.runtime.remove_sandbox(&self.key.id).await {
             return Ok(Some(Step::Failed { why: error.to_string() }));
         }
