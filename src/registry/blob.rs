@@ -5,11 +5,10 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, E
 use http::{Method, Response, StatusCode};
 use state::ecr::{DeleteLayerError, Digest};
 use std::sync::Arc;
-use wire::{Content, Source, Stretch};
+use wire::{ByteRange, Content, Source, Stretch};
 
 use crate::answer::{DOCKER_CONTENT_DIGEST, empty, set};
 use crate::error::Error;
-use crate::range::{self, Range};
 use crate::{Cx, receive};
 
 impl Cx<'_> {
@@ -26,14 +25,14 @@ impl Cx<'_> {
         let (state, scope, repository) = (Arc::clone(&self.registry.state), self.scope.clone(), name.to_owned());
         let opened = receive::off_thread(move || state.ecr.open_layer(&scope, &repository, &id)).await?;
         let (file, size) = opened.map_err(|error| Error::disk(&error))?.ok_or_else(unknown)?;
-        let range = self.header(RANGE).map_or(Range::Everything, |text| range::of_layer(text, size));
+        let range = self.header(RANGE).map_or(ByteRange::Everything, |text| ByteRange::parse(text, size));
         let (start, end) = match range {
-            Range::Everything => (0, size),
-            Range::Part(start, end) => (start, end),
-            Range::Unsatisfiable => return Err(Error::range_not_satisfiable(size)),
+            ByteRange::Everything => (0, size),
+            ByteRange::Part(start, end) => (start, end),
+            ByteRange::Unsatisfiable => return Err(Error::range_not_satisfiable(size)),
         };
         let mut response = about(&id, end - start);
-        if matches!(range, Range::Part(..)) {
+        if matches!(range, ByteRange::Part(..)) {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             set(&mut response, CONTENT_RANGE, &format!("bytes {start}-{}/{size}", end - 1));
         }

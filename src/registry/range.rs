@@ -1,30 +1,4 @@
-//! Ranges of bytes: of a layer that is read, and of a part that is written.
-
-/// What a range of a layer comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Range {
-    /// There is none that is understood: everything is sent.
-    Everything,
-    /// From the first byte to before the last.
-    Part(u64, u64),
-    /// There are no such bytes.
-    Unsatisfiable,
-}
-
-/// Reads a `Range` header for so many bytes: `bytes=0-9`, `bytes=10-`, `bytes=-10`. Several ranges are not answered as
-/// such, which HTTP allows.
-pub(crate) fn of_layer(text: &str, size: u64) -> Range {
-    let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return Range::Everything;
-    };
-    let (start, end) = match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
-        (Ok(start), Ok(last)) if start <= last => (start, last.saturating_add(1).min(size)),
-        (Ok(start), Err(_)) if last.trim().is_empty() => (start, size),
-        (Err(_), Ok(count)) if first.trim().is_empty() => (size.saturating_sub(count), size),
-        _ => return Range::Everything,
-    };
-    if start < end { Range::Part(start, end) } else { Range::Unsatisfiable }
-}
+//! Ranges of bytes of a part that is written.
 
 /// Reads a `Content-Range` header of a part that is written: the first byte and the last, as in `0-9` or
 /// `bytes 0-9/*`.
@@ -40,26 +14,6 @@ pub(crate) fn of_part(text: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_range_of_a_layer_has_three_forms() {
-        for (text, size, range) in [
-            ("bytes=0-0", 10, Range::Part(0, 1)),
-            ("bytes=2-99", 10, Range::Part(2, 10)),
-            ("bytes=9-", 10, Range::Part(9, 10)),
-            ("bytes=-3", 10, Range::Part(7, 10)),
-            ("bytes=-99", 10, Range::Part(0, 10)),
-            ("bytes=10-", 10, Range::Unsatisfiable),
-            ("bytes=-0", 10, Range::Unsatisfiable),
-            ("bytes=0-", 0, Range::Unsatisfiable),
-            ("bytes=0-1,3-4", 10, Range::Everything),
-            ("bytes=5-4", 10, Range::Everything),
-            ("bytes=-", 10, Range::Everything),
-            ("lines=1-2", 10, Range::Everything),
-        ] {
-            assert_eq!(of_layer(text, size), range, "{text}");
-        }
-    }
 
     #[test]
     fn a_range_of_a_part_is_two_numbers() {

@@ -4,6 +4,7 @@
 //! here knows a service beyond its names, the state or the runtime; handlers are given a context of the server's choice.
 
 mod aws_chunked;
+mod byte_range;
 pub mod check;
 pub mod checksum;
 mod codec;
@@ -27,6 +28,7 @@ pub mod value;
 mod xml;
 mod xml_reader;
 
+pub use byte_range::ByteRange;
 pub use check::{Kind, Violation};
 pub use codec::{Reader, Writer};
 pub use content::{Content, Received, Source, Stretch};

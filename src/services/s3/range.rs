@@ -1,32 +1,6 @@
-//! Ranges of bytes.
+//! Ranges of bytes, in pieces.
 
 use state::s3::Piece;
-
-/// What a range comes to.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Range {
-    /// It is none that S3 knows: everything is sent.
-    Everything,
-    /// From the first byte to before the second.
-    Part(u64, u64),
-    /// It lies behind the end.
-    Unsatisfiable,
-}
-
-/// Reads a `Range` header for so many bytes: `bytes=0-9`, `bytes=10-`, `bytes=-10`.
-pub(crate) fn parse(text: &str, size: u64) -> Range {
-    let Some((first, last)) = text.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
-        return Range::Everything;
-    };
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let (start, end) = match (number(first), number(last)) {
-        (Some(first), Some(last)) if first <= last => (first, last.saturating_add(1).min(size)),
-        (Some(first), None) if last.trim().is_empty() => (first, size),
-        (None, Some(last)) if first.trim().is_empty() => (size.saturating_sub(last), size),
-        _ => return Range::Everything,
-    };
-    if start < end { Range::Part(start, end) } else { Range::Unsatisfiable }
-}
 
 /// Cuts the bytes from `start` to before `end` out of pieces.
 pub(crate) fn cut(pieces: &[Piece], start: u64, end: u64) -> Vec<Piece> {
@@ -45,26 +19,6 @@ pub(crate) fn cut(pieces: &[Piece], start: u64, end: u64) -> Vec<Piece> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_have_three_forms() {
-        for (text, size, expected) in [
-            ("bytes=0-0", 10, Range::Part(0, 1)),
-            ("bytes=2-99", 10, Range::Part(2, 10)),
-            ("bytes=9-", 10, Range::Part(9, 10)),
-            ("bytes=-3", 10, Range::Part(7, 10)),
-            ("bytes=-99", 10, Range::Part(0, 10)),
-            ("bytes=10-", 10, Range::Unsatisfiable),
-            ("bytes=-0", 10, Range::Unsatisfiable),
-            ("bytes=0-", 0, Range::Unsatisfiable),
-            ("bytes=5-2", 10, Range::Everything),
-            ("bytes=0-1,3-4", 10, Range::Everything),
-            ("lines=0-1", 10, Range::Everything),
-            ("bytes=-", 10, Range::Everything),
-        ] {
-            assert_eq!(parse(text, size), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_range_may_span_pieces() {

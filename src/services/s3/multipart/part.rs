@@ -3,14 +3,14 @@
 use api::s3 as api;
 use state::Cx;
 use state::s3::{Object, ObjectChecksum, Part, Piece, Upload, UploadName};
-use wire::ApiError;
 use wire::checksum::{Algorithm, hex, md5};
+use wire::{ApiError, ByteRange};
 
 use super::PARTS_MAX;
 use crate::checksum::{self, set_checksum};
 use crate::condition::Conditions;
 use crate::object::{copy, keep};
-use crate::range::{self, Range};
+use crate::range;
 use crate::{error, key};
 
 /// Keeps what was received as a part.
@@ -94,9 +94,9 @@ fn check_algorithm(upload: &Upload, checksum: &ObjectChecksum) -> Result<(), Api
 fn source_range(source: &Object, range: Option<&str>) -> Result<(u64, u64), ApiError> {
     let Some(range) = range else { return Ok((0, source.size)) };
     let last = range.rsplit_once('-').and_then(|(_, last)| last.parse::<u64>().ok());
-    match (range::parse(range, source.size), last) {
-        (Range::Part(start, end), Some(last)) if !range.contains("=-") && last < source.size => Ok((start, end)),
-        (Range::Part(..) | Range::Unsatisfiable, Some(_)) if !range.contains("=-") => {
+    match (ByteRange::parse(range, source.size), last) {
+        (ByteRange::Part(start, end), Some(last)) if !range.contains("=-") && last < source.size => Ok((start, end)),
+        (ByteRange::Part(..) | ByteRange::Unsatisfiable, Some(_)) if !range.contains("=-") => {
             let message = format!("Range specified is not valid for source object of size: {}", source.size);
             Err(error::invalid_argument("x-amz-copy-source-range", range, &message))
         }

@@ -8,11 +8,11 @@ use api::s3 as api;
 use aws_smithy_types::date_time::Format;
 use state::Cx;
 use state::s3::{Held, Object, Piece};
-use wire::{ApiError, Content, Source, Stretch};
+use wire::{ApiError, ByteRange, Content, Source, Stretch};
 
 use crate::checksum::{self, set_checksum};
 use crate::condition::{Conditions, Verdict};
-use crate::range::{self, Range};
+use crate::range;
 use crate::{error, key};
 
 /// Objects of more files than this are opened file by file, and held until then: a process may have only so many open.
@@ -136,10 +136,10 @@ fn select(object: &Object, range: Option<&str>, part_number: Option<i32>) -> Res
         (None, Some(number)) => ("", number),
     };
     if number == 0 && part_number.is_none() {
-        return match range::parse(range, object.size) {
-            Range::Everything => Ok(everything),
-            Range::Part(start, end) => Ok(Selection { start, end, is_partial: true }),
-            Range::Unsatisfiable => Err(error::invalid_range(range, object.size)),
+        return match ByteRange::parse(range, object.size) {
+            ByteRange::Everything => Ok(everything),
+            ByteRange::Part(start, end) => Ok(Selection { start, end, is_partial: true }),
+            ByteRange::Unsatisfiable => Err(error::invalid_range(range, object.size)),
         };
     }
     let sizes: &[u64] = if object.part_sizes.is_empty() { &[object.size] } else { &object.part_sizes };
