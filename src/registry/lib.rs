@@ -25,6 +25,7 @@ use http::header::HOST;
 use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
+use http_body_util::BodyExt;
 use state::State;
 use state::ecr::UploadSender;
 use tokio::sync::Semaphore;
@@ -99,7 +100,7 @@ impl Registry {
     /// not go on.
     pub async fn answer<B>(&self, request: Request<B>, sender: Sender, pause_max: Duration) -> Response<Bytes>
     where
-        B: Body<Data = Bytes>,
+        B: Body<Data = Bytes> + Send,
         B::Error: std::fmt::Display,
     {
         let (head, body) = request.into_parts();
@@ -111,7 +112,7 @@ impl Registry {
             Sender::User => &self.places,
             Sender::Task => &self.places_of_tasks,
         };
-        let mut body = std::pin::pin!(body);
+        let mut body = std::pin::pin!(body.map_err(|error| error.to_string()));
         let mut incoming = Incoming::new(body.as_mut(), pause_max);
         let answered = cx.answer(&mut incoming, places).await;
         let response = match answered {
@@ -127,11 +128,7 @@ impl Registry {
 }
 
 impl Cx<'_> {
-    async fn answer<B>(&self, body: &mut Incoming<'_, B>, places: &Places) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+    async fn answer(&self, body: &mut Incoming<'_>, places: &Places) -> Result<Response<Bytes>, Error> {
         let route = Route::of(self.head.uri.path());
         self.authenticate(&route)?;
         let method = &self.head.method;

@@ -6,7 +6,6 @@ use base::Scope;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use http::{Method, Response, StatusCode};
-use http_body::Body;
 use state::ecr::{DeleteImageError, Digest, Ecr, Image, Push, PutImageError, Reference};
 
 use crate::Cx;
@@ -60,16 +59,12 @@ impl Cx<'_> {
     }
 
     /// Puts a manifest in.
-    pub(crate) async fn put_manifest<B>(
+    pub(crate) async fn put_manifest(
         &self,
         name: &str,
         reference: &str,
-        body: &mut Incoming<'_, B>,
-    ) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+        body: &mut Incoming<'_>,
+    ) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
         let (tag, digest) = match Reference::parse(reference) {
             Some(Reference::Tag(tag)) => (Some(tag), None),

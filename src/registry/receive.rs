@@ -21,19 +21,18 @@ const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long such a body may take.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Any body; what breaks it off is only told.
+pub(crate) type AnyBody<'a> = dyn Body<Data = Bytes, Error = String> + Send + 'a;
+
 /// A body on its way in.
-pub(crate) struct Incoming<'a, B> {
-    body: Pin<&'a mut B>,
+pub(crate) struct Incoming<'a> {
+    body: Pin<&'a mut AnyBody<'a>>,
     pause_max: Duration,
     is_at_end: bool,
 }
 
-impl<'a, B> Incoming<'a, B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
-{
-    pub(crate) fn new(body: Pin<&'a mut B>, pause_max: Duration) -> Self {
+impl<'a> Incoming<'a> {
+    pub(crate) fn new(body: Pin<&'a mut AnyBody<'a>>, pause_max: Duration) -> Self {
         Self { body, pause_max, is_at_end: false }
     }
 

@@ -6,7 +6,6 @@ use base::Scope;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{Response, StatusCode};
-use http_body::Body;
 use state::ecr::{BeginError, CompleteError, Digest, Ecr, MountError, ResumeError, Writing};
 
 use crate::answer::{DOCKER_CONTENT_DIGEST, DOCKER_UPLOAD_UUID, empty, set};
@@ -17,11 +16,7 @@ use crate::{Cx, range};
 
 impl Cx<'_> {
     /// Begins an upload; or mounts a layer of another repository; or takes a whole layer, if its digest is given.
-    pub(crate) async fn begin_upload<B>(&self, name: &str, body: &mut Incoming<'_, B>) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+    pub(crate) async fn begin_upload(&self, name: &str, body: &mut Incoming<'_>) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
         if let Some(digest) = self.parameter("mount") {
             let id = parse(&digest)?;
@@ -83,49 +78,32 @@ impl Cx<'_> {
     }
 
     /// Takes a part of a layer.
-    pub(crate) async fn append<B>(
-        &self,
-        name: &str,
-        id: &str,
-        body: &mut Incoming<'_, B>,
-    ) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+    pub(crate) async fn append(&self, name: &str, id: &str, body: &mut Incoming<'_>) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
         let writing = self.receive_part(name, id, body).await?;
         Ok(under_way(StatusCode::ACCEPTED, name, id, writing.length()))
     }
 
     /// Takes the last part of a layer, if there is one, and makes a layer of all.
-    pub(crate) async fn complete<B>(
+    pub(crate) async fn complete(
         &self,
         name: &str,
         id: &str,
-        body: &mut Incoming<'_, B>,
-    ) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+        body: &mut Incoming<'_>,
+    ) -> Result<Response<Bytes>, Error> {
         self.existing(name)?;
         let digest = self.parameter("digest").ok_or_else(|| Error::digest_invalid("Missing parameter 'digest'"))?;
         let digest = parse(&digest)?;
         self.take(name, id, &digest, body).await
     }
 
-    async fn take<B>(
+    async fn take(
         &self,
         name: &str,
         id: &str,
         digest: &Digest,
-        body: &mut Incoming<'_, B>,
-    ) -> Result<Response<Bytes>, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+        body: &mut Incoming<'_>,
+    ) -> Result<Response<Bytes>, Error> {
         let writing = self.receive_part(name, id, body).await?;
         let (state, expected, now) = (Arc::clone(&self.registry.state), *digest, self.now());
         let completed = off_thread(move || state.ecr.complete_upload(writing, &expected, now)).await?;
@@ -145,11 +123,7 @@ impl Cx<'_> {
     }
 
     /// Puts the body at the end of an upload, if it says that it belongs there or does not say where.
-    async fn receive_part<B>(&self, name: &str, id: &str, body: &mut Incoming<'_, B>) -> Result<Writing, Error>
-    where
-        B: Body<Data = Bytes>,
-        B::Error: std::fmt::Display,
-    {
+    async fn receive_part(&self, name: &str, id: &str, body: &mut Incoming<'_>) -> Result<Writing, Error> {
         let (state, scope) = (Arc::clone(&self.registry.state), self.scope.clone());
         let (repository, upload, now) = (name.to_owned(), id.to_owned(), self.now());
         let resumed = off_thread(move || state.ecr.resume_upload(&scope, &repository, &upload, now)).await?;

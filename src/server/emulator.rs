@@ -134,7 +134,7 @@ impl Emulator {
         wait_max: Duration,
     ) -> Response<Bytes>
     where
-        B: hyper::body::Body<Data = Bytes>,
+        B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: std::fmt::Display,
     {
         let request_id = self.ids.uuid();
@@ -171,7 +171,7 @@ impl Emulator {
         pause_max: Duration,
     ) -> Response<Bytes>
     where
-        B: hyper::body::Body<Data = Bytes>,
+        B: hyper::body::Body<Data = Bytes> + Send,
         B::Error: std::fmt::Display,
     {
         let request_id = self.ids.uuid();
