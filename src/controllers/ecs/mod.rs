@@ -32,6 +32,7 @@ mod spot;
 mod start;
 mod task;
 mod task_definition;
+mod task_set_plan;
 
 pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use log_delivery::LogReconciler;
