@@ -7,19 +7,15 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    Cluster, HookAction, HookOutcome, Launch, Overrides, PauseHook, PauseStage, RolloutState, Service, ServiceCapacity,
-    ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
-    ServiceStatus, ServiceTask, ServiceTaskKey, StopCode, StopRequest, TagSource, Task, TaskDefinition, TaskKey,
-    TaskSet, TaskSetKey, TaskSize, TaskStart, Workload, deployment_id, next_provider,
+    ClusterName, Deployment, HookAction, HookOutcome, PauseHook, PauseStage, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName, ServiceStatus, ServiceTaskKey, StopCode,
+    StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
-use state::{Tag, ecs::ClusterName};
 
-use super::service_plan::{self, Action, Gate, Member, Obstacle};
-use super::{SERVICES, reason};
+use super::service_plan::{self, Action, Gate, Known, Member};
+use super::{SERVICES, network_interface, reason};
 use crate::World;
 
-/// The platform version that `LATEST` means.
-const PLATFORM_VERSION_LATEST: &str = "1.4.0";
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
 
@@ -92,15 +88,19 @@ fn service_of(key: &Key) -> Option<ServiceKey> {
     Some(ServiceKey { cluster: ClusterName::parse(cluster)?, name: ServiceName::parse(name)? })
 }
 
-struct OneService<'a> {
-    world: &'a World,
-    scope: &'a Scope,
-    key: ServiceKey,
+pub(super) struct OneService<'a> {
+    pub(super) world: &'a World,
+    pub(super) scope: &'a Scope,
+    pub(super) key: ServiceKey,
 }
 
 impl OneService<'_> {
     fn step(&self) -> Step {
         let ecs = &self.world.state.ecs;
+        let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
+        if let Some(current) = self.current(&service) {
+            ecs.carry_out_stop(self.scope, &current, self.now());
+        }
         let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
         self.track(&service);
         let members = self.members();
@@ -112,21 +112,35 @@ impl OneService<'_> {
             None => Step::Settled,
         };
         let gate = pause.as_ref().map(gate_of);
-        for action in service_plan::plan(&service, &members, &task_sets, gate, self.now()) {
+        let known = Known {
+            service: &service,
+            members: &members,
+            task_sets: &task_sets,
+            gate,
+            alarms: &[],
+            zones: &self.zones(&service),
+            pace: self.world.settings.pace_of(&self.key),
+            now: self.now(),
+        };
+        for action in service_plan::plan(&known) {
             match action {
                 Action::Start { revision, count } => {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
+                Action::Count { tally, failed } => self.count(&service, &members, &tally, &failed),
+                Action::Begin { ignored_alarms } => self.begin(&service, ignored_alarms),
+                Action::GiveUp(cause) => self.give_up(&service, cause),
+                Action::Bake => self.bake(&service),
                 Action::Complete => self.complete(&service),
                 Action::Pause => {
                     if let Some(at) = self.begin_pause(&service) {
                         next = sooner(next, at);
                     }
                 }
-                Action::Steady => self.report_once("has reached a steady state."),
-                Action::Report(obstacle) => self.report_once(words(obstacle)),
+                Action::Steady => self.be_steady(&service),
+                Action::Report(obstacle) => self.report_obstacle(&service, &obstacle),
                 Action::DropDeployment { revision } => self.drop_deployment(&revision),
                 Action::SetSteady { revision, is_steady } => self.set_steady(&revision, is_steady),
                 Action::RemoveTaskSet { revision } => {
@@ -194,13 +208,32 @@ impl OneService<'_> {
         for (key, row) in rows {
             let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
             match ecs.tasks.get(self.scope, &task) {
-                Some(task) => members.push(Member { revision: row.revision.clone(), task }),
+                Some(task) => {
+                    let zone = self.zone_of(&task);
+                    members.push(Member { revision: row.revision.clone(), task, zone });
+                }
                 None => {
                     ecs.service_tasks.remove(self.scope, &key);
                 }
             }
         }
         members
+    }
+
+    fn zone_of(&self, task: &Task) -> Option<String> {
+        let known = task.availability_zone.clone();
+        known.or_else(|| network_interface::zone_of(self.world, self.scope, &task.eni.as_ref()?.subnet))
+    }
+
+    /// Returns the availability zones that the service's tasks can be in.
+    fn zones(&self, service: &Service) -> Vec<String> {
+        let network = service.primary().and_then(|primary| primary.workload.network.as_ref());
+        let subnets = network.map(|network| network.subnets.as_slice()).unwrap_or_default();
+        let zones = subnets.iter().filter_map(|subnet| network_interface::zone_of(self.world, self.scope, subnet));
+        let mut zones = zones.collect::<Vec<_>>();
+        zones.sort();
+        zones.dedup();
+        zones
     }
 
     /// Brings the history of the service's deployments up to what its record says.
@@ -210,11 +243,11 @@ impl OneService<'_> {
                 || service.primary().is_some_and(|first| first.service_deployment == deployment.service_deployment);
             let key = ServiceDeploymentKey { service: self.key.clone(), id: deployment.service_deployment.clone() };
             let table = &self.world.state.ecs.service_deployments;
-            let rollout = service.primary().map_or(&deployment.rollout, |primary| &primary.rollout);
+            let primary = service.primary().unwrap_or(deployment);
             let fate = match (service.status, is_current) {
                 (ServiceStatus::Draining | ServiceStatus::Inactive, _) => Fate::Deleted,
                 (ServiceStatus::Active, false) => Fate::Replaced,
-                (ServiceStatus::Active, true) => Fate::Rollout(rollout),
+                (ServiceStatus::Active, true) => Fate::Primary(primary),
             };
             // It may have gone on by more than one status since the last look; each leads nearer to a final one.
             while let Some((status, reason)) = table.get(self.scope, &key).and_then(|row| next_status(&row, &fate)) {
@@ -225,6 +258,9 @@ impl OneService<'_> {
 
     fn set_status(&self, key: &ServiceDeploymentKey, status: ServiceDeploymentStatus, reason: Option<&str>) {
         let now = self.now();
+        let service = self.world.state.ecs.services.get(self.scope, &self.key);
+        let threshold =
+            service.and_then(|service| Some(service.rollout.circuit_breaker?.threshold.of(service.desired_count)));
         self.world.state.ecs.service_deployments.update(self.scope, key, |row: &mut ServiceDeployment| {
             row.status = status;
             row.updated_at = now;
@@ -234,45 +270,12 @@ impl OneService<'_> {
             }
             if status.is_final() {
                 row.finished_at = Some(now);
+                row.monitors.threshold = row.monitors.threshold.or(threshold);
             }
             if status == ServiceDeploymentStatus::Stopped {
                 row.stopped_at = Some(now);
             }
         });
-    }
-
-    fn start(
-        &self,
-        service: &Service,
-        revision: &ServiceRevisionId,
-        count: usize,
-        task_sets: &[Arc<TaskSet>],
-        members: &[Member],
-    ) {
-        let ecs = &self.world.state.ecs;
-        let deployed = service.deployments.iter().find(|deployment| deployment.revision == *revision);
-        let of_task_set = || task_sets.iter().find(|task_set| task_set.key.id == *revision);
-        let workload = deployed.map(|deployment| &deployment.workload);
-        let Some(workload) = workload.or_else(|| of_task_set().map(|task_set| &task_set.workload)) else { return };
-        let Some(cluster) = ecs.clusters.get(self.scope, &self.key.cluster) else { return };
-        let Some(definition) = ecs.task_definitions.get(self.scope, &workload.definition) else {
-            tracing::warn!(service = %self.key.name, definition = %workload.definition, "no task definition");
-            return;
-        };
-        let own = members.iter().filter(|member| member.revision == *revision && member.task.stop.is_none());
-        let mut providers = own.map(|member| member.task.capacity_provider.clone()).collect::<Vec<_>>();
-        let mut started = Vec::new();
-        for _ in 0..count {
-            let provider = next_of(workload, &providers);
-            providers.push(provider.clone());
-            let start = task_start(service, &cluster, &definition, workload, revision, provider);
-            let task = start.task(&self.world.ids, self.scope, self.now());
-            let member = ServiceTaskKey { service: self.key.clone(), task: task.key.id.clone() };
-            ecs.service_tasks.insert(self.scope, &member, ServiceTask { revision: revision.clone() });
-            ecs.tasks.insert(self.scope, &task.key.clone(), task);
-            started.push(member.task);
-        }
-        self.report(&format!("has started {} tasks: {}.", started.len(), listed(&started)));
     }
 
     fn stop_unhealthy(&self, tasks: &[TaskId]) {
@@ -293,19 +296,6 @@ impl OneService<'_> {
         let reason = format!("Scaling activity initiated by (deployment {})", deployment_id(revision));
         tasks.iter().for_each(|id| self.stop_task(id, &reason));
         self.report(&format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
-    }
-
-    fn complete(&self, planned: &Service) {
-        let Some(revision) = planned.primary().map(|primary| primary.revision.clone()) else { return };
-        let now = self.now();
-        self.update(|service| {
-            let primary = service.deployments.first_mut();
-            if let Some(primary) = primary.filter(|primary| primary.revision == revision) {
-                primary.rollout = RolloutState::Completed;
-                primary.updated_at = now;
-            }
-        });
-        self.report(&format!("(deployment {}) deployment completed.", deployment_id(&revision)));
     }
 
     fn drop_deployment(&self, revision: &ServiceRevisionId) {
@@ -336,23 +326,7 @@ impl OneService<'_> {
         });
     }
 
-    /// Adds an event unless it is what the newest one says already.
-    fn report_once(&self, what: &str) {
-        let message = format!("(service {}) {what}", self.key.name);
-        let newest = self.world.state.ecs.services.get(self.scope, &self.key);
-        let newest = newest.and_then(|service| service.events.first().map(|event| event.message.clone()));
-        if newest.as_deref() != Some(&message) {
-            self.report(what);
-        }
-    }
-
-    fn report(&self, what: &str) {
-        let message = format!("(service {}) {what}", self.key.name);
-        let event = ServiceEvent { id: self.world.ids.uuid(), at: self.now(), message };
-        self.update(|service| service.add_event(event));
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Service)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut Service)) {
         self.world.state.ecs.services.update(self.scope, &self.key, change);
     }
 
@@ -360,7 +334,7 @@ impl OneService<'_> {
         TaskSetKey { service: self.key.clone(), id: revision.clone() }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.world.clock.now()
     }
 }
@@ -372,32 +346,41 @@ enum Fate<'a> {
     /// A newer one has taken its place.
     Replaced,
     /// What becomes of the service's primary deployment.
-    Rollout(&'a RolloutState),
+    Primary(&'a Deployment),
 }
 
 /// Says how a service deployment goes on.
 fn next_status(row: &ServiceDeployment, fate: &Fate<'_>) -> Option<(ServiceDeploymentStatus, Option<&'static str>)> {
     use ServiceDeploymentStatus::{
-        InProgress, Pending, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested, Stopped,
-        Successful,
+        InProgress, Pending, RollbackFailed, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested,
+        Stopped, Successful,
     };
-    let rollout = match fate {
+    let (revision, rollout) = match fate {
         _ if row.status.is_final() => return None,
         // Texts unverified.
         Fate::Deleted => {
             return Some((Stopped, Some("Service deployment was stopped because its service was deleted.")));
         }
         Fate::Replaced => return Some((Stopped, Some("Service deployment was replaced by a newer deployment."))),
-        Fate::Rollout(rollout) => rollout,
+        Fate::Primary(primary) => (&primary.revision, &primary.rollout),
     };
     match (row.status, rollout) {
         (Pending, _) => Some((InProgress, None)),
+        // A monitor has given it up, and the service goes back.
+        (InProgress, RolloutState::InProgress | RolloutState::Completed) if goes_back(row, revision) => {
+            Some((RollbackInProgress, None))
+        }
         (InProgress, RolloutState::Completed) => Some((Successful, None)),
         (InProgress, RolloutState::Failed { .. }) | (StopRequested, _) => Some((Stopped, None)),
         (RollbackRequested, _) => Some((RollbackInProgress, None)),
         (RollbackInProgress, RolloutState::Completed) => Some((RollbackSuccessful, None)),
+        (RollbackInProgress, RolloutState::Failed { .. }) => Some((RollbackFailed, None)),
         _ => None,
     }
+}
+
+fn goes_back(row: &ServiceDeployment, revision: &ServiceRevisionId) -> bool {
+    row.rollback.is_some() && row.target != *revision
 }
 
 /// Says what waits until a deployment has paused and gone on.
@@ -413,70 +396,7 @@ fn gate_of(pause: &PauseHook) -> Gate {
     }
 }
 
-/// Words what keeps a service from having what it wants, as its events do.
-fn words(obstacle: Obstacle) -> &'static str {
-    match obstacle {
-        Obstacle::KeepsFailing => "is unable to consistently start tasks successfully.",
-        Obstacle::NoInstances => {
-            "was unable to place a task because no container instance met all of its requirements. Reason: No Container \
-             Instances were found in your cluster."
-        }
-        Obstacle::Percentages => {
-            "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
-             Update the minimumHealthyPercent or maximumPercent value and try again."
-        }
-    }
-}
-
-/// Chooses the capacity provider of one more task.
-fn next_of(workload: &Workload, given: &[Option<String>]) -> Option<String> {
-    let ServiceCapacity::Providers { strategy, .. } = &workload.capacity else { return None };
-    let count = |name: &str| given.iter().filter(|given| given.as_deref() == Some(name)).count();
-    let counts = strategy.iter().map(|share| u64::try_from(count(&share.provider)).unwrap_or(u64::MAX));
-    let next = next_provider(strategy, &counts.collect::<Vec<_>>())?;
-    strategy.get(next).map(|share| share.provider.clone())
-}
-
-fn task_start<'a>(
-    service: &Service,
-    cluster: &'a Cluster,
-    definition: &'a TaskDefinition,
-    workload: &Workload,
-    revision: &ServiceRevisionId,
-    capacity_provider: Option<String>,
-) -> TaskStart<'a> {
-    let version = workload.platform_version.as_deref().filter(|version| *version != "LATEST");
-    TaskStart {
-        cluster,
-        definition,
-        overrides: Overrides::default(),
-        size: TaskSize::of(definition),
-        group: service.group(),
-        started_by: Some(deployment_id(revision)),
-        launch: Launch::Fargate { platform_version: version.unwrap_or(PLATFORM_VERSION_LATEST).to_owned() },
-        capacity_provider,
-        network: workload.network.clone(),
-        client_token: None,
-        is_exec_enabled: service.is_exec_enabled,
-        tags: tags(service, definition),
-        volumes: workload.task_volumes.clone(),
-    }
-}
-
-fn tags(service: &Service, definition: &TaskDefinition) -> Vec<Tag> {
-    let mut tags = match service.tag_source {
-        None => Vec::new(),
-        Some(TagSource::TaskDefinition) => definition.tags.clone(),
-        Some(TagSource::Service) => service.tags.clone(),
-    };
-    if service.adds_managed_tags {
-        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: service.key.cluster.to_string() });
-        tags.push(Tag { key: "aws:ecs:serviceName".to_owned(), value: service.key.name.to_string() });
-    }
-    tags
-}
-
-fn listed(tasks: &[TaskId]) -> String {
+pub(super) fn listed(tasks: &[TaskId]) -> String {
     tasks.iter().map(|task| format!("(task {task})")).collect::<Vec<_>>().join(" ")
 }
 

@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{
-    AlarmWatch, CircuitBreaker, ClusterName, ServiceName, Tally, TaskDefinitionName, TaskNetwork, TaskVolume,
-};
+use super::{AlarmWatch, CircuitBreaker, ClusterName, ServiceName, Tally, TaskDefinitionName, TaskNetwork, TaskVolume};
 
 /// How many events a service remembers: ECS shows the latest hundred.
 pub const SERVICE_EVENTS_MAX: usize = 100;
