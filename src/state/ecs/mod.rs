@@ -11,6 +11,8 @@ mod express_gateway_service;
 mod health;
 mod log_configuration;
 mod names;
+mod placement;
+mod query;
 mod service;
 mod service_deployment;
 mod task;
@@ -46,6 +48,11 @@ pub use log_configuration::{
     LogRouterKind, RouterConfiguration, Splunk,
 };
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
+pub use placement::{
+    PlacementConstraint, PlacementObstacle, PlacementResource, PlacementRules, PlacementStrategy, RunningTasks,
+    ZONE_ATTRIBUTE, closest,
+};
+pub use query::{Candidate, Query, QueryError};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,
