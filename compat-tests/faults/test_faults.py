@@ -111,8 +111,6 @@ def lie_of(task: dict, load: Load) -> str | None:
     if kind == "runs":
         # 143: it was told to end before it had said how.
         good = by_user and code in (STOPPED_CODE, *ended_by_signal)
-        # FIXME(#4): one run in ten has a container that was killed though nobody had asked for it.
-        good = good or (end == ESSENTIAL and code == 137)
     elif kind == "ends":
         good = (end == ESSENTIAL and code == ENDS_CODE) or (by_user and code in (ENDS_CODE, *ended_by_signal))
     else:

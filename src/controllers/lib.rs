@@ -20,7 +20,7 @@ use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
 use state::ecs::Task;
 
-pub use ecs::{NotInterrupted, SpotInterruption};
+pub use ecs::{NotInterrupted, Pace, Paces, SpotInterruption, TimeScale};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
 

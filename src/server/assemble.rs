@@ -147,6 +147,7 @@ fn settings(config: &Config) -> Settings {
         ephemeral_storage_mib: config.ephemeral_storage_mib,
         host_folders: config.host_folders.clone(),
         node_has_files: config.node == NodeKind::Fargate,
+        paces: config.paces.clone(),
         ..Settings::new(&config.data_dir())
     }
 }

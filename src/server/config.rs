@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::Scope;
-use controllers::HostFolder;
+use controllers::{HostFolder, Paces};
 use node::PullBehavior;
 
 use crate::NodeKind;
@@ -27,6 +27,8 @@ pub struct Config {
     pub ephemeral_storage_mib: Option<u64>,
     /// The folders of this machine that tasks on instances may mount.
     pub host_folders: Vec<HostFolder>,
+    /// How fast the waits of services pass.
+    pub paces: Paces,
     /// Where images come from, and how long they stay.
     pub images: ImageConfig,
     /// The limits of the gateway.

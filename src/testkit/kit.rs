@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::{AccountId, Clock, Ids, ManualClock, Region, Scope, SequentialEntropy, Timestamp};
 use bytes::Bytes;
-use controllers::Controllers;
+use controllers::{Controllers, Paces};
 use http::Request;
 use node::simulated::SimulatedNode;
 use reconcile::ManualTimer;
@@ -89,6 +89,7 @@ impl Testkit {
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
+            paces: Paces::default(),
             images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits: Limits::default(),
         };

@@ -6,8 +6,10 @@ use std::time::Duration;
 use base::{ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
     Deployment, DeploymentController, HealthStatus, LaunchType, RolloutState, SchedulingStrategy, Service,
-    ServiceStatus, StopCode, Task, TaskSet, TaskSetStatus, TaskStatus,
+    ServiceStatus, StopCode, Task, TaskSet, TaskStatus,
 };
+
+use super::task_set_plan;
 
 /// How long a task without health checks must have run to count as healthy. (Model, minimumHealthyPercent.)
 pub(crate) const HEALTHY_AFTER: Duration = Duration::from_secs(40);
@@ -93,7 +95,7 @@ pub(crate) fn plan(
         }
         (ServiceStatus::Active, DeploymentController::CodeDeploy | DeploymentController::External) => {
             for task_set in task_sets {
-                plan_task_set(service, task_set, members, now, &mut actions);
+                task_set_plan::plan(service, task_set, members, now, &mut actions);
             }
         }
     }
@@ -292,7 +294,7 @@ fn checks(member: &Member) -> impl Iterator<Item = HealthStatus> {
 }
 
 /// Whether a task is to be replaced: its health checks fail, and not only because it has just been started.
-fn is_unhealthy(service: &Service, member: &Member, now: Timestamp) -> bool {
+pub(super) fn is_unhealthy(service: &Service, member: &Member, now: Timestamp) -> bool {
     is_failing(member) && grace_end(service, member).is_none_or(|end| now >= end)
 }
 
@@ -306,41 +308,15 @@ fn grace_end(service: &Service, member: &Member) -> Option<Timestamp> {
     Some(member.task.started_at?.plus(Duration::from_secs(grace)))
 }
 
-fn stop_unhealthy(members: Vec<&Member>, actions: &mut Vec<Action>) {
+pub(super) fn stop_unhealthy(members: Vec<&Member>, actions: &mut Vec<Action>) {
     if !members.is_empty() {
         let tasks = members.iter().map(|member| member.task.key.id.clone()).collect();
         actions.push(Action::StopUnhealthy { tasks });
     }
 }
 
-fn plan_task_set(service: &Service, task_set: &TaskSet, members: &[Member], now: Timestamp, actions: &mut Vec<Action>) {
-    let revision = &task_set.key.id;
-    let own = || members.iter().filter(|member| member.revision == *revision);
-    let desired = usize::try_from(task_set.desired_count(service.desired_count)).unwrap_or(usize::MAX);
-    if task_set.status == TaskSetStatus::Draining && !own().any(is_counted) {
-        actions.push(Action::RemoveTaskSet { revision: revision.clone() });
-        return;
-    }
-    let live = own().filter(|member| is_live(member));
-    let (unhealthy, live) = live.partition::<Vec<_>, _>(|member| is_unhealthy(service, member, now));
-    stop_unhealthy(unhealthy, actions);
-    let missing = desired.saturating_sub(live.len());
-    if missing > 0 && task_set.workload.capacity.launch_type() == LaunchType::Fargate {
-        match retry_at(own(), desired).at.filter(|at| now < *at) {
-            Some(at) => actions.push(Action::LookAgain(at)),
-            None => actions.push(Action::Start { revision: revision.clone(), count: missing }),
-        }
-    }
-    stop(stop_first(&live, live.len().saturating_sub(desired), now), actions);
-    let running = own().filter(|member| member.task.last_status == TaskStatus::Running).count();
-    let is_steady = running == desired && live.len() == desired;
-    if is_steady != task_set.is_steady {
-        actions.push(Action::SetSteady { revision: revision.clone(), is_steady });
-    }
-}
-
 /// Stops tasks, by the deployment or task set that they belong to.
-fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
+pub(super) fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
     let mut revisions = members.iter().map(|member| &member.revision).collect::<Vec<_>>();
     revisions.sort();
     revisions.dedup();
@@ -352,7 +328,7 @@ fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
 }
 
 /// Chooses `count` tasks to stop: those that do not run yet before those that do, the oldest first; none protected.
-fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m Member> {
+pub(super) fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m Member> {
     let mut chosen = live.to_vec();
     chosen.retain(|member| !member.task.is_protected(now));
     chosen.sort_by_key(|member| (member.task.last_status == TaskStatus::Running, member.task.created_at));
@@ -360,13 +336,13 @@ fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m 
     chosen
 }
 
-struct Retry {
-    at: Option<Timestamp>,
-    keeps_failing: bool,
+pub(super) struct Retry {
+    pub(super) at: Option<Timestamp>,
+    pub(super) keeps_failing: bool,
 }
 
 /// Returns when one more task may be started, going by those that have ended.
-fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Retry {
+pub(super) fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Retry {
     let (mut failures, mut last_failure, mut has_run, mut last_end) = (0_usize, None, false, None);
     for member in members {
         has_run |= member.task.started_at.is_some();
@@ -390,12 +366,12 @@ fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Re
 }
 
 /// Whether a task is to go on.
-fn is_live(member: &Member) -> bool {
+pub(super) fn is_live(member: &Member) -> bool {
     member.task.stop.is_none() && member.task.last_status != TaskStatus::Stopped
 }
 
 /// Whether a task is shown as pending or running.
-fn is_counted(member: &Member) -> bool {
+pub(super) fn is_counted(member: &Member) -> bool {
     match member.task.last_status {
         TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating | TaskStatus::Running => true,
         TaskStatus::Deactivating | TaskStatus::Stopping | TaskStatus::Deprovisioning | TaskStatus::Stopped => false,

@@ -4,7 +4,7 @@ use base::{AccountId, Arn, Ids, Region, Scope, SequentialEntropy, ServiceDeploym
 use state::Document;
 use state::ecs::{
     Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, RolloutPolicy, ServiceCapacity, ServiceKey,
-    ServiceName, StopRequest, TaskDefinition, TaskSetKey, Workload,
+    ServiceName, StopRequest, TaskDefinition, TaskSetKey, TaskSetStatus, Workload,
 };
 
 use super::super::samples;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use base::{AccountId, Clock as _, Region, Scope, SystemClock};
 use clap::{Args, ValueEnum};
-use controllers::HostFolder;
+use controllers::{HostFolder, Paces, TimeScale};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use node::PullBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -48,6 +48,10 @@ pub(super) struct Serve {
     /// A folder of this machine that tasks on instances may mount parts of (repeat it for more); on Fargate none may
     #[arg(long = "allow-host-path", value_name = "DIR", value_parser = host_folder)]
     host_folders: Vec<HostFolder>,
+    /// How many times as fast as the clock the waits of services pass: until a task is healthy, back-off, bakes. N is for
+    /// all, CLUSTER/SERVICE=N for one (repeat it for more)
+    #[arg(long = "time-scale", value_name = "[CLUSTER/SERVICE=]N", value_delimiter = ',', env = "NEARGATE_TIME_SCALE")]
+    time_scales: Vec<TimeScale>,
     /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,
     /// except with `always`
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "NEARGATE_IMAGE_PULL_BEHAVIOR")]
@@ -130,6 +134,7 @@ impl Serve {
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ephemeral_storage_mib: self.ephemeral_storage_mib,
             host_folders: self.host_folders,
+            paces: Paces::new(self.time_scales),
             images: ImageConfig {
                 pull_behavior: self.image_pull_behavior.into(),
                 asks_elsewhere: !self.offline,
