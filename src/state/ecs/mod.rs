@@ -34,8 +34,8 @@ pub use capacity_provider::{
 };
 pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
 pub use container_instance::{
-    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceKind, InstanceStatus, InstanceTasks, Ports,
-    Resources, Shortage,
+    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceHost, InstanceKind, InstanceStatus,
+    InstanceTasks, Ports, Resources, Shortage,
 };
 pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,

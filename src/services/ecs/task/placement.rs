@@ -5,8 +5,8 @@ use std::sync::Arc;
 use api::ecs as api;
 use state::Cx;
 use state::ecs::{
-    Cluster, ContainerInstance, InstanceKind, InstanceStatus, Launch, PlacementConstraint, PlacementRules,
-    PlacementStrategy, Query, QueryError, Task, TaskDefinition, ZONE_ATTRIBUTE,
+    ContainerInstance, Launch, PlacementConstraint, PlacementRules, PlacementStrategy, Query, QueryError, Task,
+    TaskDefinition, ZONE_ATTRIBUTE,
 };
 
 use super::order::Order;
@@ -44,12 +44,6 @@ pub(super) fn rules(
 pub(super) fn required(definition: &TaskDefinition) -> Result<PlacementRules> {
     let rules = PlacementRules::of_definition(definition).map_err(bad_expression)?;
     Ok(PlacementRules { constraints: Vec::new(), ..rules })
-}
-
-/// Returns the instances of a kind that tasks are placed on.
-pub(super) fn instances(cx: &Cx, cluster: &Cluster, kind: InstanceKind) -> Vec<Arc<ContainerInstance>> {
-    let instances = cx.state.ecs.container_instances_of(cx.scope(), &cluster.name);
-    instances.filter(|instance| instance.status == InstanceStatus::Active && instance.kind == kind).collect()
 }
 
 /// Makes a task on the first instance that takes it, which then holds its part; or says of each why it cannot.

@@ -84,7 +84,8 @@ fn place(
 ) -> Result<(Vec<Task>, Vec<api::Failure>)> {
     let mut tasks = Vec::new();
     for provider in providers {
-        let instances = placement::instances(cx, cluster, kind);
+        let provider_name = provider.as_deref();
+        let instances = cx.state.ecs.placement_candidates(cx.scope(), &cluster.name, kind, provider_name);
         if instances.is_empty() && tasks.is_empty() {
             return Err(invalid("No Container Instances were found in your cluster."));
         }

@@ -171,6 +171,7 @@ mod tests {
             is_agent_connected: true,
             agent_update: None,
             version: 1,
+            host: None,
         }
     }
 
