@@ -33,7 +33,7 @@ pub use layers::LayersInUse;
 pub use limits::Limits;
 pub use origin::{Asked, Blob, Document, Origin, Waiting};
 pub use reference::{InvalidReference, Reference};
-pub use remote::Registries;
+pub use remote::{KnownLogin, Registries};
 pub use store::{ImageStore, Options};
 
 #[cfg(test)]

@@ -5,8 +5,10 @@
 
 mod authorization;
 mod challenge;
+mod credential_helper;
 mod docker_config;
 mod fault;
+mod login;
 mod pieces;
 mod retry;
 
@@ -22,9 +24,11 @@ use node::{ImageError, PullStage, RegistryFault};
 use reqwest::header::{ACCEPT, HeaderMap, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
+use tokio::sync::Semaphore;
 
 use self::authorization::{Authorization, Owner};
 pub(crate) use self::docker_config::default_path as docker_config_path;
+pub use self::login::KnownLogin;
 use crate::digest::Digest;
 use crate::origin::{Asked, Blob, Document, Origin};
 use crate::reference::Reference;
@@ -37,6 +41,8 @@ const REDIRECTS_MAX: usize = 5;
 const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The users of repositories that are remembered.
 const AUTHORIZATIONS_MAX: usize = 1024;
+/// How many credential helpers run at once.
+const HELPERS_AT_ONCE_MAX: usize = 4;
 /// Where docker's hub really is.
 const HUB_HOST: &str = "registry-1.docker.io";
 const MANIFEST_KINDS: &str = "application/vnd.oci.image.index.v1+json, \
@@ -58,6 +64,8 @@ struct Inner {
     asks_near_only: bool,
     /// Docker's file of users.
     users: Option<PathBuf>,
+    /// Places for the credential helpers that the file names.
+    helpers: Semaphore,
     clock: Arc<dyn Clock>,
     authorizations: Mutex<HashMap<Owner, Authorization>>,
 }
@@ -89,7 +97,8 @@ impl Registries {
         let near = client(Client::builder().no_proxy());
         let far = client(Client::builder());
         let authorizations = Mutex::default();
-        Self { inner: Arc::new(Inner { near, far, asks_near_only, users, clock, authorizations }) }
+        let helpers = Semaphore::new(HELPERS_AT_ONCE_MAX);
+        Self { inner: Arc::new(Inner { near, far, asks_near_only, users, helpers, clock, authorizations }) }
     }
 
     /// Makes a client that knows the users whom `docker login` has noted for the user of this process.
@@ -505,6 +514,7 @@ mod tests {
 
     fn asked(reference: &str) -> Asked {
         let reference = Reference::parse(reference).unwrap();
-        Asked { reference, platform: node::Platform::host(), credentials: None, waiting: crate::Waiting::default() }
+        let (waiting, login) = (crate::Waiting::default(), KnownLogin::default());
+        Asked { reference, platform: node::Platform::host(), credentials: None, login, waiting }
     }
 }

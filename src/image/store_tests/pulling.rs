@@ -260,6 +260,29 @@ async fn users_come_from_dockers_file_and_without_one_there_is_no_access() {
 }
 
 #[tokio::test]
+async fn an_identity_token_of_dockers_file_buys_tokens() {
+    let grant =
+        "service=s&scope=repository%3Aapp%3Apull&grant_type=refresh_token&client_id=neargate&refresh_token=r%2B1";
+    let realm = Arc::new(TestRegistry::with(move |asked, _| {
+        let is_known = asked.method == "POST" && asked.body == grant.as_bytes();
+        let body = br#"{"access_token":"t1"}"#.to_vec();
+        Some(if is_known { Reply { status: 200, body, ..Reply::default() } } else { Reply::status(401).unwrap() })
+    }));
+    let target = realm.address.clone();
+    let registry = TestRegistry::with(move |asked, _| {
+        let is_known = asked.headers.get("authorization").is_some_and(|value| value == "Bearer t1");
+        let challenge = format!("Bearer realm=\"http://{target}/token\",service=\"s\",scope=\"repository:app:pull\"");
+        (!is_known).then(|| Reply { status: 401, ..Reply::default() }.header("www-authenticate", challenge))
+    });
+    push(&registry, "1");
+    let puller = Puller::new();
+    let users = json!({"auths": {&registry.address: {"auth": "", "identitytoken": "r+1"}}});
+    std::fs::write(puller._folder.path().join("config.json"), users.to_string()).unwrap();
+    puller.pull(&registry.name("1")).await.unwrap();
+    assert_eq!(realm.take_log(), ["POST /token"]);
+}
+
+#[tokio::test]
 async fn the_platform_is_chosen_from_the_index_and_images_of_both_stay() {
     let (registry, puller) = (TestRegistry::new(), Puller::new());
     let mut builder = OciBuilder::default();
