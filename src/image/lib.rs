@@ -21,9 +21,11 @@ mod metered;
 mod origin;
 mod pack;
 mod pax;
+mod progress_log;
 mod pull;
 mod reference;
 mod remote;
+mod room;
 mod store;
 mod unpack;
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::test_archives::OciBuilder;
@@ -24,6 +25,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// After how many bytes of the body the connection ends.
     pub(crate) breaks_at: Option<usize>,
+    /// How long it takes from byte to byte of the body.
+    pub(crate) drips: Option<Duration>,
 }
 
 /// Says what is answered instead of what is right, given how often the same was asked before.
@@ -152,7 +155,13 @@ fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Resul
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     if asked.method != "HEAD" {
-        stream.write_all(&reply.body[..reply.breaks_at.unwrap_or(reply.body.len())])?;
+        let body = &reply.body[..reply.breaks_at.unwrap_or(reply.body.len())];
+        for piece in body.chunks(if reply.drips.is_some() { 1 } else { body.len().max(1) }) {
+            stream.write_all(piece)?;
+            if let Some(pause) = reply.drips {
+                std::thread::park_timeout(pause);
+            }
+        }
     }
     stream.flush()
 }
