@@ -1,5 +1,6 @@
 //! The reconciler of services: carries out what [`service_plan::plan`] says.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,9 +8,9 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    ClusterName, Deployment, HookAction, HookOutcome, PauseHook, PauseStage, RolloutState, Service, ServiceDeployment,
-    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName, ServiceStatus, ServiceTaskKey, StopCode,
-    StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
+    ClusterName, ContainerInstanceKey, Deployment, HookAction, HookOutcome, InstanceStatus, PauseHook, PauseStage,
+    RolloutState, Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey,
+    ServiceName, ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
 use super::service_plan::{self, Action, Gate, Known, Member};
@@ -56,6 +57,14 @@ pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
     state.ecs.services.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, key)));
     let waker = wakeups.clone();
     state.ecs.service_deployments.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
+    let (waker, services) = (wakeups.clone(), Arc::downgrade(state));
+    state.cloudwatch.alarms.watch(move |scope, name| {
+        let Some(state) = services.upgrade() else { return };
+        let label = ServiceFilter::Alarm(name).label();
+        for (key, _) in state.ecs.services.walk_between(scope, Some(label), (Bound::Unbounded, Bound::Unbounded)) {
+            waker.wake(SERVICES, driver_key(scope, &key));
+        }
+    });
     let waker = wakeups.clone();
     state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
 }
@@ -79,7 +88,7 @@ pub(super) fn forget_membership(state: &State, scope: &Scope, task: &Task) {
 }
 
 /// Makes the driver's key of a service: `<cluster>/<name>`.
-fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
+pub(super) fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
     Key::new(scope.clone(), format!("{}/{}", service.cluster, service.name))
 }
 
@@ -117,16 +126,21 @@ impl OneService<'_> {
             members: &members,
             task_sets: &task_sets,
             gate,
-            alarms: &[],
+            alarms: &self.alarms(&service),
             zones: &self.zones(&service),
             pace: self.world.settings.pace_of(&self.key),
             now: self.now(),
         };
-        for action in service_plan::plan(&known) {
+        let actions = match self.daemon_plan(&known) {
+            Some(actions) => actions,
+            None => service_plan::plan(&known),
+        };
+        for action in actions {
             match action {
                 Action::Start { revision, count } => {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
+                Action::StartOn { revision, instances } => self.start_on(&service, &revision, &instances),
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
                 Action::Count { tally, failed } => self.count(&service, &members, &tally, &failed),
@@ -209,8 +223,8 @@ impl OneService<'_> {
             let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
             match ecs.tasks.get(self.scope, &task) {
                 Some(task) => {
-                    let zone = self.zone_of(&task);
-                    members.push(Member { revision: row.revision.clone(), task, zone });
+                    let (zone, is_leaving) = (self.zone_of(&task), self.is_leaving(&task));
+                    members.push(Member { revision: row.revision.clone(), task, zone, is_leaving });
                 }
                 None => {
                     ecs.service_tasks.remove(self.scope, &key);
@@ -234,6 +248,20 @@ impl OneService<'_> {
         zones.sort();
         zones.dedup();
         zones
+    }
+
+    /// Returns those of the service's alarms that are in ALARM.
+    fn alarms(&self, service: &Service) -> Vec<String> {
+        let names = service.rollout.alarms.as_ref().map(|alarms| alarms.names.as_slice()).unwrap_or_default();
+        self.world.state.cloudwatch.ringing(self.scope, names)
+    }
+
+    /// Whether a task is on a container instance that is being emptied.
+    fn is_leaving(&self, task: &Task) -> bool {
+        let Some(id) = task.launch.container_instance() else { return false };
+        let key = ContainerInstanceKey { cluster: self.key.cluster.clone(), id: id.clone() };
+        let instance = self.world.state.ecs.container_instances.get(self.scope, &key);
+        instance.is_some_and(|instance| instance.status == InstanceStatus::Draining)
     }
 
     /// Brings the history of the service's deployments up to what its record says.

@@ -9,7 +9,7 @@ pub(super) mod zones;
 
 use std::sync::Arc;
 
-use base::{ServiceRevisionId, TaskId, Timestamp};
+use base::{ContainerInstanceId, ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{DeploymentController, Service, ServiceStatus, Tally, Task, TaskSet, TaskStatus};
 
 use super::task_set_plan;
@@ -17,6 +17,7 @@ use crate::Pace;
 
 pub(super) use event::Obstacle;
 pub(super) use health::Health;
+pub(super) use rollout::{be_steady, drop_emptied, watch};
 pub(super) use stopping::{stop, stop_first, stop_unhealthy};
 pub(super) use throttle::throttle;
 
@@ -27,6 +28,8 @@ pub(super) struct Member {
     pub(super) task: Arc<Task>,
     /// The availability zone that it runs in, or is to run in.
     pub(super) zone: Option<String>,
+    /// Whether it is to be replaced because its container instance is being emptied.
+    pub(super) is_leaving: bool,
 }
 
 /// One thing to do. All of a plan's are carried out; after them the question is asked anew.
@@ -34,6 +37,8 @@ pub(super) struct Member {
 pub(super) enum Action {
     /// Start tasks of a deployment or task set.
     Start { revision: ServiceRevisionId, count: usize },
+    /// Start one task of a deployment on each of these container instances.
+    StartOn { revision: ServiceRevisionId, instances: Vec<ContainerInstanceId> },
     /// Stop tasks of a deployment or task set.
     Stop { revision: ServiceRevisionId, tasks: Vec<TaskId> },
     /// Stop tasks that are not healthy.
@@ -114,7 +119,9 @@ pub(super) fn plan(known: &Known<'_>) -> Vec<Action> {
         (ServiceStatus::Draining, _) => drain(known.members, &mut actions),
         (ServiceStatus::Active, DeploymentController::Ecs) => {
             if let Some(primary) = known.service.primary() {
-                rollout::plan(known, primary, &mut actions);
+                if let Some(tally) = watch(known, primary, &mut actions) {
+                    rollout::plan(known, primary, &tally, &mut actions);
+                }
             }
         }
         (ServiceStatus::Active, DeploymentController::CodeDeploy | DeploymentController::External) => {
@@ -156,5 +163,5 @@ pub(super) fn is_counted(member: &Member) -> bool {
 }
 
 #[cfg(test)]
-#[path = "service_plan_tests.rs"]
-mod tests;
+#[path = "service_plan_tests/mod.rs"]
+pub(super) mod tests;

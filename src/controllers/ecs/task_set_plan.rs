@@ -1,6 +1,6 @@
 //! What to do next for a task set of a service that ECS does not deploy itself: a pure function.
 
-use state::ecs::{LaunchType, Tally, TaskSet, TaskSetStatus, TaskStatus};
+use state::ecs::{Tally, TaskSet, TaskSetStatus, TaskStatus};
 
 use super::circuit_breaker;
 use super::service_plan::{Action, Known, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle};
@@ -14,11 +14,12 @@ pub(super) fn plan(known: &Known<'_>, task_set: &TaskSet, actions: &mut Vec<Acti
         actions.push(Action::RemoveTaskSet { revision: revision.clone() });
         return;
     }
-    let live = own().filter(|member| is_live(member));
-    let (unhealthy, live) = live.partition::<Vec<_>, _>(|member| health.is_unhealthy(member));
+    // A task whose instance is emptied makes way when there is another one in its place.
+    let (leaving, live) = own().filter(|member| is_live(member)).partition::<Vec<_>, _>(|member| member.is_leaving);
+    let (unhealthy, live) = live.into_iter().partition::<Vec<_>, _>(|member| health.is_unhealthy(member));
     stop_unhealthy(unhealthy, actions);
     let missing = desired.saturating_sub(live.len());
-    if missing > 0 && task_set.workload.capacity.launch_type() == LaunchType::Fargate {
+    if missing > 0 {
         // Nobody watches a task set; its failures are counted as far as they are remembered.
         let all = own().collect::<Vec<_>>();
         let tally = circuit_breaker::count(&Tally::default(), &all, task_set.created_at, &health, true);
@@ -29,6 +30,9 @@ pub(super) fn plan(known: &Known<'_>, task_set: &TaskSet, actions: &mut Vec<Acti
     }
     let surplus = live.len().saturating_sub(desired);
     stop(stop_first(&task_set.workload, &live, surplus, known.now, &mut |_| true), actions);
+    if live.iter().filter(|member| member.task.last_status == TaskStatus::Running).count() >= desired {
+        stop(leaving, actions);
+    }
     let running = own().filter(|member| member.task.last_status == TaskStatus::Running).count();
     let is_steady = running == desired && live.len() == desired;
     if is_steady != task_set.is_steady {

@@ -15,8 +15,6 @@ pub(in crate::ecs) const STEADY: &str = "has reached a steady state.";
 pub(in crate::ecs) enum Obstacle {
     /// Its tasks end before they run.
     KeepsFailing,
-    /// Its tasks want container instances, and there is none that it could use.
-    NoInstances,
     /// Neither may a task be stopped nor one more be started.
     Percentages,
     /// More tasks of a deployment are protected than it is to have.
@@ -30,11 +28,6 @@ impl Obstacle {
     pub(in crate::ecs) fn words(&self) -> String {
         match self {
             Self::KeepsFailing => "is unable to consistently start tasks successfully.".to_owned(),
-            Self::NoInstances => {
-                "was unable to place a task because no container instance met all of its requirements. Reason: No \
-                 Container Instances were found in your cluster."
-                    .to_owned()
-            }
             Self::Percentages => {
                 "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
                  Update the minimumHealthyPercent or maximumPercent value and try again."

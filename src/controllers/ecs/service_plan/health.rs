@@ -49,7 +49,7 @@ impl Health<'_> {
     }
 
     /// Returns when there will be more to say of a task's health though nothing happens.
-    pub(super) fn next_look(&self, member: &Member) -> Option<Timestamp> {
+    pub(in crate::ecs) fn next_look(&self, member: &Member) -> Option<Timestamp> {
         let ripe = self.ripe_at(member).filter(|_| checks_since(member).is_none());
         let grace = self.grace_end(member).filter(|_| is_failing(member));
         ripe.into_iter().chain(grace).filter(|at| self.now < *at).min()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base::Timestamp;
-use state::ecs::{Deployment, LaunchType, RolloutState, SchedulingStrategy, Tally};
+use state::ecs::{Deployment, RolloutState, Tally};
 
 use super::{
     Action, Cause, Gate, Health, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy,
@@ -11,9 +11,75 @@ use super::{
 };
 use crate::ecs::circuit_breaker;
 
-/// Says what to do next for a service that ECS deploys.
-pub(super) fn plan(known: &Known<'_>, primary: &Deployment, actions: &mut Vec<Action>) {
-    Rollout { known, primary, health: known.health() }.plan(actions);
+/// Counts what has failed of the primary deployment, and gives it up if that is too much. Returns the count, unless the
+/// deployment is given up now.
+pub(in crate::ecs) fn watch(known: &Known<'_>, primary: &Deployment, actions: &mut Vec<Action>) -> Option<Tally> {
+    let before = &primary.tally;
+    if matches!(primary.rollout, RolloutState::Failed { .. }) {
+        return Some(before.clone());
+    }
+    let own = known.members.iter().filter(|member| member.revision == primary.revision).collect::<Vec<_>>();
+    let policy = &known.service.rollout;
+    let resets = policy.circuit_breaker.is_none_or(|breaker| breaker.resets_on_healthy_task);
+    let mut tally = circuit_breaker::count(before, &own, primary.updated_at, &known.health(), resets);
+    let is_watched = primary.rollout == RolloutState::InProgress;
+    if !is_watched {
+        tally.failed = 0;
+    }
+    if tally != *before {
+        let failed = tally.counted.iter().filter(|id| !before.counted.contains(id)).cloned().collect();
+        actions.push(Action::Count { tally: tally.clone(), failed });
+    }
+    if !is_watched {
+        return Some(tally);
+    }
+    let ignored = primary.ignored_alarms.as_deref().unwrap_or_else(|| {
+        actions.push(Action::Begin { ignored_alarms: known.alarms.to_vec() });
+        known.alarms
+    });
+    let ringing = known.alarms.iter().filter(|name| !ignored.contains(name)).cloned().collect::<Vec<_>>();
+    let desired = known.service.desired_count;
+    if policy.circuit_breaker.is_some_and(|breaker| circuit_breaker::is_tripped(&breaker, &tally, desired)) {
+        actions.push(Action::GiveUp(Cause::CircuitBreaker));
+        None
+    } else if policy.alarms.is_some() && !ringing.is_empty() {
+        actions.push(Action::GiveUp(Cause::Alarms(ringing)));
+        None
+    } else {
+        Some(tally)
+    }
+}
+
+/// Says that the service has all that it wants, unless it has said so lately.
+pub(in crate::ecs) fn be_steady(known: &Known<'_>, actions: &mut Vec<Action>) {
+    // What is said in this plan comes before it.
+    let is_news = actions.iter().any(|action| matches!(action, Action::Complete | Action::Count { .. }));
+    match event::steady_again_at(known.service).filter(|_| !is_news) {
+        Some(at) if known.now < at => actions.push(Action::LookAgain(at)),
+        _ => actions.push(Action::Steady),
+    }
+}
+
+/// Forgets the deployments that nothing is left of.
+pub(in crate::ecs) fn drop_emptied(known: &Known<'_>, actions: &mut Vec<Action>) {
+    for deployment in known.service.deployments.iter().skip(1) {
+        let mut members = known.members.iter();
+        if !members.any(|member| member.revision == deployment.revision && is_counted(member)) {
+            actions.push(Action::DropDeployment { revision: deployment.revision.clone() });
+        }
+    }
+}
+
+/// Says what to do next for a service whose primary deployment takes the place of the others task by task.
+pub(super) fn plan(known: &Known<'_>, primary: &Deployment, tally: &Tally, actions: &mut Vec<Action>) {
+    let rollout = Rollout { known, primary, health: known.health() };
+    if matches!(primary.rollout, RolloutState::Failed { .. }) {
+        rollout.stall(actions);
+    } else if known.gate == Some(Gate::ScaleUp) {
+        actions.push(Action::Pause);
+    } else {
+        rollout.roll(tally, actions);
+    }
 }
 
 struct Rollout<'a> {
@@ -44,30 +110,11 @@ impl Budget {
 }
 
 impl<'a> Rollout<'a> {
-    fn plan(&self, actions: &mut Vec<Action>) {
-        if self.is_daemon() {
-            // A daemon's tasks follow the container instances; without one, it wants none and has none.
-            return self.finish(&[], &[], actions);
-        }
-        if matches!(self.primary.rollout, RolloutState::Failed { .. }) {
-            return self.stall(actions);
-        }
-        let tally = self.count(actions);
-        if let Some(cause) = self.failure(&tally, actions) {
-            actions.push(Action::GiveUp(cause));
-            return;
-        }
-        if self.known.gate == Some(Gate::ScaleUp) {
-            actions.push(Action::Pause);
-            return;
-        }
-        self.roll(&tally, actions);
-    }
-
     /// Starts and stops what the numbers allow.
     fn roll(&self, tally: &Tally, actions: &mut Vec<Action>) {
         let live = self.known.members.iter().filter(|member| is_live(member));
-        let (new, old) = live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision);
+        let (new, old) =
+            live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision && !member.is_leaving);
         let (unhealthy, fit) = new.iter().copied().partition::<Vec<_>, _>(|member| self.health.is_unhealthy(member));
         let started = self.start(tally, &new, &fit, &old, actions);
         let mut budget = self.budget();
@@ -98,43 +145,6 @@ impl<'a> Rollout<'a> {
         self.finish(&new, &old, actions);
     }
 
-    /// Counts the failures that are new.
-    fn count(&self, actions: &mut Vec<Action>) -> Tally {
-        let own = self.known.members.iter().filter(|member| member.revision == self.primary.revision);
-        let own = own.collect::<Vec<_>>();
-        let resets = self.known.service.rollout.circuit_breaker.is_none_or(|breaker| breaker.resets_on_healthy_task);
-        let before = &self.primary.tally;
-        let mut tally = circuit_breaker::count(before, &own, self.primary.updated_at, &self.health, resets);
-        if self.primary.rollout == RolloutState::Completed {
-            // Nobody watches it any more.
-            tally.failed = 0;
-        }
-        if tally != *before {
-            let failed = tally.counted.iter().filter(|id| !before.counted.contains(id)).cloned().collect();
-            actions.push(Action::Count { tally: tally.clone(), failed });
-        }
-        tally
-    }
-
-    /// Returns why the deployment is to be given up, if it is.
-    fn failure(&self, tally: &Tally, actions: &mut Vec<Action>) -> Option<Cause> {
-        if self.primary.rollout != RolloutState::InProgress {
-            return None;
-        }
-        let policy = &self.known.service.rollout;
-        let ignored = self.primary.ignored_alarms.as_deref();
-        if ignored.is_none() {
-            actions.push(Action::Begin { ignored_alarms: self.known.alarms.to_vec() });
-        }
-        let ignored = ignored.unwrap_or(self.known.alarms);
-        let desired = self.known.service.desired_count;
-        if policy.circuit_breaker.is_some_and(|breaker| circuit_breaker::is_tripped(&breaker, tally, desired)) {
-            return Some(Cause::CircuitBreaker);
-        }
-        let gone_off = self.known.alarms.iter().filter(|name| !ignored.contains(name)).cloned().collect::<Vec<_>>();
-        (policy.alarms.is_some() && !gone_off.is_empty()).then_some(Cause::Alarms(gone_off))
-    }
-
     /// Leaves a deployment that was given up where it is, but for what there is too much of.
     fn stall(&self, actions: &mut Vec<Action>) {
         let mut live = self.known.members.iter().filter(|member| is_live(member)).collect::<Vec<_>>();
@@ -146,7 +156,7 @@ impl<'a> Rollout<'a> {
         });
         live.truncate(surplus);
         stop(live, actions);
-        self.drop_emptied(actions);
+        drop_emptied(self.known, actions);
     }
 
     fn desired(&self) -> usize {
@@ -188,10 +198,6 @@ impl<'a> Rollout<'a> {
         let moves = if missing == 0 && old.is_empty() { self.moves(new) } else { None };
         let missing = missing + usize::from(moves.is_some());
         if missing == 0 {
-            return 0;
-        }
-        if self.primary.workload.capacity.launch_type() != LaunchType::Fargate {
-            self.report(Obstacle::NoInstances, actions);
             return 0;
         }
         let own = self.known.members.iter().filter(|member| member.revision == self.primary.revision);
@@ -276,7 +282,7 @@ impl<'a> Rollout<'a> {
 
     /// Says what has come to an end, and when there will be more to say.
     fn finish(&self, new: &[&Member], old: &[&Member], actions: &mut Vec<Action>) {
-        self.drop_emptied(actions);
+        drop_emptied(self.known, actions);
         let is_up = self.is_up(new);
         if is_up && self.known.gate.is_some() {
             actions.push(Action::Pause);
@@ -292,7 +298,7 @@ impl<'a> Rollout<'a> {
             }
             // A move between zones comes next.
             if !actions.iter().any(|action| matches!(action, Action::Start { .. })) {
-                self.be_steady(actions);
+                be_steady(self.known, actions);
             }
         }
         let protected = self
@@ -320,24 +326,6 @@ impl<'a> Rollout<'a> {
         Some(since.plus(self.known.pace.wait(bake)))
     }
 
-    fn be_steady(&self, actions: &mut Vec<Action>) {
-        // What was said in this plan comes before it.
-        let is_news = actions.iter().any(|action| matches!(action, Action::Complete | Action::Count { .. }));
-        match event::steady_again_at(self.known.service).filter(|_| !is_news) {
-            Some(at) if self.known.now < at => actions.push(Action::LookAgain(at)),
-            _ => actions.push(Action::Steady),
-        }
-    }
-
-    fn drop_emptied(&self, actions: &mut Vec<Action>) {
-        for deployment in self.known.service.deployments.iter().skip(1) {
-            let mut members = self.known.members.iter();
-            if !members.any(|member| member.revision == deployment.revision && is_counted(member)) {
-                actions.push(Action::DropDeployment { revision: deployment.revision.clone() });
-            }
-        }
-    }
-
     fn report(&self, obstacle: Obstacle, actions: &mut Vec<Action>) {
         let (service, now) = (self.known.service, self.known.now);
         if event::is_due(service, &obstacle.words(), self.primary.updated_at, now) {
@@ -345,13 +333,9 @@ impl<'a> Rollout<'a> {
         }
     }
 
-    fn is_daemon(&self) -> bool {
-        self.known.service.scheduling == SchedulingStrategy::Daemon
-    }
-
     /// Whether there are as many tasks as are desired, and all are healthy.
     fn is_up(&self, new: &[&Member]) -> bool {
-        (new.len() == self.desired() || self.is_daemon()) && new.iter().all(|member| self.health.is_healthy(member))
+        new.len() == self.desired() && new.iter().all(|member| self.health.is_healthy(member))
     }
 
     fn protected_until(&self, members: &[&Member]) -> Option<Timestamp> {
