@@ -27,6 +27,7 @@ mod sandbox_index;
 mod secret;
 mod service;
 mod service_plan;
+mod service_start;
 mod splunk;
 mod spot;
 mod start;
