@@ -26,7 +26,9 @@ pub use fault::{BlackholePort, Direction, Fault, FaultError, FaultKind, FaultSco
 pub use forward::ForwardBatch;
 pub use images::{Image, ImageConfig, ImageDetail, ImageError, ImageSource, ImageSummary, Images, Pruned};
 pub use isolation::{ContainerFile, DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
-pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
+pub use network::{
+    Attachment, BridgeSpec, EniSpec, MacAddress, Network, NetworkError, PortForward, SubnetSpec, VpcSpec,
+};
 pub use pull::{
     NetworkFault, Platform, ProgressSink, PullBehavior, PullProgress, PullRequest, PullStage, RegistryCredentials,
     RegistryFault,

@@ -15,6 +15,7 @@ mod emulator;
 mod gateway;
 mod guard;
 mod image_admin;
+mod instance;
 mod node_kind;
 mod own_registry;
 mod spot;

@@ -4,6 +4,7 @@ mod client;
 mod doctor;
 mod exec;
 mod image;
+mod instance;
 mod serve;
 mod spot;
 
@@ -34,6 +35,9 @@ enum Command {
     /// What `aws ecs execute-command` does, without AWS's plugin: the task must have been run with --enable-execute-command.
     /// Ends with the command's exit code.
     Exec(exec::Exec),
+    /// Add, list and remove container instances that this machine runs tasks for
+    #[command(subcommand)]
+    Instance(instance::Instance),
     /// Take the capacity of Spot tasks back
     #[command(subcommand)]
     Spot(spot::Spot),
@@ -54,6 +58,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Image(image) => image.run().map(|()| ExitCode::SUCCESS),
+        Command::Instance(instance) => instance.run().map(|()| ExitCode::SUCCESS),
         Command::Spot(spot) => spot.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(doctor) => return doctor.run(),
         Command::Exec(exec) => exec.run(),
