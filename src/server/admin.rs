@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 //! What AWS does not have: health, reset, images, container instances, interruptions of Spot tasks. Under `/_neargate/`.
+=======
+//! What AWS does not have: health, reset, images, interruptions of Spot tasks, the clock. Under `/_neargate/`.
+>>>>>>> main
 
 use std::time::Duration;
 
@@ -11,7 +15,11 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+<<<<<<< HEAD
 use crate::{Emulator, Limits, image_admin, instance, spot};
+=======
+use crate::{Emulator, Limits, clock, image_admin, spot};
+>>>>>>> main
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -44,6 +52,8 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
             let all = parameter(request, "all").is_some_and(|all| all == "true");
             image_admin::prune(emulator, all).await
         }
+        (&Method::GET, "clock") => (StatusCode::OK, clock::show(emulator)),
+        (&Method::POST, "clock/advance") => clock::advance(emulator, body, limits.body_timeout).await,
         (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
         (&Method::GET, "instances") => instance::list(emulator),
         (&Method::POST, "instances") => instance::add(emulator, body, limits.body_timeout).await,
@@ -57,7 +67,11 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
         (
             _,
             "health" | "reset" | MOTO_RESET | "images" | "images/pull" | "images/inspect" | "images/prune"
+<<<<<<< HEAD
             | "instances" | "spot/interrupt",
+=======
+            | "spot/interrupt" | "clock" | "clock/advance",
+>>>>>>> main
         ) => (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) })),
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
     };
