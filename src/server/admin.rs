@@ -1,8 +1,5 @@
-<<<<<<< HEAD
-//! What AWS does not have: health, reset, images, container instances, interruptions of Spot tasks. Under `/_neargate/`.
-=======
-//! What AWS does not have: health, reset, images, interruptions of Spot tasks, the clock. Under `/_neargate/`.
->>>>>>> main
+//! What AWS does not have: health, reset, images, container instances, interruptions of Spot tasks, the clock. Under
+//! `/_neargate/`.
 
 use std::time::Duration;
 
@@ -15,11 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-<<<<<<< HEAD
-use crate::{Emulator, Limits, image_admin, instance, spot};
-=======
-use crate::{Emulator, Limits, clock, image_admin, spot};
->>>>>>> main
+use crate::{Emulator, Limits, clock, image_admin, instance, spot};
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -67,11 +60,7 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
         (
             _,
             "health" | "reset" | MOTO_RESET | "images" | "images/pull" | "images/inspect" | "images/prune"
-<<<<<<< HEAD
-            | "instances" | "spot/interrupt",
-=======
-            | "spot/interrupt" | "clock" | "clock/advance",
->>>>>>> main
+            | "instances" | "spot/interrupt" | "clock" | "clock/advance",
         ) => (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) })),
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
     };
