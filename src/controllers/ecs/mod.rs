@@ -13,6 +13,7 @@ mod firelens;
 mod health;
 mod health_reconciler;
 mod instance;
+mod instance_network;
 mod instance_watch;
 mod launch;
 mod log_delivery;

@@ -76,8 +76,8 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, RestartPolicy,
-    Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, PortMapping,
+    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
