@@ -7,6 +7,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_smithy_types::DateTime;
+use aws_smithy_types::date_time::Format;
 use serde::{Deserialize, Serialize};
 
 /// A point in time, in whole milliseconds since the Unix epoch: the precision that ECS reports.
@@ -28,6 +29,18 @@ impl Timestamp {
     /// Returns the time from `earlier` to this point; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
+    }
+
+    /// Writes it as ISO 8601 does, in UTC, in whole seconds: `2026-01-01T00:00:00Z`.
+    pub fn iso_seconds(self) -> String {
+        let seconds = DateTime::from_secs(self.0.div_euclid(1000));
+        seconds.fmt(Format::DateTime).unwrap_or_else(|_| self.to_string())
+    }
+
+    /// Writes it as ISO 8601 does, in UTC, with three digits of a second: `2026-01-01T00:00:00.000Z`.
+    pub fn iso_millis(self) -> String {
+        let seconds = self.iso_seconds();
+        format!("{}.{:03}Z", seconds.trim_end_matches('Z'), self.0.rem_euclid(1000))
     }
 
     /// Returns the point that lies `duration` later.
@@ -116,6 +129,13 @@ impl Clock for ManualClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_written_with_or_without_its_milliseconds() {
+        let at = Timestamp::from_millis(1_579_802_254_040);
+        assert_eq!(at.iso_seconds(), "2020-01-23T17:57:34Z");
+        assert_eq!(at.iso_millis(), "2020-01-23T17:57:34.040Z");
+    }
 
     #[test]
     fn a_manual_clock_wakes_at_the_time_and_not_before() {
