@@ -95,6 +95,8 @@ impl Emulator {
     pub fn start(parts: Parts, controllers: Controllers) -> Arc<Self> {
         let Parts { state, node, node_kind, clock, timer, ids, scope } = parts;
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
+        let api = InProcess { state: Arc::clone(&state), clock: Arc::clone(&clock), ids: ids.clone() };
+        let controllers = controllers.with_api(Arc::new(api));
         let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
         let channels = Channels::default();

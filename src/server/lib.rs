@@ -16,6 +16,7 @@ mod gateway;
 mod guard;
 mod image_admin;
 mod node_kind;
+mod own_api;
 mod own_registry;
 mod spot;
 mod tls;

@@ -7,6 +7,7 @@ mod ending;
 mod environment;
 mod environment_file;
 mod errand;
+mod event;
 mod firelens;
 mod health;
 mod health_reconciler;
@@ -32,6 +33,7 @@ mod start;
 mod task;
 mod task_definition;
 
+pub(crate) use event::event_of;
 pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use log_delivery::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};

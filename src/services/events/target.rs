@@ -104,6 +104,7 @@ fn parse(mut given: api::Target) -> Result<Target> {
         input,
         ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::json(parameters))),
         http: given.http_parameters.as_ref().map(http),
+        posts_as: None,
         retry: Retry {
             attempts: retry.maximum_retry_attempts.and_then(positive).unwrap_or(RETRY_ATTEMPTS_DEFAULT),
             age_s: retry.maximum_event_age_in_seconds.and_then(positive).unwrap_or(RETRY_AGE_DEFAULT_S),

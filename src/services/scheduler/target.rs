@@ -35,6 +35,10 @@ pub(crate) fn parse(mut given: api::Target) -> Result<Target> {
         input: Input::Constant(given.input.clone().unwrap_or_else(|| NOTHING.to_owned())),
         ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::json(parameters))),
         http: None,
+        posts_as: given.event_bridge_parameters.as_ref().map(|parameters| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            (text(&parameters.source), text(&parameters.detail_type))
+        }),
         retry: Retry { attempts: number(attempts, RETRY_ATTEMPTS_DEFAULT), age_s: number(age_s, RETRY_AGE_DEFAULT_S) },
         dead_letter: given.dead_letter_config.as_ref().and_then(|config| config.arn.clone()),
         shown: document::write(&given),

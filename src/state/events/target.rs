@@ -20,6 +20,9 @@ pub struct Target {
     pub ecs: Option<EcsTarget>,
     /// What else an API destination is given.
     pub http: Option<HttpTarget>,
+    /// Source and type of the event that a schedule puts on a bus; none passes an event on as it is.
+    #[serde(default)]
+    pub posts_as: Option<(String, String)>,
     /// For how long it is tried again.
     pub retry: Retry,
     /// Its dead-letter queue, which is not there: what cannot be delivered is only noted in the log.
@@ -54,7 +57,7 @@ pub struct EcsTarget {
 }
 
 /// What else an API destination is given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpTarget {
     /// What stands for each `*` of the path.
     pub path_values: Vec<String>,
