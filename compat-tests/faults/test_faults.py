@@ -111,8 +111,6 @@ def lie_of(task: dict, load: Load) -> str | None:
     if kind == "runs":
         # 143: it was told to end before it had said how.
         good = by_user and code in (STOPPED_CODE, *ended_by_signal)
-        # FIXME(#4): one run in ten has a container that was killed though nobody had asked for it.
-        good = good or (end == ESSENTIAL and code == 137)
     elif kind == "ends":
         good = (end == ESSENTIAL and code == ENDS_CODE) or (by_user and code in (ENDS_CODE, *ended_by_signal))
     else:
@@ -142,7 +140,11 @@ def expect_truth(load: Load, server: Neargate) -> list[str]:
     def running() -> set[str]:
         return {id_of(task) for task in load.known() if task["lastStatus"] == "RUNNING"}
 
-    until(lambda: shims(server) == running(), f"a shim for every running task: {shims(server) ^ running()}", SETTLE_S)
+    try:
+        until(lambda: shims(server) == running(), "a shim for every running task", SETTLE_S)
+    except AssertionError as error:
+        only = f"shims alone: {shims(server) - running()}, tasks alone: {running() - shims(server)}"
+        raise AssertionError(f"{error}: {only}; {server.log.read_text()[-3000:]}") from None
     return [task["taskArn"] for task in tasks if task["lastStatus"] == "RUNNING"]
 
 

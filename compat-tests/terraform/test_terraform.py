@@ -29,6 +29,7 @@ ACCOUNTS = {
     "secrets": "100000000004",
     "efs": "100000000005",
     "ecr": "100000000006",
+    "events": "100000000010",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
 CHANGES = {
@@ -71,6 +72,15 @@ CHANGES = {
         "aws_efs_backup_policy.data": UPDATE,
         "aws_efs_file_system.data": UPDATE,
         "aws_efs_file_system_policy.data": UPDATE,
+    },
+    "events": {
+        "aws_cloudwatch_event_api_destination.hook": UPDATE,
+        "aws_cloudwatch_event_bus.orders": UPDATE,
+        "aws_cloudwatch_event_connection.hook": UPDATE,
+        "aws_cloudwatch_event_rule.nightly": UPDATE,
+        "aws_cloudwatch_event_rule.tasks": UPDATE,
+        "aws_cloudwatch_event_target.job": UPDATE,
+        "aws_scheduler_schedule.job": UPDATE,
     },
     "ecr": {
         "aws_ecr_account_setting.scan": UPDATE,

@@ -11,12 +11,15 @@ use base::{Clock, ContainerId, TaskId};
 use node::EventSink;
 use shim_protocol::{FromShim, MESSAGE_BYTES_MAX, Request, layout};
 
-use crate::cgroup::Cgroups;
+use crate::cgroup::{Cgroups, pause};
 use crate::container::{self, Container, Listener, MainProcess, Phase};
 use crate::sandbox::{self, SandboxRecord};
+use crate::spawn;
 
 /// How long a live shim may take for its first word.
 const GREETING_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long one may take from its start until its container runs, in looks.
+const LOOKS_MAX: u32 = 5_000;
 
 /// What was found in the run folder.
 #[derive(Default)]
@@ -54,14 +57,15 @@ impl Adopter {
         Ok(found)
     }
 
-    /// Adopts one container; none if it never came as far as to have a shim.
+    /// Adopts one container; none if its program never ran. Then whoever wants it starts it, as if nobody had tried.
     fn adopt(&self, sandbox: &TaskId, id: ContainerId, folder: &Path) -> Option<Arc<Container>> {
-        let has_had_shim = folder.join(layout::SOCKET).exists() || folder.join(layout::EXIT).exists();
-        let (container, queue) = Container::new(id, sandbox.clone(), folder.to_owned(), None);
-        if !has_had_shim {
+        let met = meet(folder);
+        let has_run = folder.join(layout::SOCKET).exists() || folder.join(layout::EXIT).exists();
+        if met.is_err() && !has_run {
             return None;
         }
-        match greeting(folder) {
+        let (container, queue) = Container::new(id, sandbox.clone(), folder.to_owned(), None);
+        match met {
             Ok((stream, started_at, process)) => {
                 container.status.send_modify(|status| {
                     status.phase = Phase::Running { started_at };
@@ -113,9 +117,32 @@ pub fn layers_in_use(run_dir: &Path) -> io::Result<HashSet<PathBuf>> {
     Ok(layers)
 }
 
+/// A shim that was met: the connection to it, when its container was started, and its process.
+type Met = (tokio::net::UnixStream, base::Timestamp, MainProcess);
+
+/// Connects to the shim of the container in `folder`. One that is still on its way to start it is waited for: the server
+/// that has spawned it was killed, and it goes on.
+fn meet(folder: &Path) -> io::Result<Met> {
+    let mut looks = 0;
+    loop {
+        // In this order: a shim that ends between the two was met, or its end is in the folder.
+        let is_alive = spawn::is_alive(folder)?;
+        match greeting(folder) {
+            Err(error) if is_alive && looks < LOOKS_MAX && !is_timeout(&error) => looks += 1,
+            met => return met,
+        }
+        pause(spawn::LOOK_EVERY_MS);
+    }
+}
+
+/// Whether a shim was asked and said nothing.
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 /// Connects to a shim and waits for what it says first.
-fn greeting(folder: &Path) -> io::Result<(tokio::net::UnixStream, base::Timestamp, MainProcess)> {
-    let stream = crate::spawn::connect(folder)?;
+fn greeting(folder: &Path) -> io::Result<Met> {
+    let stream = spawn::connect(folder)?;
     stream.set_read_timeout(Some(GREETING_WAIT_MAX))?;
     let line = read_line(&stream)?;
     let Some(FromShim::Started { at, pid, shim, .. }) = shim_protocol::decode(&line) else {
@@ -158,6 +185,42 @@ mod tests {
         let folder = sandbox::containers(&run_dir.join("t")).join(container);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(layout::REQUEST), content).unwrap();
+    }
+
+    /// Makes a folder whose container has a shim for as long as the file is held.
+    fn shim(folder: &Path) -> std::fs::File {
+        let log = std::fs::File::create(folder.join(layout::LOG)).unwrap();
+        log.try_lock().unwrap();
+        log
+    }
+
+    #[tokio::test]
+    async fn a_shim_that_is_still_starting_its_container_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let _shim = shim(folder.path());
+        let path = folder.path().to_owned();
+        let meeting = tokio::task::spawn_blocking(move || meet(&path).map(|(_, at, process)| (at, process)));
+        let unfinished = folder.path().join(layout::SOCKET_UNFINISHED);
+        let listener = tokio::net::UnixListener::bind(&unfinished).unwrap();
+        std::fs::rename(unfinished, folder.path().join(layout::SOCKET)).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let at = base::Timestamp::from_millis(7);
+        let news = FromShim::Started { at, pid: 2, shim: 1, warnings: Vec::new() };
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &shim_protocol::encode(&news)).await.unwrap();
+        assert_eq!(meeting.await.unwrap().unwrap(), (at, MainProcess { pid: 2, shim: 1 }));
+    }
+
+    #[tokio::test]
+    async fn a_shim_that_ends_without_having_started_its_container_was_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let shim = shim(folder.path());
+        assert!(spawn::is_alive(folder.path()).unwrap());
+        let path = folder.path().to_owned();
+        let meeting = tokio::task::spawn_blocking(move || meet(&path).map(drop));
+        drop(shim);
+        assert_eq!(meeting.await.unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+        spawn::wait_until_gone(folder.path()).unwrap();
+        assert!(!folder.path().join(layout::SOCKET).exists());
     }
 
     #[test]

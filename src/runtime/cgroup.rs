@@ -153,7 +153,8 @@ impl Cgroups {
                 if clock.now() >= deadline {
                     return Err(io::Error::new(ErrorKind::TimedOut, format!("{} is still busy", path.display())));
                 }
-                pause();
+                // A process that was killed is about to leave; version 1 has no event for it.
+                pause(REMOVE_RETRY_MS);
             }
         }
         Ok(())
@@ -326,9 +327,9 @@ fn kill(path: &Path) -> usize {
     pids.len()
 }
 
-/// Gives a process that has been killed a moment to leave its cgroup, for which the kernel has no event on version 1.
-fn pause() {
-    let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: REMOVE_RETRY_MS * 1_000_000 }));
+/// Waits before something is looked at again that nothing tells the end of; less than a second.
+pub(crate) fn pause(milliseconds: i64) {
+    let _ = poll(&mut [], Some(&Timespec { tv_sec: 0, tv_nsec: milliseconds * 1_000_000 }));
 }
 
 #[cfg(test)]

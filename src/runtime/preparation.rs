@@ -41,8 +41,9 @@ impl Preparation {
     /// Does all that, and starts the shim. Returns it, and our end of the connection to it.
     pub(crate) fn run(self) -> io::Result<(Child, UnixStream)> {
         if self.folder.exists() {
-            // An earlier server died between making this and starting the shim.
+            // An earlier server died before the container ran; its shim ends when it finds nothing to start.
             self.cgroups.remove(self.spec.sandbox.as_str(), Some(self.spec.id.as_str()), &*self.clock)?;
+            spawn::wait_until_gone(&self.folder)?;
             remove_folder(&self.folder)?;
         }
         fs::create_dir(&self.folder)?;

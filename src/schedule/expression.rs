@@ -86,7 +86,13 @@ impl Expression {
 
 impl Expression {
     /// Returns the last time after `after` and not after `until`.
-    pub fn last_between(&self, zone: &Zone, anchor: Timestamp, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+    pub fn last_between(
+        &self,
+        zone: &Zone,
+        anchor: Timestamp,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> Option<Timestamp> {
         let first = self.next_after(zone, anchor, after).filter(|first| *first <= until)?;
         if let Self::Rate(every) = self {
             let periods = u32::try_from(until.since(anchor).as_millis() / every.as_millis()).ok()?;

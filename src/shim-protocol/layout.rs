@@ -10,9 +10,11 @@ pub const OUTPUT: &str = "output";
 pub const EXIT: &str = "exit.json";
 /// Where the exit status is written before it gets its name.
 pub const EXIT_UNFINISHED: &str = "exit.json.new";
-/// The shim's socket.
+/// The shim's socket; has this name only once the container's program runs.
 pub const SOCKET: &str = "shim.sock";
-/// What the shim has to say to whoever debugs it.
+/// The shim's socket until then.
+pub const SOCKET_UNFINISHED: &str = "shim.sock.new";
+/// What the shim has to say to whoever debugs it. The shim is born with a lock on it, which ends with the shim.
 pub const LOG: &str = "shim.log";
 /// The writable layer.
 pub const UPPER: &str = "upper";

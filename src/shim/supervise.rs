@@ -43,9 +43,11 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     let clock = SystemClock;
     let started = read_request().and_then(|request| {
         let output = Output::create(Path::new(layout::OUTPUT), request.limits.output_buffer_bytes)?;
-        let listener = UnixListener::bind(layout::SOCKET).map_err(ShimError::call("listen"))?;
+        let listener = UnixListener::bind(layout::SOCKET_UNFINISHED).map_err(ShimError::call("listen"))?;
         listener.set_nonblocking(true).map_err(ShimError::call("listen"))?;
         let container = start::start(&request, folder)?;
+        // A server that finds the socket knows that the container was started.
+        fs::rename(layout::SOCKET_UNFINISHED, layout::SOCKET).map_err(ShimError::call("name the socket"))?;
         exit::forget()?;
         Ok((request, output, listener, container))
     });

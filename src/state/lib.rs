@@ -3,6 +3,7 @@
 //! Handlers write what is wanted, controllers write what they observe; a field has one writer. Nothing here does I/O
 //! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
+pub mod cloudwatch;
 mod cx;
 mod document;
 pub mod ec2;
@@ -49,6 +50,8 @@ pub struct State {
     pub events: events::EventBridge,
     /// Amazon EventBridge Scheduler.
     pub scheduler: scheduler::Scheduler,
+    /// CloudWatch.
+    pub cloudwatch: cloudwatch::CloudWatch,
     /// CloudWatch Logs.
     pub logs: logs::Logs,
     /// AWS IAM, and the sessions of AWS STS.
@@ -84,6 +87,7 @@ impl State {
         state.ec2.load(&journal)?;
         state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
+        state.cloudwatch.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
         state.s3.load(&journal, path.with_file_name("objects"))?;
@@ -101,6 +105,7 @@ impl State {
             efs: efs::Efs::new(journal),
             events,
             scheduler: scheduler::Scheduler::new(journal),
+            cloudwatch: cloudwatch::CloudWatch::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
             s3: s3::S3::new(journal),
@@ -119,6 +124,7 @@ impl State {
         self.ec2.clear();
         self.ecr.clear();
         self.efs.clear();
+        self.cloudwatch.clear();
         self.logs.clear();
         self.iam.clear();
         self.s3.clear();

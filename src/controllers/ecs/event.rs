@@ -123,7 +123,8 @@ fn attachment(eni: &Eni) -> Value {
         ("privateDnsName", eni.private_dns_name.clone()),
         ("privateIPv4Address", eni.address.map(|address| address.to_string())),
     ];
-    let details = details.into_iter().filter_map(|(name, value)| value.map(|value| json!({ "name": name, "value": value })));
+    let details =
+        details.into_iter().filter_map(|(name, value)| value.map(|value| json!({ "name": name, "value": value })));
     json!({
         "id": eni.attachment_id,
         "type": "eni",
@@ -147,9 +148,8 @@ fn container(task: &Task, container: &Container) -> Value {
         shown.put("healthStatus", health.status.as_str());
     }
     let address = task.eni.as_ref().and_then(|eni| Some((eni, eni.address?)));
-    let interfaces = address.map(|(eni, address)| {
-        json!({ "attachmentId": eni.attachment_id, "privateIpv4Address": address.to_string() })
-    });
+    let interfaces = address
+        .map(|(eni, address)| json!({ "attachmentId": eni.attachment_id, "privateIpv4Address": address.to_string() }));
     shown.put("networkInterfaces", interfaces.into_iter().collect::<Value>());
     let is_on_instance = task.launch.container_instance().is_some();
     if is_on_instance {

@@ -62,11 +62,8 @@ async fn authorize(world: &World, connection: &Connection) -> Result<(String, St
         }
         Some(Authorization::ApiKey { name, value }) => Ok((name.clone(), value.clone())),
         Some(Authorization::OAuth { client_id, client_secret, endpoint, method, headers, query, body }) => {
-            let mut form = vec![
-                ("grant_type", "client_credentials"),
-                ("client_id", client_id),
-                ("client_secret", client_secret),
-            ];
+            let mut form =
+                vec![("grant_type", "client_credentials"), ("client_id", client_id), ("client_secret", client_secret)];
             form.extend(body.iter().map(|pair| (pair.key.as_str(), pair.value.as_str())));
             let form = form.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
             let mut given = vec![("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
@@ -204,7 +201,8 @@ mod tests {
         let request = request(&destination, &connection, Some(&target), authorization, "{\"a\":1}");
         assert_eq!(request.url, "http://localhost:1/a/x%2Fy/b/z?first=1&q=a%20b");
         assert_eq!(request.method, "PUT");
-        let header = |name: &str| request.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        let header =
+            |name: &str| request.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         assert_eq!((header("x-a"), header("x-b")), (Some("connection"), Some("target")));
         assert_eq!(header("Authorization"), Some("Basic x"));
         assert_eq!(String::from_utf8(request.body).unwrap(), "{\"a\":1,\"added\":\"v\"}");
