@@ -238,3 +238,91 @@ fn deployment_detail(change: &DeploymentChange, at: Timestamp) -> Map<String, Va
     detail.put("reason", change.reason.as_str());
     detail.0
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{AccountId, Arn, Region};
+    use state::ecs::OccurrenceType;
+
+    use super::super::samples;
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope::new(AccountId::DEFAULT, Region::default())
+    }
+
+    fn detail(occurrence: &Occurrence) -> Value {
+        let event = event_of(occurrence, &scope(), Timestamp::from_millis(1_402), "id".to_owned());
+        assert_eq!((event.source.as_str(), event.detail_type.as_str()), ("aws.ecs", occurrence.detail_type()));
+        serde_json::from_str(event.detail.as_str()).unwrap()
+    }
+
+    #[test]
+    fn a_service_action_shows_what_it_is_about_and_nothing_else() {
+        let action = ServiceAction {
+            service: Arn::new("ecs", &scope(), "service/default/web"),
+            cluster: Arn::new("ecs", &scope(), "cluster/default"),
+            kind: OccurrenceType::Error,
+            name: "SERVICE_TASK_PLACEMENT_FAILURE".to_owned(),
+            reason: Some("RESOURCE:FARGATE".to_owned()),
+            tasks: Vec::new(),
+            container_instances: Vec::new(),
+            capacity_providers: vec![Arn::new("ecs", &scope(), "capacity-provider/FARGATE_SPOT")],
+        };
+        let expected = json!({
+            "eventType": "ERROR",
+            "eventName": "SERVICE_TASK_PLACEMENT_FAILURE",
+            "clusterArn": "arn:aws:ecs:us-east-1:000000000000:cluster/default",
+            "createdAt": "1970-01-01T00:00:01.402Z",
+            "reason": "RESOURCE:FARGATE",
+            "capacityProviderArns": ["arn:aws:ecs:us-east-1:000000000000:capacity-provider/FARGATE_SPOT"],
+        });
+        assert_eq!(detail(&Occurrence::ServiceAction(action)), expected);
+    }
+
+    #[test]
+    fn a_deployment_shows_its_id_and_reason() {
+        let change = DeploymentChange {
+            service: Arn::new("ecs", &scope(), "service/default/web"),
+            kind: OccurrenceType::Info,
+            name: "SERVICE_DEPLOYMENT_COMPLETED".to_owned(),
+            deployment: "ecs-svc/1".to_owned(),
+            reason: "ECS deployment ecs-svc/1 completed.".to_owned(),
+        };
+        let expected = json!({
+            "eventType": "INFO",
+            "eventName": "SERVICE_DEPLOYMENT_COMPLETED",
+            "deploymentId": "ecs-svc/1",
+            "updatedAt": "1970-01-01T00:00:01.402Z",
+            "reason": "ECS deployment ecs-svc/1 completed.",
+        });
+        assert_eq!(detail(&Occurrence::DeploymentChange(change)), expected);
+    }
+
+    #[test]
+    fn a_task_shows_no_tags_and_no_times_that_were_not() {
+        let mut task = samples::task(vec![samples::container("web")]);
+        task.tags = vec![state::Tag { key: "a".to_owned(), value: "b".to_owned() }];
+        let shown = detail(&Occurrence::Task(std::sync::Arc::new(task)));
+        for absent in ["tags", "startedAt", "stoppedAt", "stopCode", "startedBy", "containerInstanceArn"] {
+            assert!(shown.get(absent).is_none(), "{absent}");
+        }
+        assert_eq!(shown["updatedAt"], "1970-01-01T00:00:01.402Z");
+        assert_eq!(shown["version"], 1);
+        assert_eq!(shown["overrides"], json!({ "containerOverrides": [{ "name": "web" }] }));
+        assert_eq!(shown["containers"][0]["lastStatus"], "PENDING");
+    }
+
+    #[test]
+    fn a_task_under_notice_says_so() {
+        let mut task = samples::task(vec![samples::container("web")]);
+        let stop = state::ecs::StopRequest {
+            code: state::ecs::StopCode::SpotInterruption,
+            reason: "Your Spot Task was interrupted.".to_owned(),
+            at: Timestamp::from_millis(0),
+        };
+        task.stop = Some(stop);
+        let shown = detail(&Occurrence::Task(std::sync::Arc::new(task)));
+        assert_eq!((&shown["stopCode"], &shown["desiredStatus"]), (&json!("TerminationNotice"), &json!("STOPPED")));
+    }
+}
