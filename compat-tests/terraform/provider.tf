@@ -51,8 +51,10 @@ provider "aws" {
     ecrpublic      = var.endpoint
     ecs            = var.endpoint
     efs            = var.endpoint
+    events         = var.endpoint
     iam            = var.endpoint
     logs           = var.endpoint
+    scheduler      = var.endpoint
     secretsmanager = var.endpoint
     ssm            = var.endpoint
     sts            = var.endpoint

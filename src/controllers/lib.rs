@@ -6,6 +6,7 @@
 
 mod ecr;
 mod ecs;
+mod events;
 mod host_folder;
 mod logs;
 mod s3;
@@ -21,6 +22,7 @@ use state::State;
 use state::ecs::{ContainerInstance, Task};
 
 pub use ecs::{NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale};
+pub use events::{ApiFault, OwnApi};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
 
@@ -38,17 +40,31 @@ pub(crate) struct World {
     pub(crate) wakeups: Wakeups,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) settings: Arc<Settings>,
+    /// Calls what AWS's own services would call.
+    pub(crate) api: Arc<dyn OwnApi>,
     pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
 }
 
 /// The controllers before they run: made first, because the node needs somewhere to send its events.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Controllers {
     wakeups: Wakeups,
     settings: Arc<Settings>,
     sandboxes: Arc<ecs::SandboxIndex>,
+    api: Arc<dyn OwnApi>,
+}
+
+impl Default for Controllers {
+    fn default() -> Self {
+        Self {
+            wakeups: Wakeups::default(),
+            settings: Arc::default(),
+            sandboxes: Arc::default(),
+            api: Arc::new(events::NoApi),
+        }
+    }
 }
 
 /// The controllers at work.
@@ -71,6 +87,12 @@ impl Controllers {
         Self { settings: Arc::new(settings), ..self }
     }
 
+    /// Says who answers the calls of AWS's own services.
+    #[must_use]
+    pub fn with_api(self, api: Arc<dyn OwnApi>) -> Self {
+        Self { api, ..self }
+    }
+
     /// Returns where the node is to send its events.
     pub fn event_sink(&self) -> EventSink {
         let (wakeups, sandboxes) = (self.wakeups.clone(), Arc::clone(&self.sandboxes));
@@ -90,7 +112,7 @@ impl Controllers {
         timer: Arc<dyn Timer>,
         ids: Ids,
     ) -> Running {
-        let Self { wakeups, settings, sandboxes } = self;
+        let Self { wakeups, settings, sandboxes, api } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
@@ -100,6 +122,7 @@ impl Controllers {
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
         ecr::watch_for_tidying(&state, &wakeups);
+        events::watch(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -109,6 +132,7 @@ impl Controllers {
             wakeups: wakeups.clone(),
             timer: Arc::clone(&timer),
             settings,
+            api,
             instances,
             started_at,
         };
@@ -125,6 +149,12 @@ impl Controllers {
             .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecr::TidyingReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
+            .add(Arc::new(events::OutboxReconciler::new(world.clone())))
+            .add(Arc::new(events::PostedReconciler::new(world.clone())))
+            .add(Arc::new(events::RuleScheduleReconciler::new(world.clone())))
+            .add(Arc::new(events::ScheduleReconciler::new(world.clone())))
+            .add(Arc::new(events::DeliveryReconciler::new(world.clone(), events::Lane::Own)))
+            .add(Arc::new(events::DeliveryReconciler::new(world.clone(), events::Lane::Http)))
             .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();
         Running { world, driver, pulls }

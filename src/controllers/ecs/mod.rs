@@ -9,6 +9,7 @@ mod ending;
 mod environment;
 mod environment_file;
 mod errand;
+mod event;
 mod firelens;
 mod health;
 mod health_reconciler;
@@ -41,6 +42,7 @@ mod task;
 mod task_definition;
 mod task_set_plan;
 
+pub(crate) use event::event_of;
 pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use instance::{InstanceReconciler, add as add_instance, list as list_instances, remove as remove_instance};
 pub use instance::{NewInstance, NotAdded, NotRemoved};
