@@ -1,4 +1,4 @@
-"""CloudWatch's alarms with boto3, which asks by RPC v2 with CBOR."""
+"""CloudWatch's alarms with boto3, which asks in JSON, though its model prefers RPC v2 with CBOR: so does JavaScript's SDK."""
 
 import pytest
 

@@ -59,14 +59,18 @@ class Service:
         return [task for task in found if task["desiredStatus"] == "RUNNING"]
 
     def wait_running(self, count: int, but: str = "") -> list[dict]:
-        """Waits until a number of tasks run, and a certain one does not."""
+        """Waits until a number of tasks run, none else is to, and a certain one is not."""
 
-        def reached() -> list[dict] | None:
+        found = []
+
+        def reached() -> bool:
+            nonlocal found
             found = self.running()
             up = [task for task in found if task["lastStatus"] == "RUNNING" and task["taskArn"] != but]
-            return found if len(up) == len(found) == count else None
+            return len(up) == len(found) == count
 
-        return until(reached, f"{count} tasks of {self.name} to run", PATIENCE_S)
+        until(reached, f"{count} tasks of {self.name} to run", PATIENCE_S)
+        return found
 
     def wait_rollout(self, state: str) -> dict:
         """Waits until the primary deployment has a rollout state, and returns the deployment."""

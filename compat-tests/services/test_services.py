@@ -19,6 +19,12 @@ def id_of(task: dict) -> str:
     return task["taskArn"].rpartition("/")[2]
 
 
+def ids_in(service, start: str) -> set[str]:
+    """Returns the ids of all tasks that events with a certain beginning name."""
+    events = [event for event in service.events() if event.startswith(start)]
+    return {id for event in events for id in re.findall(r"\(task (\w+)\)", event)}
+
+
 def test_a_task_whose_process_is_killed_is_replaced_and_events_say_so(service):
     service.create(service.register(), 3)
     before = service.wait("services-stable")
@@ -32,8 +38,7 @@ def test_a_task_whose_process_is_killed_is_replaced_and_events_say_so(service):
     assert stopped["stopCode"] == "EssentialContainerExited"
     assert stopped["containers"][0]["exitCode"] == 137
     service.wait_event(f"has started 1 tasks: (task {new}).")
-    started = [re.findall(r"\(task (\w+)\)", event) for event in service.events() if " has started " in event]
-    assert {id for each in started for id in each} == {id_of(task) for task in tasks} | {new}
+    assert ids_in(service, "has started ") == {id_of(task) for task in tasks} | {new}
     assert service.wait("services-stable")["runningCount"] == 3
 
 
@@ -57,8 +62,7 @@ def test_an_update_keeps_between_its_bounds_at_every_instant(service, count, min
     deployment = stable["deployments"][0]["id"]
     assert service.wait_event(f"(deployment {deployment}) deployment completed.")
     until(lambda: service.events()[-1] == "has reached a steady state.", "the steady state as the last event", PATIENCE_S)
-    stopped = [event for event in service.events() if " has stopped " in f" {event}"]
-    assert {id for event in stopped for id in re.findall(r"\(task (\w+)\)", event)} == old
+    assert ids_in(service, "has stopped ") == old
 
 
 def test_a_deployment_completes_once_its_tasks_are_healthy_and_replaces_those_that_are_no_more(service):
