@@ -13,6 +13,7 @@ mod log_configuration;
 mod names;
 mod service;
 mod service_deployment;
+mod shift;
 mod task;
 mod task_definition;
 mod task_set;
@@ -52,8 +53,10 @@ pub use service::{
     ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
-    HookAction, HookOutcome, PauseHook, PauseStage, Rollback, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+};
+pub use shift::{
+    Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, Shifting, Traffic, Weight,
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{ClusterName, ServiceName, TaskDefinitionName, TaskNetwork, TaskVolume};
+use super::{ClusterName, ServiceName, Shifting, TaskDefinitionName, TaskNetwork, TaskVolume};
 
 /// How many events a service remembers: ECS shows the latest hundred.
 pub const SERVICE_EVENTS_MAX: usize = 100;
@@ -161,6 +161,9 @@ pub struct RolloutPolicy {
     pub maximum_percent: u32,
     /// What happens to a deployment whose tasks fail; none lets it go on for ever.
     pub circuit_breaker: Option<CircuitBreaker>,
+    /// How traffic goes over from one deployment to the next; none if tasks take the place of others one by one.
+    #[serde(default)]
+    pub shifting: Option<Shifting>,
 }
 
 /// What happens to a deployment whose tasks fail again and again.
