@@ -19,6 +19,7 @@ use state::State;
 
 use crate::own_registry::OwnRegistry;
 use crate::vpc_server::{self, VpcServer};
+use crate::web_client::WebClient;
 use crate::{Config, Emulator, NodeKind, Parts, StartError};
 
 /// Only the server's user may look into its folders: below them are the environment of tasks, and files that the root of
@@ -117,13 +118,14 @@ fn fargate(
     let runtime_config = runtime::Config { run_dir, cgroup_root, shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(runtime_config, Arc::clone(clock), events)?;
     runtime.keep_disks_ready(config.ephemeral_storage_mib.map_or(STORAGE_BYTES_USUAL, |mib| mib * 1024 * 1024));
-    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _ };
+    let http = Arc::new(WebClient::new());
+    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _, http };
     Ok((node, RealNode { network, images }))
 }
 
 fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
     let simulated = SimulatedNode::new(Arc::clone(clock), events);
-    let node = simulated.node();
+    let node = Node { http: Arc::new(WebClient::new()), ..simulated.node() };
     tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await });
     node
 }

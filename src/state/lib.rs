@@ -9,6 +9,7 @@ pub mod ec2;
 pub mod ecr;
 pub mod ecs;
 pub mod efs;
+pub mod events;
 mod folder;
 pub mod iam;
 mod journal;
@@ -85,7 +86,7 @@ impl State {
 
     fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
         Self {
-            ecs: ecs::Ecs::new(journal),
+            ecs: ecs::Ecs::new(journal, Arc::default()),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),

@@ -45,7 +45,7 @@ impl OneService<'_> {
             let task = start.task(&self.world.ids, self.scope, self.now());
             let member = ServiceTaskKey { service: self.key.clone(), task: task.key.id.clone() };
             ecs.service_tasks.insert(self.scope, &member, ServiceTask { revision: revision.clone() });
-            ecs.tasks.insert(self.scope, &task.key.clone(), task);
+            ecs.put_task(self.scope, task);
             started.push(member.task);
         }
         self.report(&format!("has started {} tasks: {}.", started.len(), listed(&started)));

@@ -242,13 +242,14 @@ impl ContainerInstance {
         self.claims.keys().map(|id| TaskKey { cluster: self.key.cluster.clone(), id: id.clone() })
     }
 
-    /// Makes a change, and counts it if ECS emits an event for it.
-    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+    /// Makes a change, and counts it and tells of it if ECS emits an event for it.
+    fn change(&mut self, change: impl FnOnce(&mut Self), tell: impl FnOnce(&Self)) {
         let face = |known: &Self| (known.status, known.is_agent_connected, known.agent_update, known.claims.len());
         let before = face(self);
         change(self);
         if face(self) != before {
             self.version += 1;
+            tell(self);
         }
     }
 }
@@ -290,7 +291,29 @@ impl Ecs {
         key: &ContainerInstanceKey,
         change: impl FnOnce(&mut ContainerInstance),
     ) -> Option<Arc<ContainerInstance>> {
-        self.container_instances.update(scope, key, |instance| instance.change(change))
+        let tell = |changed: &ContainerInstance| self.outbox.instance_changes(scope, changed);
+        self.container_instances.update(scope, key, |instance| instance.change(change, tell))
+    }
+
+    /// Puts a new container instance in. ECS emits an event for it.
+    pub fn put_container_instance(&self, scope: &Scope, instance: ContainerInstance) -> Arc<ContainerInstance> {
+        self.outbox.instance_changes(scope, &instance);
+        self.container_instances.insert(scope, &instance.key.clone(), instance)
+    }
+
+    /// Changes a container instance in the same way, if `change` agrees; on its error the row stays as it was.
+    pub fn try_update_container_instance<E>(
+        &self,
+        scope: &Scope,
+        key: &ContainerInstanceKey,
+        change: impl FnOnce(&mut ContainerInstance) -> Result<(), E>,
+    ) -> Option<Result<Arc<ContainerInstance>, E>> {
+        self.container_instances.try_update(scope, key, |instance| {
+            let mut changed = Ok(());
+            let tell = |changed: &ContainerInstance| self.outbox.instance_changes(scope, changed);
+            instance.change(|instance| changed = change(instance), tell);
+            changed
+        })
     }
 
     /// Claims a part of an instance for a task that is not there yet, if `agrees` sees no reason against it in the
@@ -305,9 +328,10 @@ impl Ecs {
     ) -> Option<Result<Arc<ContainerInstance>, E>> {
         self.container_instances.try_update(scope, key, |instance| {
             agrees(instance)?;
-            instance.change(|instance| {
+            let claim = |instance: &mut ContainerInstance| {
                 instance.claims.insert(task.clone(), claim.clone());
-            });
+            };
+            instance.change(claim, |changed| self.outbox.instance_changes(scope, changed));
             Ok(())
         })
     }

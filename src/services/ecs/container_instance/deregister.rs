@@ -24,7 +24,7 @@ pub(crate) async fn deregister_container_instance(
     let named = required(input.container_instance, "containerInstance")?;
     let key = reference::parse(cx, &cluster, &named)?;
     let is_forced = input.force == Some(true);
-    let deregistered = cx.state.ecs.container_instances.try_update(cx.scope(), &key, |instance| {
+    let deregistered = cx.state.ecs.try_update_container_instance(cx.scope(), &key, |instance| {
         // A task that is about to be there has its claim already.
         if !is_forced && !instance.claims.is_empty() {
             // moto, and seen in scripts.
@@ -54,9 +54,6 @@ pub(crate) fn settle(cx: &Cx, task: &Task) -> Option<Arc<Task>> {
 }
 
 fn retire(instance: &mut ContainerInstance) {
-    if instance.status != InstanceStatus::Inactive {
-        instance.version += 1;
-    }
     instance.status = InstanceStatus::Inactive;
     instance.is_agent_connected = false;
     instance.agent_update = None;

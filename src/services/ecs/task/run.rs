@@ -118,7 +118,7 @@ fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Resu
 
 /// Puts a task in.
 pub(super) fn insert(cx: &Cx, task: Task) -> Arc<Task> {
-    let task = cx.state.ecs.tasks.insert(cx.scope(), &task.key.clone(), task);
+    let task = cx.state.ecs.put_task(cx.scope(), task);
     container_instance::settle(cx, &task).unwrap_or(task)
 }
 
