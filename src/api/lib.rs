@@ -3,6 +3,7 @@
 //! Never edited: change `api-models/<service>/operations.toml` or `patches.json` and run `cargo xtask codegen`.
 //! Shapes know no protocol; every member is optional, because only the service knows what its absence means.
 
+pub mod cloudwatch;
 pub mod ec2;
 pub mod ecr;
 pub mod ecr_public;

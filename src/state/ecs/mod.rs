@@ -12,6 +12,8 @@ mod health;
 mod log_configuration;
 mod names;
 mod occurrence;
+mod placement;
+mod query;
 mod service;
 mod service_deployment;
 mod shift;
@@ -33,8 +35,8 @@ pub use capacity_provider::{
 };
 pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
 pub use container_instance::{
-    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceKind, InstanceStatus, InstanceTasks, Ports,
-    Resources, Shortage,
+    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceHost, InstanceKind, InstanceStatus,
+    InstanceTasks, Ports, Resources, Shortage,
 };
 pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
@@ -51,6 +53,11 @@ pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceNa
 pub use occurrence::{
     DeploymentChange, EVENT_SOURCE, OUTBOX_ROWS_MAX, Occurrence, OccurrenceType, Outbox, ServiceAction, Untold,
 };
+pub use placement::{
+    PlacementConstraint, PlacementObstacle, PlacementResource, PlacementRules, PlacementStrategy, RunningTasks,
+    ZONE_ATTRIBUTE, closest,
+};
+pub use query::{Candidate, Query, QueryError};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,

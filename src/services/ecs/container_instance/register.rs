@@ -115,6 +115,7 @@ impl Machine {
             is_agent_connected: true,
             agent_update: None,
             version: 1,
+            host: None,
         }
     }
 
