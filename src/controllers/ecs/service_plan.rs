@@ -9,6 +9,7 @@ use state::ecs::{
     TaskStatus,
 };
 
+use super::shift_plan::ShiftStep;
 use super::task_set_plan;
 
 /// How long a task without health checks must have run to count as healthy. (Model, minimumHealthyPercent.)
@@ -42,8 +43,8 @@ pub(crate) enum Action {
     StopUnhealthy { tasks: Vec<TaskId> },
     /// Say that the primary deployment is done.
     Complete,
-    /// Say that the primary deployment has come to where it pauses.
-    Pause,
+    /// Take a step that only a deployment takes whose traffic is shifted.
+    Shift(ShiftStep),
     /// Say that the service has all that it wants.
     Steady,
     /// Say what keeps the service from it.
@@ -69,21 +70,11 @@ pub(crate) enum Obstacle {
     Percentages,
 }
 
-/// What the primary deployment may not do until somebody says that it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Gate {
-    /// Start its tasks.
-    ScaleUp,
-    /// Take the place of the others.
-    Replace,
-}
-
 /// Says what to do next for a service.
 pub(crate) fn plan(
     service: &Service,
     members: &[Member],
     task_sets: &[Arc<TaskSet>],
-    gate: Option<Gate>,
     now: Timestamp,
 ) -> Vec<Action> {
     let mut actions = Vec::new();
@@ -92,7 +83,7 @@ pub(crate) fn plan(
         (ServiceStatus::Draining, _) => drain(members, &mut actions),
         (ServiceStatus::Active, DeploymentController::Ecs) => {
             if let Some(primary) = service.primary() {
-                Rollout { service, primary, members, gate, now }.plan(&mut actions);
+                Rollout { service, primary, members, now }.plan(&mut actions);
             }
         }
         (ServiceStatus::Active, DeploymentController::CodeDeploy | DeploymentController::External) => {
@@ -125,17 +116,12 @@ struct Rollout<'a> {
     service: &'a Service,
     primary: &'a Deployment,
     members: &'a [Member],
-    gate: Option<Gate>,
     now: Timestamp,
 }
 
 impl Rollout<'_> {
     fn plan(&self, actions: &mut Vec<Action>) {
         if matches!(self.primary.rollout, RolloutState::Failed { .. }) {
-            return;
-        }
-        if self.gate == Some(Gate::ScaleUp) {
-            actions.push(Action::Pause);
             return;
         }
         let live = self.members.iter().filter(|member| is_live(member));
@@ -146,9 +132,9 @@ impl Rollout<'_> {
         let surplus = fit.len().saturating_sub(self.desired());
         stop(stop_first(&fit, surplus, self.now), actions);
         stop_unhealthy(self.replaced(&unhealthy, &fit, old.len(), start), actions);
-        let outdated = if self.gate.is_some() { Vec::new() } else { self.outdated(&new, &old) };
+        let outdated = self.outdated(&new, &old);
         let is_stuck =
-            self.gate.is_none() && start == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired();
+            start == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired();
         let is_waiting = new.iter().any(|member| !self.is_healthy(member)) || self.protected_until(&old).is_some();
         if is_stuck && !is_waiting && self.room(new.len(), old.len()) == 0 {
             actions.push(Action::Report(Obstacle::Percentages));
@@ -236,11 +222,6 @@ impl Rollout<'_> {
             if !self.members.iter().any(|member| member.revision == deployment.revision && is_counted(member)) {
                 actions.push(Action::DropDeployment { revision: deployment.revision.clone() });
             }
-        }
-        let is_up = new.len() == self.desired() && new.iter().all(|member| self.is_healthy(member));
-        if is_up && self.gate.is_some() {
-            actions.push(Action::Pause);
-            return;
         }
         let has_all = old.is_empty() && new.len() == self.desired();
         if has_all && new.iter().all(|member| self.is_healthy(member)) {

@@ -78,6 +78,9 @@ pub(crate) fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_
             minimum_healthy_percent,
             maximum_percent,
             circuit_breaker: None,
+            alarms: None,
+            bake_time_min: 0,
+            shifting: None,
         },
         placement_constraints: None,
         placement_strategy: None,
@@ -151,7 +154,7 @@ pub(crate) fn shown(actions: &[Action]) -> String {
             format!("replace {}", tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join("+"))
         }
         Action::Complete => "complete".to_owned(),
-        Action::Pause => "pause".to_owned(),
+        Action::Shift(step) => format!("{step:?}"),
         Action::Steady => "steady".to_owned(),
         Action::Report(obstacle) => format!("{obstacle:?}"),
         Action::DropDeployment { revision } => format!("drop {revision}"),
@@ -182,7 +185,7 @@ fn tasks_are_started_and_stopped_until_there_are_as_many_as_desired() {
     for (desired, tasks, expected) in rows {
         let mut service = service(desired, 100, 200);
         service.deployments.truncate(1);
-        assert_eq!(shown(&plan(&service, &members(tasks), &[], None, second(NOW_S))), expected, "{desired}: {tasks}");
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
     }
 }
 
@@ -207,7 +210,7 @@ fn a_rollout_keeps_within_its_percentages() {
         (2, 100, 200, "nh nh", "drop o, complete, steady"),
     ];
     for (desired, minimum, maximum, tasks, expected) in rows {
-        let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], None, second(NOW_S));
+        let plan = plan(&service(desired, minimum, maximum), &members(tasks), &[], second(NOW_S));
         assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum}: {tasks}");
     }
 }
@@ -244,23 +247,8 @@ fn a_task_with_health_checks_counts_when_they_pass_and_is_replaced_when_they_fai
         if !tasks.contains('o') {
             service.deployments.truncate(1);
         }
-        let plan = plan(&service, &members(tasks), &[], None, second(NOW_S));
+        let plan = plan(&service, &members(tasks), &[], second(NOW_S));
         assert_eq!(shown(&plan), expected, "{desired} {minimum} {maximum} {grace:?}: {tasks}");
-    }
-}
-
-#[test]
-fn a_gate_holds_a_rollout_up() {
-    let rows = [
-        (Gate::ScaleUp, "oh", "pause"),
-        (Gate::Replace, "oh", "start 1 of n"),
-        (Gate::Replace, "oh nr", "look in 30"),
-        (Gate::Replace, "oh nh", "pause"),
-        (Gate::Replace, "nh", "drop o, pause"),
-    ];
-    for (gate, tasks, expected) in rows {
-        let plan = plan(&service(1, 100, 200), &members(tasks), &[], Some(gate), second(NOW_S));
-        assert_eq!(shown(&plan), expected, "{gate:?} {tasks}");
     }
 }
 
@@ -279,7 +267,7 @@ fn tasks_that_fail_are_replaced_after_a_growing_wait() {
     for (desired, tasks, expected) in rows {
         let mut service = service(desired, 100, 200);
         service.deployments.truncate(1);
-        assert_eq!(shown(&plan(&service, &members(tasks), &[], None, second(NOW_S))), expected, "{desired}: {tasks}");
+        assert_eq!(shown(&plan(&service, &members(tasks), &[], second(NOW_S))), expected, "{desired}: {tasks}");
     }
 }
 
@@ -287,10 +275,10 @@ fn tasks_that_fail_are_replaced_after_a_growing_wait() {
 fn a_deleted_service_is_inactive_when_its_tasks_are_stopping() {
     let draining = Service { status: ServiceStatus::Draining, ..service(0, 100, 200) };
     for (tasks, expected) in [("nh oh", "stop 1 of n, stop 2 of o"), ("ns nf", "inactivate"), ("", "inactivate")] {
-        assert_eq!(shown(&plan(&draining, &members(tasks), &[], None, second(NOW_S))), expected, "{tasks}");
+        assert_eq!(shown(&plan(&draining, &members(tasks), &[], second(NOW_S))), expected, "{tasks}");
     }
     let inactive = Service { status: ServiceStatus::Inactive, ..draining };
-    assert_eq!(plan(&inactive, &[], &[], None, second(NOW_S)), []);
+    assert_eq!(plan(&inactive, &[], &[], second(NOW_S)), []);
 }
 
 #[test]
@@ -310,7 +298,7 @@ fn tasks_whose_instances_are_emptied_are_replaced_within_the_bounds() {
         let leaving = tasks.split_whitespace().map(|word| word.starts_with('l')).collect::<Vec<_>>();
         let mut members = members(&tasks.replace('l', "n"));
         members.iter_mut().zip(leaving).for_each(|(member, is_leaving)| member.is_leaving = is_leaving);
-        assert_eq!(shown(&plan(&service, &members, &[], None, second(NOW_S))), expected, "{tasks}");
+        assert_eq!(shown(&plan(&service, &members, &[], second(NOW_S))), expected, "{tasks}");
     }
 }
 
@@ -319,10 +307,10 @@ fn tasks_on_instances_are_started_too_and_what_was_given_up_is_left() {
     let mut on_ec2 = service(1, 100, 200);
     on_ec2.deployments.truncate(1);
     on_ec2.deployments[0].workload = workload(LaunchType::Ec2);
-    assert_eq!(shown(&plan(&on_ec2, &[], &[], None, second(NOW_S))), "start 1 of n");
+    assert_eq!(shown(&plan(&on_ec2, &[], &[], second(NOW_S))), "start 1 of n");
     let mut given_up = service(1, 100, 200);
     given_up.deployments[0].rollout = RolloutState::Failed { reason: String::new() };
-    assert_eq!(plan(&given_up, &[], &[], None, second(NOW_S)), []);
+    assert_eq!(plan(&given_up, &[], &[], second(NOW_S)), []);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base::{ServiceRevisionId, Timestamp};
 use state::ecs::{
-    Deployment, Hook, HookAction, HookOutcome, HookStage, HookTarget, LaunchType, LifecycleStage, RolloutState, Service,
+    Deployment, Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, RolloutState, Service,
     ServiceDeployment, Shift, Traffic, Weight,
 };
 
@@ -115,7 +115,7 @@ impl Look<'_> {
     fn back(&self, primary: &Deployment, actions: &mut Vec<Action>) {
         let source = &primary.revision;
         let Some(stage) = self.shift.stage.filter(|_| self.shift.is_back) else {
-            let serves = self.live(source).iter().any(|member| is_healthy(member, self.pace, self.now));
+            let serves = self.live(source).iter().any(|member| self.is_healthy(member));
             let is_there = serves && self.shift.stage != Some(LifecycleStage::CleanUp) || self.desired() == 0;
             let stage = if is_there { self.next_back() } else { LifecycleStage::ScaleUp };
             return actions.push(Action::Shift(ShiftStep::TurnBack(stage)));
@@ -183,6 +183,10 @@ impl Look<'_> {
         self.members.iter().filter(|member| member.revision == *revision && is_live(member)).collect()
     }
 
+    fn is_healthy(&self, member: &Member) -> bool {
+        is_healthy(member, self.now)
+    }
+
     fn desired(&self) -> usize {
         usize::try_from(self.service.desired_count).unwrap_or(usize::MAX)
     }
@@ -197,17 +201,18 @@ impl Look<'_> {
 
     /// Keeps a revision at as many tasks as are desired. Returns whether it has them, and all are healthy.
     fn keep(&self, revision: &ServiceRevisionId, actions: &mut Vec<Action>) -> bool {
-        let live = self.live(revision);
-        let is_bad = |member: &&Member| is_unhealthy(self.service, member, self.pace, self.now);
+        let (leaving, live) = self.live(revision).into_iter().partition::<Vec<_>, _>(|member| member.is_leaving);
+        let is_bad = |member: &&Member| is_unhealthy(self.service, member, self.now);
         let (unhealthy, fit) = live.into_iter().partition::<Vec<_>, _>(is_bad);
-        let healthy = fit.iter().filter(|member| is_healthy(member, self.pace, self.now)).count();
+        let healthy = fit.iter().filter(|member| self.is_healthy(member)).count();
         self.start(revision, fit.len(), actions);
         stop(stop_first(&fit, fit.len().saturating_sub(self.desired()), self.now), actions);
         if healthy >= self.desired() {
             stop_unhealthy(unhealthy, actions);
+            stop(leaving, actions);
         }
         let matured = fit.iter().filter_map(|member| member.task.started_at);
-        let matured = matured.map(|at| at.plus(self.pace.wait(HEALTHY_AFTER)));
+        let matured = matured.map(|at| at.plus(HEALTHY_AFTER));
         if let Some(at) = matured.filter(|at| self.now < *at).min() {
             actions.push(Action::LookAgain(at));
         }
@@ -216,13 +221,11 @@ impl Look<'_> {
 
     fn start(&self, revision: &ServiceRevisionId, fit: usize, actions: &mut Vec<Action>) {
         let missing = self.desired().saturating_sub(fit);
-        let deployed = self.service.deployments.iter().find(|known| known.revision == *revision);
-        let Some(workload) = deployed.map(|known| &known.workload).filter(|_| missing > 0) else { return };
-        if workload.capacity.launch_type() != LaunchType::Fargate {
-            return actions.push(Action::Report(Obstacle::NoInstances));
+        if missing == 0 {
+            return;
         }
         let own = self.members.iter().filter(|member| member.revision == *revision);
-        let retry = retry_at(own, self.desired(), self.pace);
+        let retry = retry_at(own, self.desired());
         if retry.keeps_failing {
             actions.push(Action::Report(Obstacle::KeepsFailing));
         }

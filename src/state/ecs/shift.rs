@@ -111,6 +111,8 @@ pub struct Shift {
     pub shifted_at: Option<Timestamp>,
     /// How often in a row traffic could not be shifted.
     pub failures: u32,
+    /// Since when it is being shifted.
+    pub ordered_at: Option<Timestamp>,
     /// When it is tried again.
     pub retry_at: Option<Timestamp>,
     /// Why it could not be shifted the last time.
@@ -131,6 +133,7 @@ impl Shift {
             test: Weight::NONE,
             shifted_at: None,
             failures: 0,
+            ordered_at: None,
             retry_at: None,
             obstacle: None,
         }
