@@ -12,8 +12,7 @@ use super::SERVICES;
 use super::errand::Errands;
 use super::lifecycle_hook::{self, Answer, CALL_TRIES_MAX};
 use super::service::{OneService, driver_key};
-use super::service_plan::{Action, Member};
-use super::shift_plan::{self, Look, ShiftStep};
+use super::shift_plan::ShiftStep;
 use super::traffic::{TrafficOrder, TrafficProgress};
 
 /// How long it takes until it is asked again whether traffic has been shifted.
@@ -45,13 +44,6 @@ impl OneService<'_> {
             }
         }
         table.get(self.scope, &key).filter(|_| is_shifting)
-    }
-
-    /// Says what to do next for such a deployment.
-    pub(super) fn plan_shift(&self, service: &Service, row: &ServiceDeployment, members: &[Member]) -> Vec<Action> {
-        let Some(shift) = &row.shift else { return Vec::new() };
-        let pace = self.world.settings.pace_of(&self.key);
-        shift_plan::plan(&Look { service, row, shift, members, pace, now: self.now() })
     }
 
     /// Carries out a step that only such a deployment takes.

@@ -5,25 +5,23 @@ use std::time::Duration;
 
 use base::{ServiceRevisionId, Timestamp};
 use state::ecs::{
-    Deployment, Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, RolloutState, Service,
-    ServiceDeployment, Shift, Traffic, Weight,
+    Deployment, Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, RolloutState, ServiceDeployment,
+    Shift, Tally, Traffic, Weight,
 };
 
-use super::lifecycle_hook;
-use super::pace::Pace;
 use super::service_plan::{
-    Action, HEALTHY_AFTER, Member, Obstacle, is_counted, is_healthy, is_live, is_unhealthy, retry_at, stop, stop_first,
-    stop_unhealthy,
+    Action, Cause, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle, watch,
 };
+use super::{circuit_breaker, lifecycle_hook};
 
 /// How often in a row it is tried to shift traffic.
-pub(crate) const TRAFFIC_TRIES_MAX: u32 = 5;
+const TRAFFIC_TRIES_MAX: u32 = 5;
 /// What `ContinueServiceDeployment` and `StopServiceDeployment` leave as the reason. (unverified)
 const STOPPED_BY_USER: &str = "Service deployment was stopped by a user request.";
 
 /// What only a deployment has to do whose traffic is shifted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ShiftStep {
+pub(super) enum ShiftStep {
     /// Begin, with the revision that the traffic comes from.
     Begin { source: Option<ServiceRevisionId>, stage: LifecycleStage },
     /// Go to a stage.
@@ -46,29 +44,37 @@ pub(crate) enum ShiftStep {
     FailRollback { reason: String },
 }
 
-/// What is looked at.
-pub(crate) struct Look<'a> {
-    pub(crate) service: &'a Service,
-    pub(crate) row: &'a ServiceDeployment,
-    pub(crate) shift: &'a Shift,
-    pub(crate) members: &'a [Member],
-    pub(crate) pace: Pace,
-    pub(crate) now: Timestamp,
-}
-
 /// Says what to do next for a deployment whose traffic is shifted.
-pub(crate) fn plan(look: &Look<'_>) -> Vec<Action> {
+pub(super) fn plan(known: &Known<'_>, row: &ServiceDeployment, shift: &Shift) -> Vec<Action> {
     let mut actions = Vec::new();
-    let Some(primary) = look.service.primary() else { return actions };
+    let Some(primary) = known.service.primary() else { return actions };
     if matches!(primary.rollout, RolloutState::Failed { .. }) {
         return actions;
     }
-    if primary.revision == look.row.target {
+    let is_onward = primary.revision == row.target;
+    let (tally, cause) = watch(known, primary, &mut actions);
+    // Alarms may well be on while the traffic goes back because of them.
+    if let Some(cause) = cause.filter(|cause| is_onward || *cause == Cause::CircuitBreaker) {
+        actions.push(Action::GiveUp(cause));
+        return actions;
+    }
+    let look = Look { known, row, shift, primary, tally };
+    if is_onward {
         look.onward(&mut actions);
     } else {
-        look.back(primary, &mut actions);
+        look.back(&mut actions);
     }
     actions
+}
+
+/// What is looked at.
+struct Look<'a> {
+    known: &'a Known<'a>,
+    row: &'a ServiceDeployment,
+    shift: &'a Shift,
+    primary: &'a Deployment,
+    /// How many tasks of the primary deployment have failed.
+    tally: Tally,
 }
 
 impl Look<'_> {
@@ -112,10 +118,10 @@ impl Look<'_> {
     }
 
     /// Goes back to where the traffic was: production traffic first, then test traffic, then the tasks go.
-    fn back(&self, primary: &Deployment, actions: &mut Vec<Action>) {
-        let source = &primary.revision;
+    fn back(&self, actions: &mut Vec<Action>) {
+        let source = &self.primary.revision;
         let Some(stage) = self.shift.stage.filter(|_| self.shift.is_back) else {
-            let serves = self.live(source).iter().any(|member| self.is_healthy(member));
+            let serves = self.live(source).iter().any(|member| self.known.health().is_healthy(member));
             let is_there = serves && self.shift.stage != Some(LifecycleStage::CleanUp) || self.desired() == 0;
             let stage = if is_there { self.next_back() } else { LifecycleStage::ScaleUp };
             return actions.push(Action::Shift(ShiftStep::TurnBack(stage)));
@@ -158,7 +164,7 @@ impl Look<'_> {
     /// Chooses the revision that traffic comes from: the newest one that was deployed to the end, or else the newest one
     /// that has tasks.
     fn source(&self) -> Option<ServiceRevisionId> {
-        let older = || self.service.deployments.iter().filter(|known| known.revision != self.row.target);
+        let older = || self.known.service.deployments.iter().filter(|known| known.revision != self.row.target);
         let completed = older().find(|known| known.rollout == RolloutState::Completed);
         let serving = || {
             let is_failed = |known: &Deployment| matches!(known.rollout, RolloutState::Failed { .. });
@@ -169,26 +175,22 @@ impl Look<'_> {
 
     /// Returns the revisions with tasks that are neither the target nor the source.
     fn others(&self, source: Option<&ServiceRevisionId>) -> Vec<&ServiceRevisionId> {
-        let deployed = self.service.deployments.iter().map(|known| &known.revision);
+        let deployed = self.known.service.deployments.iter().map(|known| &known.revision);
         let is_other = |id: &&ServiceRevisionId| **id != self.row.target && Some(*id) != source;
         deployed.filter(is_other).filter(|id| self.is_left(id)).collect()
     }
 
     /// Returns whether tasks of a revision are shown as pending or running.
     fn is_left(&self, revision: &ServiceRevisionId) -> bool {
-        self.members.iter().any(|member| member.revision == *revision && is_counted(member))
+        self.known.members.iter().any(|member| member.revision == *revision && is_counted(member))
     }
 
     fn live(&self, revision: &ServiceRevisionId) -> Vec<&Member> {
-        self.members.iter().filter(|member| member.revision == *revision && is_live(member)).collect()
-    }
-
-    fn is_healthy(&self, member: &Member) -> bool {
-        is_healthy(member, self.now)
+        self.known.members.iter().filter(|member| member.revision == *revision && is_live(member)).collect()
     }
 
     fn desired(&self) -> usize {
-        usize::try_from(self.service.desired_count).unwrap_or(usize::MAX)
+        usize::try_from(self.known.service.desired_count).unwrap_or(usize::MAX)
     }
 
     /// Keeps the revisions at the tasks that they are to have at a stage. Returns whether the target is up.
@@ -201,37 +203,46 @@ impl Look<'_> {
 
     /// Keeps a revision at as many tasks as are desired. Returns whether it has them, and all are healthy.
     fn keep(&self, revision: &ServiceRevisionId, actions: &mut Vec<Action>) -> bool {
+        let mut deployments = self.known.service.deployments.iter();
+        let Some(deployment) = deployments.find(|known| known.revision == *revision) else { return false };
+        let health = self.known.health();
         let (leaving, live) = self.live(revision).into_iter().partition::<Vec<_>, _>(|member| member.is_leaving);
-        let is_bad = |member: &&Member| is_unhealthy(self.service, member, self.now);
-        let (unhealthy, fit) = live.into_iter().partition::<Vec<_>, _>(is_bad);
-        let healthy = fit.iter().filter(|member| self.is_healthy(member)).count();
-        self.start(revision, fit.len(), actions);
-        stop(stop_first(&fit, fit.len().saturating_sub(self.desired()), self.now), actions);
+        let (unhealthy, fit) = live.into_iter().partition::<Vec<_>, _>(|member| health.is_unhealthy(member));
+        let healthy = fit.iter().filter(|member| health.is_healthy(member)).count();
+        self.start(deployment, fit.len(), actions);
+        let surplus = fit.len().saturating_sub(self.desired());
+        stop(stop_first(&deployment.workload, &fit, surplus, self.known.now, &mut |_| true), actions);
         if healthy >= self.desired() {
             stop_unhealthy(unhealthy, actions);
             stop(leaving, actions);
         }
-        let matured = fit.iter().filter_map(|member| member.task.started_at);
-        let matured = matured.map(|at| at.plus(HEALTHY_AFTER));
-        if let Some(at) = matured.filter(|at| self.now < *at).min() {
+        if let Some(at) = fit.iter().filter_map(|member| health.next_look(member)).min() {
             actions.push(Action::LookAgain(at));
         }
         fit.len() == self.desired() && healthy == fit.len()
     }
 
-    fn start(&self, revision: &ServiceRevisionId, fit: usize, actions: &mut Vec<Action>) {
+    fn start(&self, deployment: &Deployment, fit: usize, actions: &mut Vec<Action>) {
         let missing = self.desired().saturating_sub(fit);
         if missing == 0 {
             return;
         }
-        let own = self.members.iter().filter(|member| member.revision == *revision);
-        let retry = retry_at(own, self.desired());
-        if retry.keeps_failing {
+        let own = self.known.members.iter().filter(|member| member.revision == deployment.revision).collect::<Vec<_>>();
+        let counted = || {
+            // Nobody counts the failures of a deployment that is not the primary one.
+            let health = self.known.health();
+            circuit_breaker::count(&Tally::default(), &own, deployment.updated_at, &health, true)
+        };
+        let tally =
+            if deployment.revision == self.primary.revision { self.tally.clone() } else { counted() };
+        let throttle = throttle(&tally, own.iter().copied(), self.desired(), self.known.pace);
+        let (service, words) = (self.known.service, Obstacle::KeepsFailing.words());
+        if throttle.keeps_failing && event::is_due(service, &words, deployment.updated_at, self.known.now) {
             actions.push(Action::Report(Obstacle::KeepsFailing));
         }
-        actions.push(match retry.at.filter(|at| self.now < *at) {
+        actions.push(match throttle.until.filter(|at| self.known.now < *at) {
             Some(at) => Action::LookAgain(at),
-            None => Action::Start { revision: revision.clone(), count: missing },
+            None => Action::Start { revision: deployment.revision.clone(), count: missing },
         });
     }
 
@@ -285,7 +296,7 @@ impl Look<'_> {
             };
             return actions.push(Action::Shift(given_up));
         }
-        actions.push(match self.shift.retry_at.filter(|at| self.now < *at) {
+        actions.push(match self.shift.retry_at.filter(|at| self.known.now < *at) {
             Some(at) => Action::LookAgain(at),
             None => Action::Shift(step),
         });
@@ -295,19 +306,19 @@ impl Look<'_> {
     /// (unverified)
     fn has_baked(&self, since: Option<Timestamp>, minutes: u32, actions: &mut Vec<Action>) -> bool {
         let Some(since) = since.filter(|_| self.shift.source.is_some()) else { return true };
-        let until = since.plus(self.pace.wait(Duration::from_secs(u64::from(minutes) * 60)));
-        if self.now < until {
+        let until = since.plus(self.known.pace.wait(Duration::from_secs(u64::from(minutes) * 60)));
+        if self.known.now < until {
             actions.push(Action::LookAgain(until));
         }
-        self.now >= until
+        self.known.now >= until
     }
 
     /// Ends the tasks of all revisions but one. That one has the service to itself when they are gone.
     fn clean_up(&self, kept: &ServiceRevisionId, is_up: bool, actions: &mut Vec<Action>) {
-        let old = self.members.iter().filter(|member| member.revision != *kept && is_live(member));
+        let old = self.known.members.iter().filter(|member| member.revision != *kept && is_live(member));
         stop(old.collect(), actions);
         let mut is_alone = true;
-        for known in self.service.deployments.iter().filter(|known| known.revision != *kept) {
+        for known in self.known.service.deployments.iter().filter(|known| known.revision != *kept) {
             if self.is_left(&known.revision) {
                 is_alone = false;
             } else {
@@ -348,12 +359,12 @@ impl Look<'_> {
         let Some(expires_at) = hook.expires_at else {
             return actions.push(Action::Shift(ShiftStep::BeginHook { id }));
         };
-        if self.now >= expires_at {
+        if self.known.now >= expires_at {
             return actions.push(Action::Shift(ShiftStep::TimeOutHook { id }));
         }
         actions.push(Action::LookAgain(expires_at));
         match (&hook.target, hook.call_at) {
-            (HookTarget::Lambda { .. }, Some(at)) if self.now < at => actions.push(Action::LookAgain(at)),
+            (HookTarget::Lambda { .. }, Some(at)) if self.known.now < at => actions.push(Action::LookAgain(at)),
             (HookTarget::Lambda { .. }, _) => actions.push(Action::Shift(ShiftStep::CallHook { id })),
             (HookTarget::Pause, _) => {}
         }
