@@ -161,6 +161,23 @@ impl Running {
         &self.driver
     }
 
+    /// Waits until the controllers have nothing to do before time passes, and what they did is kept.
+    pub async fn rest(&self) {
+        self.driver.idle().await;
+        let state = Arc::clone(&self.world.state);
+        match tokio::task::spawn_blocking(move || state.flush()).await {
+            Ok(Ok(())) => {}
+            // The journal has said so itself; whoever waits for rest would wait for ever.
+            Ok(Err(error)) => tracing::debug!(%error, "what was done is not kept"),
+            Err(error) => tracing::error!(%error, "waiting for the journal failed"),
+        }
+    }
+
+    /// Returns how many steps the controllers have made.
+    pub fn steps(&self) -> u64 {
+        self.driver.statuses().iter().map(|status| status.steps).sum()
+    }
+
     /// Empties all state and takes every task off the node. Returns when nothing is left of either. The networks of VPCs
     /// stay until the end: a task that is started meanwhile may be in one already.
     pub async fn reset(&self) -> Result<(), ResetError> {

@@ -60,6 +60,7 @@ impl Site {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             node: NodeKind::Simulated,
+            clock: server::ClockKind::System,
             data_dir: None,
             scope: Scope::new(AccountId::DEFAULT, Region::default()),
             allowed_hosts: Vec::new(),
