@@ -4,7 +4,7 @@ use base::{AccountId, Ids, Region, Scope, SequentialEntropy, ServiceRevisionId, 
 use state::ecs::{Cluster, ClusterName, Launch, StopCode, StopRequest};
 
 use super::super::samples;
-use super::super::service_plan::tests::{NOW_S, second, service, shown};
+use super::super::service_plan::tests::{NOW_S, known, second, service, shown};
 use super::*;
 
 /// Makes spots, a letter each, named by their places from 1: `w`anted, `d`isconnected though wanted, not suited (`x`),
@@ -51,7 +51,7 @@ fn members(words: &str) -> Vec<Member> {
             }
             other => panic!("{other}"),
         }
-        Member { revision: ServiceRevisionId::new(&word[..1]), task: Arc::new(task), is_leaving: false }
+        Member { revision: ServiceRevisionId::new(&word[..1]), task: Arc::new(task), zone: None, is_leaving: false }
     };
     words.split_whitespace().enumerate().map(member).collect()
 }
@@ -63,7 +63,8 @@ fn planned(minimum_percent: u32, instances: &str, tasks: &str) -> String {
     }
     let (members, spots, mut actions) = (members(tasks), spots(instances), Vec::new());
     let primary = service.primary().unwrap();
-    let daemon = Daemon { service: &service, primary, members: &members, spots: &spots, now: second(NOW_S) };
+    let known = known(&service, &members);
+    let daemon = Daemon { known: &known, primary, spots: &spots };
     daemon.plan(&mut actions);
     shown(&actions)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state::ecs::{
-    Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, RolloutState, SchedulingStrategy, Service,
+    Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, OccurrenceType, RolloutState, SchedulingStrategy, Service,
     ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, Traffic, Weight, deployment_id,
 };
 
@@ -235,6 +235,8 @@ impl OneService<'_> {
             return;
         }
         if let Some(primary) = service.primary() {
+            let what = reason.to_owned();
+            self.change(service, primary, OccurrenceType::Error, "SERVICE_DEPLOYMENT_FAILED", what);
             self.report(&format!("(deployment {}) deployment failed: {reason}", primary.id()));
         }
         let row = ecs.service_deployments.get(self.scope, key);

@@ -10,7 +10,7 @@ use state::ecs::{
 };
 
 use super::service_plan::{
-    Action, Cause, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle, watch,
+    Action, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle, watch,
 };
 use super::{circuit_breaker, lifecycle_hook};
 
@@ -52,12 +52,9 @@ pub(super) fn plan(known: &Known<'_>, row: &ServiceDeployment, shift: &Shift) ->
         return actions;
     }
     let is_onward = primary.revision == row.target;
-    let (tally, cause) = watch(known, primary, &mut actions);
     // Alarms may well be on while the traffic goes back because of them.
-    if let Some(cause) = cause.filter(|cause| is_onward || *cause == Cause::CircuitBreaker) {
-        actions.push(Action::GiveUp(cause));
-        return actions;
-    }
+    let heeded = if is_onward { *known } else { Known { alarms: &[], ..*known } };
+    let Some(tally) = watch(&heeded, primary, &mut actions) else { return actions };
     let look = Look { known, row, shift, primary, tally };
     if is_onward {
         look.onward(&mut actions);
@@ -394,4 +391,4 @@ fn enter(stage: LifecycleStage, actions: &mut Vec<Action>) {
 
 #[cfg(test)]
 #[path = "shift_plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

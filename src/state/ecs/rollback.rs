@@ -5,8 +5,8 @@ use std::sync::Arc;
 use base::{Scope, ServiceRevisionId, Timestamp};
 
 use super::{
-    Deployment, Ecs, Rollback, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    Deployment, Ecs, Rollback, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus,
+    ServiceRevision, ServiceRevisionKey,
 };
 
 /// Why a deployment is given up, in the words of those who show it.

@@ -30,9 +30,11 @@ pub(super) fn parse(
     (shown.maximum_percent, shown.minimum_healthy_percent) = (Some(maximum), Some(minimum));
     if controller == DeploymentController::Ecs {
         shown.strategy.get_or_insert(api::DeploymentStrategy::Rolling);
-        shown
-            .deployment_circuit_breaker
-            .get_or_insert(api::DeploymentCircuitBreaker { enable: Some(false), rollback: Some(false), ..api::DeploymentCircuitBreaker::default() });
+        shown.deployment_circuit_breaker.get_or_insert(api::DeploymentCircuitBreaker {
+            enable: Some(false),
+            rollback: Some(false),
+            ..api::DeploymentCircuitBreaker::default()
+        });
         shown.deployment_circuit_breaker.as_ref().map_or(Ok(()), check_threshold)?;
         check_strategy(&shown)?;
         complete_shift(&mut shown);
