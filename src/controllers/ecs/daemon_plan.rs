@@ -4,7 +4,7 @@ use base::ContainerInstanceId;
 use state::ecs::{Deployment, RolloutState, Tally, TaskStatus};
 
 use super::service_plan::{
-    Action, Known, Member, be_steady, drop_emptied, is_live, stop, stop_unhealthy, throttle, watch,
+    Action, Known, Member, be_steady, drop_emptied, has_others, is_live, stop, stop_unhealthy, throttle, watch,
 };
 
 /// A container instance, as far as a daemon asks.
@@ -100,6 +100,7 @@ impl Daemon<'_> {
     /// Says what has come to an end, and when there will be more to say.
     fn finish(&self, fit: &[&Member], is_unfinished: bool, actions: &mut Vec<Action>) {
         drop_emptied(self.known, actions);
+        let is_unfinished = is_unfinished || has_others(self.known, self.primary);
         if !is_unfinished && fit.iter().all(|member| self.known.health().is_healthy(member)) {
             if self.primary.rollout == RolloutState::InProgress {
                 actions.push(Action::Complete);

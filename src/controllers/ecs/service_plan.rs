@@ -18,7 +18,7 @@ use crate::Pace;
 
 pub(super) use event::Obstacle;
 pub(super) use health::Health;
-pub(super) use rollout::{be_steady, drop_emptied, watch};
+pub(super) use rollout::{be_steady, drop_emptied, has_others, watch};
 pub(super) use stopping::{stop, stop_first, stop_unhealthy};
 pub(super) use throttle::throttle;
 

@@ -70,6 +70,11 @@ pub(in crate::ecs) fn drop_emptied(known: &Known<'_>, actions: &mut Vec<Action>)
     }
 }
 
+/// Whether tasks of other deployments are still there.
+pub(in crate::ecs) fn has_others(known: &Known<'_>, primary: &Deployment) -> bool {
+    known.members.iter().any(|member| member.revision != primary.revision && is_counted(member))
+}
+
 /// Says what to do next for a service whose primary deployment takes the place of the others task by task.
 pub(super) fn plan(known: &Known<'_>, primary: &Deployment, tally: &Tally, actions: &mut Vec<Action>) {
     let rollout = Rollout { known, primary, health: known.health() };
@@ -93,39 +98,22 @@ struct Budget {
     serving: usize,
 }
 
-impl Budget {
-    /// Takes a task away, if enough are left. One that serves but is too young to count as healthy is kept too while
-    /// there are no others.
-    fn take(&mut self, health: &Health<'_>, member: &Member) -> bool {
-        let (is_healthy, serves) = (health.is_healthy(member), health.serves(member));
-        if (is_healthy && self.healthy <= self.least) || (serves && self.serving <= self.least) {
-            return false;
-        }
-        self.healthy -= usize::from(is_healthy);
-        self.serving -= usize::from(serves);
-        true
-    }
-}
-
 impl<'a> Rollout<'a> {
     /// Starts and stops what the numbers allow.
     fn roll(&self, tally: &Tally, actions: &mut Vec<Action>) {
         let live = self.known.members.iter().filter(|member| is_live(member));
-        let (new, old) =
-            live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision && !member.is_leaving);
+        let (new, old) = live.partition::<Vec<_>, _>(|member| self.is_new(member));
         let (unhealthy, fit) = new.iter().copied().partition::<Vec<_>, _>(|member| self.health.is_unhealthy(member));
         let started = self.start(tally, &new, &fit, &old, actions);
         let mut budget = self.budget();
         stop(self.surplus(&fit, &mut budget, actions), actions);
         stop_unhealthy(self.replaced(&unhealthy, &fit, started), actions);
         let outdated = self.outdated(&old, &mut budget);
-        let is_stuck = started == 0
-            && outdated.is_empty()
-            && !old.is_empty()
-            && new.len() < self.desired()
-            && self.room() == 0;
+        let is_stuck =
+            started == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired() && self.room() == 0;
         let is_waiting = new.iter().any(|member| !self.health.is_healthy(member))
             || old.iter().any(|member| self.health.next_look(member).is_some())
+            || self.known.members.iter().any(|member| is_counted(member) && !is_live(member))
             || self.protected_until(&old).is_some();
         if is_stuck && !is_waiting {
             self.report(Obstacle::Percentages, actions);
@@ -177,8 +165,29 @@ impl<'a> Rollout<'a> {
         Budget {
             least: usize::try_from(least).unwrap_or(usize::MAX),
             healthy: self.known.members.iter().filter(|member| self.health.is_healthy(member)).count(),
-            serving: self.known.members.iter().filter(|member| self.health.serves(member)).count(),
+            serving: self.known.members.iter().filter(|member| self.serves(member)).count(),
         }
+    }
+
+    /// Whether a task serves. One of before does, however young it is: nothing else may. A new one has to prove itself.
+    fn serves(&self, member: &Member) -> bool {
+        if self.is_new(member) { self.health.is_healthy(member) } else { self.health.serves(member) }
+    }
+
+    fn is_new(&self, member: &Member) -> bool {
+        member.revision == self.primary.revision && !member.is_leaving
+    }
+
+    /// Takes a task out of the budget, if enough are left. One that serves but is too young to count as healthy is kept
+    /// too while there are no others.
+    fn take(&self, budget: &mut Budget, member: &Member) -> bool {
+        let (is_healthy, serves) = (self.health.is_healthy(member), self.serves(member));
+        if (is_healthy && budget.healthy <= budget.least) || (serves && budget.serving <= budget.least) {
+            return false;
+        }
+        budget.healthy -= usize::from(is_healthy);
+        budget.serving -= usize::from(serves);
+        true
     }
 
     /// Starts what is missing, as far as there may be more tasks and the last ones have not just failed.
@@ -249,7 +258,7 @@ impl<'a> Rollout<'a> {
         // What was started to even the zones out stays; it is waited for.
         let evens_out = self.known.service.rebalances_zones && surplus == 1;
         stop_first(&self.primary.workload, fit, surplus, self.known.now, &mut |member| {
-            (!evens_out || in_richest(member)) && budget.take(&self.health, member)
+            (!evens_out || in_richest(member)) && self.take(budget, member)
         })
     }
 
@@ -272,14 +281,14 @@ impl<'a> Rollout<'a> {
         chosen.retain(|member| !member.task.is_protected(self.known.now));
         chosen
             .sort_by_key(|member| (self.health.serves(member), self.health.is_healthy(member), member.task.created_at));
-        chosen.retain(|member| budget.take(&self.health, member));
+        chosen.retain(|member| self.take(budget, member));
         chosen
     }
 
     /// Says what has come to an end, and when there will be more to say.
     fn finish(&self, new: &[&Member], old: &[&Member], actions: &mut Vec<Action>) {
         drop_emptied(self.known, actions);
-        if self.is_up(new) && old.is_empty() {
+        if self.is_up(new) && old.is_empty() && !has_others(self.known, self.primary) {
             if let Some(baked_at) = self.baked_at(actions).filter(|at| self.known.now < *at) {
                 actions.push(Action::LookAgain(baked_at));
                 return;

@@ -163,6 +163,7 @@ impl Life {
             let task = &self.members[place].task;
             let next = match (task.last_status, task.stop.is_some()) {
                 (TaskStatus::Stopped, _) => continue,
+                (TaskStatus::Running, false) if !is_unchecked(task) => continue,
                 (TaskStatus::Running, false) => {
                     self.change(place, |task| {
                         let checks = task.containers.iter_mut().filter_map(|container| container.health.as_mut());
@@ -319,7 +320,7 @@ impl Life {
                 || self.members.iter().any(|member| {
                     let task = &member.task;
                     !matches!(task.last_status, TaskStatus::Running | TaskStatus::Stopped)
-                        || (task.last_status == TaskStatus::Running && task.stop.is_some())
+                        || (task.last_status == TaskStatus::Running && (task.stop.is_some() || is_unchecked(task)))
                 });
             if done.is_ok() || is_moving {
                 continue;
@@ -351,6 +352,11 @@ impl Life {
         };
         self.members.iter().map(shown).collect()
     }
+}
+
+/// Whether a task's health check has yet to say something.
+fn is_unchecked(task: &Task) -> bool {
+    task.containers.iter().any(|container| container.health.is_some()) && task.health() == HealthStatus::Unknown
 }
 
 #[test]
