@@ -14,6 +14,7 @@ use crate::catalogue::Source;
 use crate::digest::Digest;
 use crate::error::{Result, disk};
 use crate::reference::Reference;
+use crate::room::Room;
 use crate::store::Inner;
 
 /// Where Docker listens unless `DOCKER_HOST` says otherwise.
@@ -111,11 +112,13 @@ impl Inner {
         let file = File::create(archive.path()).await.map_err(disk("make", archive.path()))?;
         let mut file = BufWriter::with_capacity(WRITE_BYTES, file);
         let mut bytes = 0;
+        let mut room = Room::find(self.staging.dir(), self.limits.free_bytes_min)?;
         while let Some(piece) = response.chunk().await.map_err(|_| broken_off(reference))? {
             bytes += piece.len() as u64;
             if bytes > self.limits.unpacked_bytes_max {
                 return Err(failed(reference, format!("it has more than {} bytes", self.limits.unpacked_bytes_max)));
             }
+            room.take(piece.len() as u64)?;
             file.write_all(&piece).await.map_err(disk("write", archive.path()))?;
         }
         file.flush().await.map_err(disk("write", archive.path()))?;

@@ -221,6 +221,11 @@ impl Staging {
         Ok(Self { dir, next: AtomicU64::new(0) })
     }
 
+    /// Returns the folder that everything is made in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Makes an empty folder with the mode of a root folder.
     pub(crate) fn folder(&self) -> Result<Staged> {
         let staged = self.reserve();

@@ -21,9 +21,11 @@ mod metered;
 mod origin;
 mod pack;
 mod pax;
+mod progress_log;
 mod pull;
 mod reference;
 mod remote;
+mod room;
 mod store;
 mod unpack;
 
@@ -33,7 +35,7 @@ pub use layers::LayersInUse;
 pub use limits::Limits;
 pub use origin::{Asked, Blob, Document, Origin, Waiting};
 pub use reference::{InvalidReference, Reference};
-pub use remote::Registries;
+pub use remote::{KnownLogin, Registries};
 pub use store::{ImageStore, Options};
 
 #[cfg(test)]

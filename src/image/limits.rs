@@ -22,6 +22,8 @@ pub struct Limits {
     pub images_max: usize,
     /// The layers of one image: as many as overlayfs can stack.
     pub image_layers_max: usize,
+    /// The bytes of the disk that stay free: images are neither fetched nor unpacked when there are fewer.
+    pub free_bytes_min: u64,
 }
 
 impl Default for Limits {
@@ -37,6 +39,7 @@ impl Default for Limits {
             members_max: 16_384,
             images_max: 1024,
             image_layers_max: 500,
+            free_bytes_min: 512 * MIB,
         }
     }
 }

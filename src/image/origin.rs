@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use crate::digest::Digest;
 use crate::reference::Reference;
+use crate::remote::KnownLogin;
 
 /// What is asked of an origin, and for whom.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct Asked {
     pub platform: Platform,
     /// The user who asks, if one was given.
     pub credentials: Option<RegistryCredentials>,
+    /// The user that is known for the registry otherwise.
+    pub login: KnownLogin,
     /// Whether anybody still waits.
     pub waiting: Waiting,
 }

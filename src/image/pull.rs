@@ -19,6 +19,8 @@ use crate::error::{Result, disk, unreadable};
 use crate::layers::{LayerFacts, Staged};
 use crate::metered::Metered;
 use crate::origin::{Asked, Blob, Origin};
+use crate::progress_log::told_while;
+use crate::room::Room;
 use crate::store::Inner;
 
 /// How many layers of one image are fetched at once.
@@ -99,7 +101,12 @@ impl Inner {
             let _place = place;
             inner.take_in(&pull_, located, &runtime)
         };
-        let image = crate::store::blocking(take_in, &self.index_path).await?;
+        let take_in = crate::store::blocking(take_in, &self.index_path);
+        let tell = |progress: &PullProgress| {
+            let PullProgress { layers, layers_done, bytes, bytes_done } = *progress;
+            tracing::info!(image = %asked.reference, layers_done, layers, bytes_done, bytes, "still pulling");
+        };
+        let image = told_while(take_in, || *pull.progress.borrow(), tell).await?;
         let PullProgress { bytes_done, layers, .. } = *pull.progress.borrow();
         let seconds = self.clock.now().since(began).as_secs_f64();
         tracing::info!(image = %asked.reference, digest = %image.digest, layers, bytes = bytes_done, seconds, "pulled");
@@ -141,6 +148,7 @@ impl Inner {
     }
 
     fn take_in_all(&self, pull: &Arc<Pull>, located: Located, runtime: &Handle) -> Result<Arc<Image>> {
+        Room::find(self.staging.dir(), self.limits.free_bytes_min)?;
         let Located { content, index, manifest, .. } = located;
         let config = pull.config(manifest.config(), self.limits.document_bytes_max, runtime)?;
         let parsed = config::parse(&config).map_err(|_| pull.broken("its configuration is not one of an image"))?;

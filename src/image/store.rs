@@ -36,6 +36,7 @@ use crate::metered::Metered;
 use crate::origin::{Asked, Origin};
 use crate::pull::Pull;
 use crate::reference::Reference;
+use crate::remote::KnownLogin;
 use crate::{pack, unpack};
 
 /// How many layers of one archive are unpacked at once, where there are as many processors.
@@ -155,7 +156,8 @@ impl ImageStore {
         let (platform, credentials) = (request.platform, request.credentials.clone());
         let key = FlightKey { from, reference: reference.clone(), platform, credentials: credentials.clone() };
         let begin = |waiting, progress| {
-            let asked = Asked { reference: reference.clone(), platform, credentials, waiting };
+            let login = KnownLogin::default();
+            let asked = Asked { reference: reference.clone(), platform, credentials, login, waiting };
             let pull = Pull { origin: Arc::clone(origin), places: Arc::clone(places), asked, progress };
             Arc::clone(&self.inner).fetch(Arc::new(pull), is_forced)
         };

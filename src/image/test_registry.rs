@@ -1,9 +1,10 @@
 //! A registry on loopback that tests make misbehave.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::digest::Digest;
 use crate::test_archives::OciBuilder;
@@ -13,6 +14,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer.
@@ -23,6 +25,8 @@ pub(crate) struct Reply {
     pub(crate) body: Vec<u8>,
     /// After how many bytes of the body the connection ends.
     pub(crate) breaks_at: Option<usize>,
+    /// How long it takes from byte to byte of the body.
+    pub(crate) drips: Option<Duration>,
 }
 
 /// Says what is answered instead of what is right, given how often the same was asked before.
@@ -121,7 +125,10 @@ fn read(reader: &mut impl BufRead) -> Option<Asked> {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
-    Some(Asked { method, path, headers })
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).ok()?;
+    Some(Asked { method, path, headers, body })
 }
 
 fn right(asked: &Asked, content: &HashMap<String, Vec<u8>>) -> Reply {
@@ -148,7 +155,13 @@ fn write(mut stream: &TcpStream, asked: &Asked, reply: &Reply) -> std::io::Resul
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     if asked.method != "HEAD" {
-        stream.write_all(&reply.body[..reply.breaks_at.unwrap_or(reply.body.len())])?;
+        let body = &reply.body[..reply.breaks_at.unwrap_or(reply.body.len())];
+        for piece in body.chunks(if reply.drips.is_some() { 1 } else { body.len().max(1) }) {
+            stream.write_all(piece)?;
+            if let Some(pause) = reply.drips {
+                std::thread::park_timeout(pause);
+            }
+        }
     }
     stream.flush()
 }

@@ -22,6 +22,7 @@ use crate::error::{Result, disk, invalid, unreadable};
 use crate::limits::Limits;
 use crate::metered::{HeaderTap, KeptHeader};
 use crate::pax::PaxRecords;
+use crate::room::Room;
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 /// What begins so is a note of AUFS to itself; only the opaque marker among them means something.
@@ -31,6 +32,8 @@ const OPAQUE_ATTRIBUTE: &str = "trusted.overlay.opaque";
 /// The bytes of one name, Linux's `NAME_MAX`.
 const NAME_BYTES_MAX: usize = 255;
 const COPY_BYTES: usize = 128 * 1024;
+/// What a file takes besides its content, about.
+const FILE_BYTES: u64 = 4096;
 const MODE_BITS: u32 = 0o7777;
 
 /// What a layer came to.
@@ -160,14 +163,16 @@ struct Writer<'a> {
     /// Folders get their times last, because what is made in them changes those.
     folders: Vec<(PathBuf, Timespec)>,
     done: Unpacked,
+    room: Room<'a>,
     buffer: Vec<u8>,
 }
 
 impl<'a> Writer<'a> {
     fn new(path: &'a Path, limits: &'a Limits) -> Result<Self> {
         let root = Root::open(path).map_err(disk("open", path))?;
-        let buffer = vec![0; COPY_BYTES];
-        Ok(Self { root, path, limits, parent: None, folders: Vec::new(), done: Unpacked::default(), buffer })
+        let room = Room::find(path, limits.free_bytes_min)?;
+        let (done, buffer) = (Unpacked::default(), vec![0; COPY_BYTES]);
+        Ok(Self { root, path, limits, parent: None, folders: Vec::new(), done, room, buffer })
     }
 
     fn write(&mut self, entry: &Entry, content: &mut impl Read) -> Result<()> {
@@ -260,11 +265,13 @@ impl<'a> Writer<'a> {
             self.place(parent, name, entry, || rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o600)))?;
         let mut file = File::from(file);
         let mut written = 0;
+        self.room.take(FILE_BYTES)?;
         loop {
             let read = content.read(&mut self.buffer).map_err(|error| unreadable("the tar", &error))?;
             if read == 0 {
                 break;
             }
+            self.room.take(read as u64)?;
             file.write_all(&self.buffer[..read]).map_err(disk("write", &self.path.join(&entry.path)))?;
             written += read as u64;
         }

@@ -207,6 +207,9 @@ pub enum NetworkFault {
     /// The connection was open, and nothing came for too long.
     #[error("no answer in time")]
     Timeout,
+    /// Something came, but too little for it ever to end.
+    #[error("the answer comes too slowly")]
+    Slow,
     /// The connection ended too early.
     #[error("the connection broke off")]
     Broken,

@@ -19,6 +19,7 @@ use state::State;
 
 use crate::own_registry::OwnRegistry;
 use crate::vpc_server::{self, VpcServer};
+use crate::web_client::WebClient;
 use crate::{ClockKind, Config, Emulator, ManualTime, NodeKind, Parts, StartError};
 
 /// Only the server's user may look into its folders: below them are the environment of tasks, and files that the root of
@@ -54,7 +55,7 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
         }
         NodeKind::Simulated => {
             let simulated = SimulatedNode::new(Arc::clone(&clock), controllers.event_sink());
-            let node = simulated.node();
+            let node = Node { http: Arc::new(WebClient::new()), ..simulated.node() };
             match manual_clock {
                 Some(clock) => manual_time = Some(ManualTime::new(clock, simulated)),
                 None => _ = tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await }),
@@ -132,7 +133,8 @@ fn fargate(
     let runtime_config = runtime::Config { run_dir, cgroup_root, shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(runtime_config, Arc::clone(clock), events)?;
     runtime.keep_disks_ready(config.ephemeral_storage_mib.map_or(STORAGE_BYTES_USUAL, |mib| mib * 1024 * 1024));
-    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _ };
+    let http = Arc::new(WebClient::new());
+    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _, http };
     Ok((node, RealNode { network, images }))
 }
 

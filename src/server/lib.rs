@@ -24,6 +24,7 @@ mod tls;
 mod upload;
 mod vpc_names;
 mod vpc_server;
+mod web_client;
 
 pub use assemble::assemble;
 pub use config::{ClockKind, Config, ImageConfig, Limits};

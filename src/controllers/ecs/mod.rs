@@ -2,6 +2,7 @@
 
 mod awslogs;
 mod credentials;
+mod daemon_plan;
 mod efs;
 mod ending;
 mod environment;
@@ -10,6 +11,8 @@ mod errand;
 mod firelens;
 mod health;
 mod health_reconciler;
+mod instance;
+mod instance_watch;
 mod launch;
 mod log_delivery;
 mod mount;
@@ -36,6 +39,9 @@ mod task_definition;
 mod task_set_plan;
 
 pub(crate) use health_reconciler::HealthReconciler;
+pub(crate) use instance::{InstanceReconciler, add as add_instance, list as list_instances, remove as remove_instance};
+pub use instance::{NewInstance, NotAdded, NotRemoved};
+pub(crate) use instance_watch::InstanceWatch;
 pub(crate) use log_delivery::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
 pub use pace::{Pace, Paces, TimeScale};
@@ -63,6 +69,8 @@ pub(crate) const TASK_DEFINITIONS: &str = "ecs.task_definitions";
 pub(crate) const LOGS: &str = "ecs.logs";
 /// The reconciler of containers' health.
 pub(crate) const HEALTH: &str = "ecs.health";
+/// The reconciler of container instances that this machine plays.
+pub(crate) const INSTANCES: &str = "ecs.instances";
 /// The reconciler of sandboxes without a task.
 pub(crate) const ORPHANS: &str = "ecs.orphans";
 

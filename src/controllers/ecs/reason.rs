@@ -47,6 +47,10 @@ pub(crate) fn cannot_pull(error: &ImageError) -> String {
             format!("{}: {}", retried(*stage, *tries), failed_stage(reference, *stage, fault))
         }
         ImageError::Cancelled { .. } => "context canceled".to_owned(),
+        // (Unverified: the words around those of the disk.)
+        ImageError::Io { path, source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+            format!("{}: failed to copy: write {}: no space left on device", retried(PullStage::Layer, 1), path.display())
+        }
         ImageError::InvalidArchive { .. } | ImageError::Io { .. } => with_causes(error),
     };
     bounded(format!("CannotPullContainerError: {text}"))
@@ -114,6 +118,10 @@ fn network_fault(fault: &NetworkFault) -> String {
         NetworkFault::ConnectTimeout(address) => format!("dial tcp {address}: i/o timeout"),
         NetworkFault::Tls(why) => format!("tls: failed to verify certificate: {why}"),
         NetworkFault::Timeout => "net/http: timeout awaiting response headers".to_owned(),
+        // (Unverified: the words are those of Go's client for a body that does not end in time.)
+        NetworkFault::Slow => {
+            "context deadline exceeded (Client.Timeout or context cancellation while reading body)".to_owned()
+        }
         NetworkFault::Broken => "unexpected EOF".to_owned(),
         NetworkFault::Other(why) => why.clone(),
     }
@@ -395,6 +403,23 @@ mod tests {
                 "failed to normalize image reference \"A B\": invalid reference format".to_owned(),
             ),
             (ImageError::Cancelled { reference: reference() }, "context canceled".to_owned()),
+            (
+                ImageError::Io {
+                    action: "write to",
+                    path: "/images/staging".into(),
+                    source: std::sync::Arc::new(std::io::ErrorKind::StorageFull.into()),
+                },
+                "ref pull has been retried 1 time(s): failed to copy: write /images/staging: no space left on device"
+                    .to_owned(),
+            ),
+            (
+                registry(PullStage::Layer, 5, unreachable("Get", NetworkFault::Slow)),
+                format!(
+                    "ref pull has been retried 5 time(s): failed to copy: httpReadSeeker: failed open: failed to do \
+                     request: Get \"{URL}\": context deadline exceeded (Client.Timeout or context cancellation while \
+                     reading body)"
+                ),
+            ),
         ];
         for (error, expected) in rows {
             assert_eq!(cannot_pull(&error), format!("CannotPullContainerError: {expected}"));

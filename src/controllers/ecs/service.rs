@@ -7,9 +7,9 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    ClusterName, HookAction, HookOutcome, PauseHook, PauseStage, RolloutState, Service, ServiceDeployment,
-    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName, ServiceStatus,
-    ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
+    ClusterName, ContainerInstanceKey, HookAction, HookOutcome, InstanceStatus, PauseHook, PauseStage, RolloutState,
+    Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
+    ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
 use super::service_plan::{self, Action, Gate, Member, Obstacle};
@@ -79,7 +79,7 @@ pub(super) fn forget_membership(state: &State, scope: &Scope, task: &Task) {
 }
 
 /// Makes the driver's key of a service: `<cluster>/<name>`.
-fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
+pub(super) fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
     Key::new(scope.clone(), format!("{}/{}", service.cluster, service.name))
 }
 
@@ -108,11 +108,16 @@ impl OneService<'_> {
             None => Step::Settled,
         };
         let gate = pause.as_ref().map(gate_of);
-        for action in service_plan::plan(&service, &members, &task_sets, gate, self.now()) {
+        let actions = match self.daemon_plan(&service, &members) {
+            Some(actions) => actions,
+            None => service_plan::plan(&service, &members, &task_sets, gate, self.now()),
+        };
+        for action in actions {
             match action {
                 Action::Start { revision, count } => {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
+                Action::StartOn { revision, instances } => self.start_on(&service, &revision, &instances),
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
                 Action::Complete => self.complete(&service),
@@ -190,13 +195,24 @@ impl OneService<'_> {
         for (key, row) in rows {
             let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
             match ecs.tasks.get(self.scope, &task) {
-                Some(task) => members.push(Member { revision: row.revision.clone(), task }),
+                Some(task) => {
+                    let is_leaving = self.is_leaving(&task);
+                    members.push(Member { revision: row.revision.clone(), task, is_leaving });
+                }
                 None => {
                     ecs.service_tasks.remove(self.scope, &key);
                 }
             }
         }
         members
+    }
+
+    /// Whether a task is on a container instance that is being emptied.
+    fn is_leaving(&self, task: &Task) -> bool {
+        let Some(id) = task.launch.container_instance() else { return false };
+        let key = ContainerInstanceKey { cluster: self.key.cluster.clone(), id: id.clone() };
+        let instance = self.world.state.ecs.container_instances.get(self.scope, &key);
+        instance.is_some_and(|instance| instance.status == InstanceStatus::Draining)
     }
 
     /// Brings the history of the service's deployments up to what its record says.
@@ -299,7 +315,7 @@ impl OneService<'_> {
     }
 
     /// Adds an event unless it is what the newest one says already.
-    fn report_once(&self, what: &str) {
+    pub(super) fn report_once(&self, what: &str) {
         let message = format!("(service {}) {what}", self.key.name);
         let newest = self.world.state.ecs.services.get(self.scope, &self.key);
         let newest = newest.and_then(|service| service.events.first().map(|event| event.message.clone()));
@@ -379,10 +395,6 @@ fn gate_of(pause: &PauseHook) -> Gate {
 fn words(obstacle: Obstacle) -> &'static str {
     match obstacle {
         Obstacle::KeepsFailing => "is unable to consistently start tasks successfully.",
-        Obstacle::NoInstances => {
-            "was unable to place a task because no container instance met all of its requirements. Reason: No Container \
-             Instances were found in your cluster."
-        }
         Obstacle::Percentages => {
             "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
              Update the minimumHealthyPercent or maximumPercent value and try again."

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ServiceRevisionId, TaskId, Timestamp};
+use base::{ContainerInstanceId, ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
-    Deployment, DeploymentController, HealthStatus, LaunchType, RolloutState, SchedulingStrategy, Service,
-    ServiceStatus, StopCode, Task, TaskSet, TaskStatus,
+    Deployment, DeploymentController, HealthStatus, RolloutState, Service, ServiceStatus, StopCode, Task, TaskSet,
+    TaskStatus,
 };
 
 use super::task_set_plan;
@@ -25,6 +25,8 @@ const RESTART_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Member {
     pub(crate) revision: ServiceRevisionId,
     pub(crate) task: Arc<Task>,
+    /// Whether it is to be replaced because its container instance is being emptied.
+    pub(crate) is_leaving: bool,
 }
 
 /// One thing to do. All of a plan's are carried out; after them the question is asked anew.
@@ -32,6 +34,8 @@ pub(crate) struct Member {
 pub(crate) enum Action {
     /// Start tasks of a deployment or task set.
     Start { revision: ServiceRevisionId, count: usize },
+    /// Start one task of a deployment on each of these container instances.
+    StartOn { revision: ServiceRevisionId, instances: Vec<ContainerInstanceId> },
     /// Stop tasks of a deployment or task set.
     Stop { revision: ServiceRevisionId, tasks: Vec<TaskId> },
     /// Stop tasks that are not healthy.
@@ -61,8 +65,6 @@ pub(crate) enum Action {
 pub(crate) enum Obstacle {
     /// Its tasks end before they run.
     KeepsFailing,
-    /// Its tasks want container instances, and there is none that it could use.
-    NoInstances,
     /// Neither may a task be stopped nor one more be started.
     Percentages,
 }
@@ -129,10 +131,6 @@ struct Rollout<'a> {
 
 impl Rollout<'_> {
     fn plan(&self, actions: &mut Vec<Action>) {
-        if self.service.scheduling == SchedulingStrategy::Daemon {
-            // A daemon's tasks follow the container instances; without one, it wants none and has none.
-            return self.finish(&[], &[], actions);
-        }
         if matches!(self.primary.rollout, RolloutState::Failed { .. }) {
             return;
         }
@@ -141,7 +139,8 @@ impl Rollout<'_> {
             return;
         }
         let live = self.members.iter().filter(|member| is_live(member));
-        let (new, old) = live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision);
+        let (new, old) =
+            live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision && !member.is_leaving);
         let (unhealthy, fit) = new.iter().copied().partition::<Vec<_>, _>(|member| self.is_unhealthy(member));
         let start = self.start(fit.len(), old.len() + unhealthy.len(), actions);
         let surplus = fit.len().saturating_sub(self.desired());
@@ -178,10 +177,6 @@ impl Rollout<'_> {
     fn start(&self, new: usize, old: usize, actions: &mut Vec<Action>) -> usize {
         let missing = self.desired().saturating_sub(new);
         if missing == 0 {
-            return 0;
-        }
-        if self.primary.workload.capacity.launch_type() != LaunchType::Fargate {
-            actions.push(Action::Report(Obstacle::NoInstances));
             return 0;
         }
         let of_primary = self.members.iter().filter(|member| member.revision == self.primary.revision);
@@ -247,7 +242,7 @@ impl Rollout<'_> {
             actions.push(Action::Pause);
             return;
         }
-        let has_all = old.is_empty() && (new.len() == self.desired() || self.is_daemon());
+        let has_all = old.is_empty() && new.len() == self.desired();
         if has_all && new.iter().all(|member| self.is_healthy(member)) {
             if self.primary.rollout == RolloutState::InProgress {
                 actions.push(Action::Complete);
@@ -264,27 +259,28 @@ impl Rollout<'_> {
         }
     }
 
-    fn is_daemon(&self) -> bool {
-        self.service.scheduling == SchedulingStrategy::Daemon
-    }
-
     fn protected_until(&self, members: &[&Member]) -> Option<Timestamp> {
         let protected = members.iter().filter(|member| member.task.is_protected(self.now));
         protected.filter_map(|member| member.task.protected_until).min()
     }
 
     fn is_healthy(&self, member: &Member) -> bool {
-        let since = member.task.started_at.filter(|_| member.task.last_status == TaskStatus::Running);
-        let mut checks = checks(member).peekable();
-        if checks.peek().is_some() {
-            return since.is_some() && checks.all(|status| status == HealthStatus::Healthy);
-        }
-        since.is_some_and(|since| self.now >= since.plus(HEALTHY_AFTER))
+        is_healthy(member, self.now)
     }
 
     fn is_unhealthy(&self, member: &Member) -> bool {
         is_unhealthy(self.service, member, self.now)
     }
+}
+
+/// Whether a task counts as healthy: it runs, and its health checks say so; without any it has run for long enough.
+pub(super) fn is_healthy(member: &Member, now: Timestamp) -> bool {
+    let since = member.task.started_at.filter(|_| member.task.last_status == TaskStatus::Running);
+    let mut checks = checks(member).peekable();
+    if checks.peek().is_some() {
+        return since.is_some() && checks.all(|status| status == HealthStatus::Healthy);
+    }
+    since.is_some_and(|since| now >= since.plus(HEALTHY_AFTER))
 }
 
 /// Returns what the health checks of a task's essential containers say.
@@ -380,4 +376,4 @@ pub(super) fn is_counted(member: &Member) -> bool {
 
 #[cfg(test)]
 #[path = "service_plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -1,20 +1,29 @@
 //! How this machine proves to a registry who asks.
 
+use std::error::Error;
+use std::ffi::OsStr;
+
 use base::Timestamp;
 use node::RegistryCredentials;
 use node::RegistryFault;
-use reqwest::header::WWW_AUTHENTICATE;
+use reqwest::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Response, Url};
 use serde::Deserialize;
 
 use super::challenge::Challenge;
-use super::{AUTHORIZATIONS_MAX, Failed, Inner, Wanted, beginning, docker_config, fault, retry, shown};
+use super::docker_config::{Helper, Noted};
+use super::login::Login;
+use super::{
+    AUTHORIZATIONS_MAX, Failed, Inner, Wanted, beginning, credential_helper, docker_config, fault, retry, shown,
+};
 use crate::origin::Asked;
 
 /// How long a token lasts that does not say so, in seconds: the protocol's own default.
 const TOKEN_SECONDS_DEFAULT: u64 = 60;
 /// How long before its end a token is no longer used, in seconds.
 const TOKEN_SECONDS_SPARE: u64 = 10;
+/// What this program calls itself where tokens are given.
+const CLIENT_ID: &str = "neargate";
 const TOKEN_BYTES_MAX: usize = 64 * 1024;
 
 /// Whose authorization for what.
@@ -22,7 +31,7 @@ const TOKEN_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct Owner {
     registry: String,
     repository: String,
-    user: Option<RegistryCredentials>,
+    user: Option<Login>,
 }
 
 /// What goes with a request.
@@ -44,17 +53,33 @@ struct Token {
 impl Inner {
     pub(super) async fn owner(&self, asked: &Asked) -> Owner {
         let registry = asked.reference.registry().to_owned();
-        let user = match (&asked.credentials, self.users.clone()) {
-            (Some(user), _) => Some(user.clone()),
-            (None, None) => None,
-            (None, Some(path)) => {
-                let registry = registry.clone();
-                let read = tokio::task::spawn_blocking(move || docker_config::credentials(&path, &registry)).await;
-                // Only a panic, which was told where it was, or the end of the runtime.
-                read.unwrap_or_default()
-            }
+        let user = match &asked.credentials {
+            Some(user) => Some(Login::Password(user.clone())),
+            None => asked.login.get(self.noted_login(&registry)).await,
         };
         Owner { registry, repository: asked.reference.repository().to_owned(), user }
+    }
+
+    /// Finds whom docker's file, or a program that it names, has for the registry.
+    async fn noted_login(&self, registry: &str) -> Option<Login> {
+        let (path, of) = (self.users.clone()?, registry.to_owned());
+        let read = tokio::task::spawn_blocking(move || docker_config::read(&path, &of)).await;
+        // Only a panic, which was told where it was, or the end of the runtime.
+        let Noted { helper, login } = read.unwrap_or_default();
+        let Some(Helper { program, server }) = helper else { return login };
+        let _place = self.helpers.acquire().await.expect("it is never closed");
+        match credential_helper::ask(OsStr::new(&program), &server).await {
+            Ok(told) => told.or(login),
+            Err(error) => {
+                tracing::warn!(
+                    program,
+                    registry,
+                    error = &error as &dyn Error,
+                    "no user is known from the credential helper"
+                );
+                login
+            }
+        }
     }
 
     /// Returns what the registry was content with before, as long as it lasts.
@@ -86,8 +111,8 @@ impl Inner {
                 let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", owner.repository));
                 self.token(wanted, &realm, service.as_deref(), &scope, user.as_ref()).await?
             }
-            (Some(Challenge::Basic), Some(user)) => Authorization::Basic(user.clone()),
-            (Some(Challenge::Basic), None) => {
+            (Some(Challenge::Basic), Some(Login::Password(user))) => Authorization::Basic(user.clone()),
+            (Some(Challenge::Basic), Some(Login::IdentityToken(_)) | None) => {
                 return Err(Failed::finally(RegistryFault::NoCredentials { registry: owner.registry.clone() }));
             }
             (None, _) => {
@@ -109,7 +134,7 @@ impl Inner {
         realm: &str,
         service: Option<&str>,
         scope: &str,
-        user: Option<&RegistryCredentials>,
+        user: Option<&Login>,
     ) -> Result<Authorization, Failed> {
         let broken = |what: &str| Failed::finally(RegistryFault::Broken(format!("{realm}: {what}")));
         let mut url = Url::parse(realm).map_err(|_| broken("no URL"))?;
@@ -121,15 +146,28 @@ impl Inner {
         if super::leads_here(&host) && !super::is_near(wanted.asked.reference.registry()) {
             return Err(broken("a registry elsewhere has its tokens given on this machine"));
         }
-        url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).append_pair("scope", scope);
         let client = if super::is_near(&host) { &self.near } else { &self.far };
-        let mut request = client.get(url);
-        if let Some(user) = user {
-            request = request.basic_auth(&user.username, Some(&user.password));
-        }
+        let pairs = service.map(|service| ("service", service)).into_iter().chain([("scope", scope)]);
+        let (method, request) = match user {
+            Some(Login::IdentityToken(token)) => {
+                let grant = [("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", token)];
+                let mut form = Url::parse("form:").expect("it is a URL");
+                form.query_pairs_mut().extend_pairs(pairs.chain(grant));
+                let form = form.query().unwrap_or_default().to_owned();
+                ("Post", client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form))
+            }
+            Some(Login::Password(user)) => {
+                url.query_pairs_mut().extend_pairs(pairs);
+                ("Get", client.get(url).basic_auth(&user.username, Some(&user.password)))
+            }
+            None => {
+                url.query_pairs_mut().extend_pairs(pairs);
+                ("Get", client.get(url))
+            }
+        };
         let unreachable = |error: &reqwest::Error| {
             let why = fault::network_fault(error, &host);
-            Failed::for_now(RegistryFault::Unreachable { method: "Get", url: realm.to_owned(), why })
+            Failed::for_now(RegistryFault::Unreachable { method, url: realm.to_owned(), why })
         };
         let response = request.send().await.map_err(|error| unreachable(&error))?;
         let status = response.status();
@@ -139,7 +177,7 @@ impl Inner {
             let registry = wanted.asked.reference.registry().to_owned();
             let fault = match retry::is_transient(status.as_u16()) {
                 true => RegistryFault::Status {
-                    method: "Get",
+                    method,
                     url: realm.to_owned(),
                     status: shown(status),
                     message: Some(message),

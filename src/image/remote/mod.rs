@@ -5,8 +5,11 @@
 
 mod authorization;
 mod challenge;
+mod credential_helper;
 mod docker_config;
+mod drip;
 mod fault;
+mod login;
 mod pieces;
 mod retry;
 
@@ -18,13 +21,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use base::Clock;
-use node::{ImageError, PullStage, RegistryFault};
+use node::{ImageError, NetworkFault, PullStage, RegistryFault};
 use reqwest::header::{ACCEPT, HeaderMap, RANGE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
 
 use self::authorization::{Authorization, Owner};
 pub(crate) use self::docker_config::default_path as docker_config_path;
+use self::drip::{Floor, Flow};
+pub use self::login::KnownLogin;
 use crate::digest::Digest;
 use crate::origin::{Asked, Blob, Document, Origin};
 use crate::reference::Reference;
@@ -32,11 +39,15 @@ use crate::reference::Reference;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a registry may send nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take until an answer begins, and until a document is there.
+const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(120);
 const REDIRECTS_MAX: usize = 5;
 /// The longest manifest: what registries take.
 const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The users of repositories that are remembered.
 const AUTHORIZATIONS_MAX: usize = 1024;
+/// How many credential helpers run at once.
+const HELPERS_AT_ONCE_MAX: usize = 4;
 /// Where docker's hub really is.
 const HUB_HOST: &str = "registry-1.docker.io";
 const MANIFEST_KINDS: &str = "application/vnd.oci.image.index.v1+json, \
@@ -58,6 +69,10 @@ struct Inner {
     asks_near_only: bool,
     /// Docker's file of users.
     users: Option<PathBuf>,
+    /// Places for the credential helpers that the file names.
+    helpers: Semaphore,
+    /// How slow a registry may be.
+    floor: Floor,
     clock: Arc<dyn Clock>,
     authorizations: Mutex<HashMap<Owner, Authorization>>,
 }
@@ -89,7 +104,16 @@ impl Registries {
         let near = client(Client::builder().no_proxy());
         let far = client(Client::builder());
         let authorizations = Mutex::default();
-        Self { inner: Arc::new(Inner { near, far, asks_near_only, users, clock, authorizations }) }
+        let helpers = Semaphore::new(HELPERS_AT_ONCE_MAX);
+        let floor = Floor::default();
+        Self { inner: Arc::new(Inner { near, far, asks_near_only, users, helpers, floor, clock, authorizations }) }
+    }
+
+    /// Asks more, or less, of registries than usual.
+    #[cfg(test)]
+    pub(crate) fn with_floor(mut self, bytes: u64, stretch: Duration) -> Self {
+        Arc::get_mut(&mut self.inner).expect("nobody else has it yet").floor = Floor { bytes, stretch };
+        self
     }
 
     /// Makes a client that knows the users whom `docker login` has noted for the user of this process.
@@ -144,9 +168,10 @@ impl Inner {
         let mut tries = 0;
         loop {
             tries += 1;
-            let failed = match self.fetch_once(wanted).await {
-                Ok(found) => return Ok(found),
-                Err(failed) => failed,
+            let failed = match timeout(DOCUMENT_TIME_MAX, self.fetch_once(wanted)).await {
+                Ok(Ok(found)) => return Ok(found),
+                Ok(Err(failed)) => failed,
+                Err(_) => self.too_slow(wanted),
             };
             if !failed.is_transient || tries >= retry::TRIES_MAX {
                 return Err(failed.told(wanted.asked, stage, tries));
@@ -185,7 +210,9 @@ impl Inner {
             let wanted = Wanted { asked, method: Method::GET, path, offset };
             let before = offset;
             let Err(failed) = self.stream_once(&wanted, blob, &mut offset, reader).await else { return Ok(()) };
-            if offset > before {
+            // Who only drips is asked no more often than who sends nothing.
+            let is_too_slow = matches!(failed.fault, RegistryFault::Unreachable { why: NetworkFault::Slow, .. });
+            if offset > before && !is_too_slow {
                 tries = 1;
             }
             resumes += 1;
@@ -206,10 +233,16 @@ impl Inner {
         offset: &mut u64,
         reader: &pieces::Sender,
     ) -> Result<(), Failed> {
-        let mut response = self.send(wanted).await?;
+        let answered = timeout(DOCUMENT_TIME_MAX, self.send(wanted)).await;
+        let mut response = answered.map_err(|_| self.too_slow(wanted))??;
         // Who does not know ranges begins anew.
         let mut skipped = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { wanted.offset };
-        while let Some(mut piece) = response.chunk().await.map_err(|error| self.unreachable(wanted, &error))? {
+        let mut flow = Flow::new(self.floor);
+        loop {
+            let asked_at = Instant::now();
+            let piece = response.chunk().await.map_err(|error| self.unreachable(wanted, &error))?;
+            let Some(mut piece) = piece else { break };
+            let is_enough = flow.note(asked_at.elapsed(), piece.len());
             let skip = skipped.min(piece.len() as u64);
             skipped -= skip;
             _ = piece.split_to(usize::try_from(skip).expect("it is shorter than the piece"));
@@ -217,12 +250,15 @@ impl Inner {
             if !piece.is_empty() && reader.send(Ok(piece)).await.is_err() {
                 return Ok(());
             }
+            if !is_enough && *offset < blob.size_bytes {
+                return Err(self.too_slow(wanted));
+            }
         }
         match *offset < blob.size_bytes {
             true => Err(Failed::for_now(RegistryFault::Unreachable {
                 method: "Get",
                 url: wanted.url(),
-                why: node::NetworkFault::Broken,
+                why: NetworkFault::Broken,
             })),
             false => Ok(()),
         }
@@ -289,6 +325,11 @@ impl Inner {
     fn unreachable(&self, wanted: &Wanted<'_>, error: &reqwest::Error) -> Failed {
         let why = fault::network_fault(error, &wanted.address());
         Failed::for_now(RegistryFault::Unreachable { method: wanted.go_method(), url: wanted.url(), why })
+    }
+
+    fn too_slow(&self, wanted: &Wanted<'_>) -> Failed {
+        let (method, url) = (wanted.go_method(), wanted.url());
+        Failed::for_now(RegistryFault::Unreachable { method, url, why: NetworkFault::Slow })
     }
 
     fn client(&self, asked: &Asked) -> &Client {
@@ -505,6 +546,7 @@ mod tests {
 
     fn asked(reference: &str) -> Asked {
         let reference = Reference::parse(reference).unwrap();
-        Asked { reference, platform: node::Platform::host(), credentials: None, waiting: crate::Waiting::default() }
+        let (waiting, login) = (crate::Waiting::default(), KnownLogin::default());
+        Asked { reference, platform: node::Platform::host(), credentials: None, login, waiting }
     }
 }

@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use base::ManualClock;
 use node::{
-    Image, ImageError, ImageSource, Images, Platform, PullBehavior, PullRequest, PullStage, RegistryCredentials,
-    RegistryFault,
+    Image, ImageError, ImageSource, Images, NetworkFault, Platform, PullBehavior, PullRequest, PullStage,
+    RegistryCredentials, RegistryFault,
 };
 use serde_json::json;
 
 use super::LOADED_AT;
 use crate::test_archives::{OciBuilder, TarBuilder, host_arch, platform, with};
 use crate::test_registry::{Reply, TestRegistry};
-use crate::{Asked, Blob, Digest, Document, ImageStore, Options, Origin, Reference, Registries};
+use crate::{Asked, Blob, Digest, Document, ImageStore, Limits, Options, Origin, Reference, Registries};
 
 /// A store that asks registries.
 struct Puller {
@@ -28,10 +29,15 @@ impl Puller {
     }
 
     fn with_room(layer_bytes_max: Option<u64>) -> Self {
+        Self::with(layer_bytes_max, Limits::default(), |registries| registries)
+    }
+
+    fn with(layer_bytes_max: Option<u64>, limits: Limits, set: impl FnOnce(Registries) -> Registries) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(LOADED_AT));
-        let registries = Registries::new(clock.clone(), Some(folder.path().join("config.json")), true);
-        let options = Options { registries: Some(Arc::new(registries)), layer_bytes_max, ..Options::default() };
+        let registries = set(Registries::new(clock.clone(), Some(folder.path().join("config.json")), true));
+        let registries: Arc<dyn Origin> = Arc::new(registries);
+        let options = Options { limits, registries: Some(registries), layer_bytes_max, ..Options::default() };
         let in_use = Arc::new(|| Ok(HashSet::new()));
         let store = ImageStore::open(&folder.path().join("store"), clock, in_use, options).unwrap();
         Self { _folder: folder, store }
@@ -260,6 +266,66 @@ async fn users_come_from_dockers_file_and_without_one_there_is_no_access() {
 }
 
 #[tokio::test]
+async fn a_registry_that_drips_is_given_up_like_one_that_is_silent() {
+    let layer_digest = Arc::new(Mutex::new(String::new()));
+    let (dripping, content) = (Arc::clone(&layer_digest), vec![0; 300_000]);
+    let registry = TestRegistry::with(move |asked, _| {
+        let drips = Some(Duration::from_millis(2));
+        let is_layer = asked.path.contains("/blobs/") && !asked.path.ends_with(&*dripping.lock().unwrap());
+        is_layer.then(|| Reply { status: 200, body: content.clone(), drips, ..Reply::default() })
+    });
+    let mut builder = OciBuilder::default();
+    let top = builder.image(&[layer("a", 300_000)], &host_arch());
+    let (_, manifest) = builder.files.last().unwrap();
+    let manifest = serde_json::from_slice::<serde_json::Value>(manifest).unwrap();
+    // All but the configuration.
+    *layer_digest.lock().unwrap() = manifest["config"]["digest"].as_str().unwrap().to_owned();
+    registry.push("1", builder, &top);
+    let puller = Puller::with(None, Limits::default(), |all| all.with_floor(10_000, Duration::from_millis(50)));
+    let (stage, tries, fault) = fault(puller.pull(&registry.name("1")).await);
+    assert!(matches!(fault, RegistryFault::Unreachable { why: NetworkFault::Slow, .. }), "{fault:?}");
+    assert_eq!((stage, tries), (PullStage::Layer, 5));
+    assert!(puller.references().await.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_pulled_onto_a_disk_without_room() {
+    let registry = TestRegistry::new();
+    push(&registry, "1");
+    let puller = Puller::with(None, Limits { free_bytes_min: u64::MAX, ..Limits::default() }, |all| all);
+    let failed = puller.pull(&registry.name("1")).await;
+    let is_full = |error: &ImageError| match error {
+        ImageError::Io { source, .. } => source.kind() == std::io::ErrorKind::StorageFull,
+        _ => false,
+    };
+    assert!(failed.as_ref().is_err_and(is_full), "{failed:?}");
+    assert!(!registry.take_log().iter().any(|line| line.contains("/blobs/")));
+}
+
+#[tokio::test]
+async fn an_identity_token_of_dockers_file_buys_tokens() {
+    let grant =
+        "service=s&scope=repository%3Aapp%3Apull&grant_type=refresh_token&client_id=neargate&refresh_token=r%2B1";
+    let realm = Arc::new(TestRegistry::with(move |asked, _| {
+        let is_known = asked.method == "POST" && asked.body == grant.as_bytes();
+        let body = br#"{"access_token":"t1"}"#.to_vec();
+        Some(if is_known { Reply { status: 200, body, ..Reply::default() } } else { Reply::status(401).unwrap() })
+    }));
+    let target = realm.address.clone();
+    let registry = TestRegistry::with(move |asked, _| {
+        let is_known = asked.headers.get("authorization").is_some_and(|value| value == "Bearer t1");
+        let challenge = format!("Bearer realm=\"http://{target}/token\",service=\"s\",scope=\"repository:app:pull\"");
+        (!is_known).then(|| Reply { status: 401, ..Reply::default() }.header("www-authenticate", challenge))
+    });
+    push(&registry, "1");
+    let puller = Puller::new();
+    let users = json!({"auths": {&registry.address: {"auth": "", "identitytoken": "r+1"}}});
+    std::fs::write(puller._folder.path().join("config.json"), users.to_string()).unwrap();
+    puller.pull(&registry.name("1")).await.unwrap();
+    assert_eq!(realm.take_log(), ["POST /token"]);
+}
+
+#[tokio::test]
 async fn the_platform_is_chosen_from_the_index_and_images_of_both_stay() {
     let (registry, puller) = (TestRegistry::new(), Puller::new());
     let mut builder = OciBuilder::default();
@@ -335,7 +401,7 @@ async fn a_registry_that_is_not_there_is_told_with_its_address() {
     assert_eq!((stage, tries), (PullStage::Resolve, 5));
     let RegistryFault::Unreachable { method, url, why } = fault else { panic!("{fault:?}") };
     assert_eq!((method, url), ("Head", format!("http://{address}/v2/app/manifests/1")));
-    assert_eq!(why, node::NetworkFault::Refused(address));
+    assert_eq!(why, NetworkFault::Refused(address));
 }
 
 #[tokio::test]
@@ -441,7 +507,7 @@ async fn a_place_is_free_when_the_thread_is_and_own_pulls_take_none_of_the_other
     assert_eq!(inner.near_pulls.available_permits(), near - 1);
     drop(held);
     let all = inner.near_pulls.acquire_many(near.try_into().unwrap());
-    drop(tokio::time::timeout(std::time::Duration::from_secs(10), all).await.unwrap());
+    drop(tokio::time::timeout(Duration::from_secs(10), all).await.unwrap());
 }
 
 #[tokio::test]
