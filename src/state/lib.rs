@@ -4,6 +4,7 @@
 //! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
 pub mod cloudwatch;
+pub mod codedeploy;
 mod cx;
 mod document;
 pub mod ec2;
@@ -39,6 +40,8 @@ use journal::Journal;
 pub struct State {
     /// Amazon ECS.
     pub ecs: ecs::Ecs,
+    /// AWS CodeDeploy.
+    pub codedeploy: codedeploy::CodeDeploy,
     /// Amazon EC2: VPCs and what lies in them.
     pub ec2: ec2::Ec2,
     /// Amazon ECR.
@@ -76,6 +79,7 @@ impl State {
         let journal = Arc::new(Journal::open(path)?);
         let mut state = Self::with_journal(Some(&journal));
         state.ecs.load(&journal)?;
+        state.codedeploy.load(&journal)?;
         state.ec2.load(&journal)?;
         state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
@@ -91,6 +95,7 @@ impl State {
     fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
         Self {
             ecs: ecs::Ecs::new(journal, Arc::default()),
+            codedeploy: codedeploy::CodeDeploy::new(journal),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
@@ -107,6 +112,7 @@ impl State {
     /// Removes every row of every table. Running tasks must have been taken off the node before.
     pub fn clear(&self) {
         self.ecs.clear();
+        self.codedeploy.clear();
         self.ec2.clear();
         self.ecr.clear();
         self.efs.clear();

@@ -15,6 +15,7 @@ use state::ecs::{
 use super::service_plan::{self, Action, Gate, Member, Obstacle};
 use super::{SERVICES, reason};
 use crate::World;
+use crate::codedeploy::wake_deployments_of;
 
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
@@ -56,8 +57,13 @@ pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
     state.ecs.services.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, key)));
     let waker = wakeups.clone();
     state.ecs.service_deployments.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
-    let waker = wakeups.clone();
-    state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
+    let (waker, state_of_others) = (wakeups.clone(), Arc::downgrade(state));
+    state.ecs.task_sets.watch(move |scope, key| {
+        waker.wake(SERVICES, driver_key(scope, &key.service));
+        if let Some(state) = state_of_others.upgrade() {
+            wake_deployments_of(&state, &waker, scope, &key.service);
+        }
+    });
 }
 
 /// Returns the driver's key of the service that a task belongs to, if it belongs to one.
