@@ -1,6 +1,7 @@
 //! The controllers of Amazon ECS.
 
 mod awslogs;
+mod circuit_breaker;
 mod credentials;
 mod daemon_plan;
 mod efs;
@@ -29,6 +30,7 @@ mod samples;
 mod sandbox_index;
 mod secret;
 mod service;
+mod service_outcome;
 mod service_plan;
 mod service_start;
 mod splunk;

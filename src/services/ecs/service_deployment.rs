@@ -7,8 +7,8 @@ use api::ecs as api;
 use base::{Arn, Page, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use state::Cx;
 use state::ecs::{
-    ClusterName, HookAction, HookOutcome, PauseHook, PauseStage, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceKey, ServiceName,
+    ClusterName, FailureThreshold, HookAction, HookOutcome, PauseHook, PauseStage, Service, ServiceDeployment,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName,
 };
 
 use crate::service::{self, Counts};
@@ -18,8 +18,6 @@ use crate::{Error, Result, cluster, document, invalid, page, required};
 const DESCRIBE_MAX: usize = 20;
 const LISTING: &str = "ListServiceDeployments";
 const PAGE: page::Size = page::Size { default: 20, max: 100 };
-/// The least and the most failures that trip the circuit breaker.
-const THRESHOLD: std::ops::RangeInclusive<u32> = 3..=200;
 
 /// Describes deployments by their ARNs. Unknown ones are failures, not errors.
 pub(crate) async fn describe_service_deployments(
@@ -227,7 +225,7 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
             started_at: Some(rollback.started_at.into()),
             service_revision_arn: Some(service::revision_arn(cx, &row.key.service, &rollback.revision).to_string()),
         }),
-        deployment_circuit_breaker: Some(circuit_breaker(row, desired)),
+        deployment_circuit_breaker: Some(circuit_breaker(row, known.as_deref())),
         alarms: alarms(row),
     }
 }
@@ -249,17 +247,28 @@ fn summary(
     }
 }
 
-fn circuit_breaker(row: &ServiceDeployment, desired: u32) -> api::ServiceDeploymentCircuitBreaker {
-    let status = match (row.has_circuit_breaker, row.status.is_final()) {
-        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
-        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
-        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
-    };
-    let threshold = desired.div_ceil(2).clamp(*THRESHOLD.start(), *THRESHOLD.end());
+fn circuit_breaker(row: &ServiceDeployment, service: Option<&Service>) -> api::ServiceDeploymentCircuitBreaker {
+    let breaker = service.and_then(|service| Some((service.rollout.circuit_breaker?, service.desired_count)));
+    let now = breaker.map(|(breaker, desired_count)| breaker.threshold.of(desired_count));
+    let usual = || FailureThreshold::default().of(service.map_or(0, |service| service.desired_count));
+    let threshold = row.monitors.threshold.or(now).unwrap_or_else(usual);
     api::ServiceDeploymentCircuitBreaker {
-        status: Some(status),
-        failure_count: Some(0),
+        status: Some(monitor_status(row, row.has_circuit_breaker, row.monitors.is_breaker_triggered)),
+        failure_count: i32::try_from(row.monitors.failures).ok(),
         threshold: i32::try_from(threshold).ok(),
+    }
+}
+
+fn monitor_status(
+    row: &ServiceDeployment,
+    is_on: bool,
+    is_triggered: bool,
+) -> api::ServiceDeploymentRollbackMonitorsStatus {
+    match (is_on, is_triggered, row.status.is_final()) {
+        (false, _, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
+        (true, true, _) => api::ServiceDeploymentRollbackMonitorsStatus::Triggered,
+        (true, false, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
+        (true, false, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
     }
 }
 
@@ -305,14 +314,11 @@ fn hook(pause: &PauseHook) -> Option<api::DeploymentLifecycleHookDetail> {
 fn alarms(row: &ServiceDeployment) -> Option<api::ServiceDeploymentAlarms> {
     let configuration: api::DeploymentConfiguration = document::read(&row.deployment_configuration);
     let alarms = configuration.alarms?;
-    let status = match (alarms.enable == Some(true), row.status.is_final()) {
-        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
-        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
-        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
-    };
+    let triggered = &row.monitors.triggered_alarms;
+    let status = monitor_status(row, alarms.enable == Some(true), !triggered.is_empty());
     Some(api::ServiceDeploymentAlarms {
         status: Some(status),
         alarm_names: alarms.alarm_names,
-        triggered_alarm_names: Some(Vec::new()),
+        triggered_alarm_names: Some(triggered.clone()),
     })
 }

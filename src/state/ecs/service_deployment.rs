@@ -74,6 +74,22 @@ pub struct ServiceDeployment {
     pub rollback: Option<Rollback>,
     /// Where it pauses, in the order of the stages.
     pub pauses: Vec<PauseHook>,
+    /// What those have found who watch it.
+    #[serde(default)]
+    pub monitors: Monitors,
+}
+
+/// What those have found who watch a service deployment. The controller writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Monitors {
+    /// How many tasks have failed.
+    pub failures: u32,
+    /// How many failures were too many when it came to its end; until then that goes by the desired tasks.
+    pub threshold: Option<u32>,
+    /// Whether the circuit breaker has given it up.
+    pub is_breaker_triggered: bool,
+    /// The alarms that have given it up.
+    pub triggered_alarms: Vec<String>,
 }
 
 /// A stage at which a service deployment pauses until it is told to go on. The controller writes `paused_at`, and

@@ -4,7 +4,7 @@ use api::ecs as api;
 use base::Arn;
 use state::Cx;
 use state::ecs::{
-    Deployment, HookAction, PauseHook, PauseStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey,
+    Deployment, HookAction, Monitors, PauseHook, PauseStage, Service, ServiceDeployment, ServiceDeploymentKey,
     ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, Workload,
 };
 
@@ -52,6 +52,7 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Resu
             status_reason: None,
             rollback: None,
             pauses: pauses(cx, service),
+            monitors: Monitors::default(),
             key: key.clone(),
         },
         revision: ServiceRevision {
@@ -61,14 +62,7 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Resu
             key: ServiceRevisionKey { service: service.key.clone(), id: revision.clone() },
         },
     };
-    service.deploy(Deployment {
-        revision,
-        service_deployment: key.id,
-        workload,
-        created_at: now,
-        updated_at: now,
-        rollout: RolloutState::InProgress,
-    });
+    service.deploy(Deployment::new(revision, key.id, workload, now, now));
     Ok(history)
 }
 
