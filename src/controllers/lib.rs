@@ -4,6 +4,7 @@
 //! Each decision is a pure function with a table of tests; a reconciler's step carries decisions out, one at a time,
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
+mod codedeploy;
 mod ecr;
 mod ecs;
 mod events;
@@ -142,6 +143,7 @@ impl Controllers {
         ecs::watch_services(&state, &wakeups);
         let instances = Arc::<ecs::InstanceWatch>::default();
         instances.watch(&state, &wakeups);
+        codedeploy::watch_deployments(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
@@ -167,6 +169,7 @@ impl Controllers {
             .add(Arc::new(ecs::PullReconciler::new(world.clone(), Arc::clone(&pulls))))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::InstanceReconciler::new(world.clone())))
+            .add(Arc::new(codedeploy::DeploymentReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
