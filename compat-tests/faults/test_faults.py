@@ -140,7 +140,11 @@ def expect_truth(load: Load, server: Neargate) -> list[str]:
     def running() -> set[str]:
         return {id_of(task) for task in load.known() if task["lastStatus"] == "RUNNING"}
 
-    until(lambda: shims(server) == running(), f"a shim for every running task: {shims(server) ^ running()}", SETTLE_S)
+    try:
+        until(lambda: shims(server) == running(), "a shim for every running task", SETTLE_S)
+    except AssertionError as error:
+        only = f"shims alone: {shims(server) - running()}, tasks alone: {running() - shims(server)}"
+        raise AssertionError(f"{error}: {only}; {server.log.read_text()[-3000:]}") from None
     return [task["taskArn"] for task in tasks if task["lastStatus"] == "RUNNING"]
 
 

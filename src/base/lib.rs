@@ -11,7 +11,7 @@ mod page;
 mod scope;
 
 pub use arn::Arn;
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, Reached, SystemClock, Timestamp};
 pub use ecr_host::{EcrHost, EcrHostForm};
 pub use ids::{
     ContainerId, ContainerInstanceId, EniId, Entropy, Ids, SecurityGroupId, SequentialEntropy, ServiceDeploymentId,

@@ -18,9 +18,9 @@ use base::{Clock, Ids, Timestamp};
 use node::{EventSink, Node};
 use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
-use state::ecs::Task;
+use state::ecs::{ContainerInstance, Task};
 
-pub use ecs::{NotInterrupted, SpotInterruption};
+pub use ecs::{NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
 
@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) wakeups: Wakeups,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
 }
@@ -93,6 +94,8 @@ impl Controllers {
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
+        let instances = Arc::<ecs::InstanceWatch>::default();
+        instances.watch(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
@@ -106,6 +109,7 @@ impl Controllers {
             wakeups: wakeups.clone(),
             timer: Arc::clone(&timer),
             settings,
+            instances,
             started_at,
         };
         let pulls = Arc::<ecs::Pulls>::default();
@@ -113,6 +117,7 @@ impl Controllers {
             .add(Arc::new(ecs::TaskReconciler::new(world.clone(), Arc::clone(&pulls))))
             .add(Arc::new(ecs::PullReconciler::new(world.clone(), Arc::clone(&pulls))))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
+            .add(Arc::new(ecs::InstanceReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))
@@ -130,6 +135,23 @@ impl Running {
     /// Returns the driver, to wait for it and to ask how it is doing.
     pub fn driver(&self) -> &DriverHandle {
         &self.driver
+    }
+
+    /// Waits until the controllers have nothing to do before time passes, and what they did is kept.
+    pub async fn rest(&self) {
+        self.driver.idle().await;
+        let state = Arc::clone(&self.world.state);
+        match tokio::task::spawn_blocking(move || state.flush()).await {
+            Ok(Ok(())) => {}
+            // The journal has said so itself; whoever waits for rest would wait for ever.
+            Ok(Err(error)) => tracing::debug!(%error, "what was done is not kept"),
+            Err(error) => tracing::error!(%error, "waiting for the journal failed"),
+        }
+    }
+
+    /// Returns how many steps the controllers have made.
+    pub fn steps(&self) -> u64 {
+        self.driver.statuses().iter().map(|status| status.steps).sum()
     }
 
     /// Empties all state and takes every task off the node. Returns when nothing is left of either. The networks of VPCs
@@ -152,6 +174,29 @@ impl Running {
     /// If one of those that are named cannot be interrupted; then none is.
     pub fn interrupt(&self, wanted: &SpotInterruption) -> Result<Vec<Arc<Task>>, NotInterrupted> {
         ecs::interrupt(&self.world, wanted)
+    }
+
+    /// Gives a cluster a container instance that this machine plays.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such cluster or subnet.
+    pub fn add_instance(&self, wanted: &NewInstance) -> Result<Arc<ContainerInstance>, NotAdded> {
+        ecs::add_instance(&self.world, wanted)
+    }
+
+    /// Returns the container instances that this machine plays.
+    pub fn instances(&self) -> Vec<Arc<ContainerInstance>> {
+        ecs::list_instances(&self.world)
+    }
+
+    /// Deregisters a container instance that this machine plays, and with `is_forced` ends the tasks on it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such instance, or tasks are on it.
+    pub fn remove_instance(&self, named: &str, is_forced: bool) -> Result<Arc<ContainerInstance>, NotRemoved> {
+        ecs::remove_instance(&self.world, named, is_forced)
     }
 
     /// Ends the controllers. Tasks go on running; whoever starts with the same state finds them again.

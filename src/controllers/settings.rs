@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::HostFolder;
 use node::PullBehavior;
+use state::ecs::ServiceKey;
+
+use crate::{HostFolder, Pace, Paces};
 
 /// What an operator has said of how tasks run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub struct Settings {
     pub pull_behavior: PullBehavior,
     /// Whether the node has files; a simulated one has not.
     pub node_has_files: bool,
+    /// How fast the waits of services pass.
+    pub paces: Paces,
 }
 
 impl Settings {
@@ -32,7 +36,13 @@ impl Settings {
             host_folders: Vec::new(),
             pull_behavior: PullBehavior::default(),
             node_has_files: true,
+            paces: Paces::default(),
         }
+    }
+
+    /// Returns how fast the waits of a service pass.
+    pub fn pace_of(&self, service: &ServiceKey) -> Pace {
+        self.paces.of(service)
     }
 }
 

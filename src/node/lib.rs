@@ -9,6 +9,7 @@ mod event;
 mod exec;
 mod fault;
 mod forward;
+mod http;
 mod images;
 mod isolation;
 mod network;
@@ -24,6 +25,7 @@ pub use event::{Event, EventSink};
 pub use exec::{EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, TerminalSize};
 pub use fault::{BlackholePort, Direction, Fault, FaultError, FaultKind, FaultScope, IpRange, Transport};
 pub use forward::ForwardBatch;
+pub use http::{HTTP_ANSWER_BYTES_MAX, HTTP_REQUEST_BYTES_MAX, HttpAnswer, HttpClient, HttpError, HttpRequest};
 pub use images::{Image, ImageConfig, ImageDetail, ImageError, ImageSource, ImageSummary, Images, Pruned};
 pub use isolation::{ContainerFile, DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
 pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
@@ -38,7 +40,7 @@ pub use runtime::{
 pub use signal::Signal;
 pub use stats::{BlockIo, ContainerStats, InterfaceStats};
 
-/// A node: the three things that tasks need of a machine.
+/// A node: what tasks, and those who look after them, need of a machine.
 #[derive(Clone)]
 pub struct Node {
     /// Runs containers.
@@ -47,4 +49,6 @@ pub struct Node {
     pub network: Arc<dyn Network>,
     /// Finds images and their layers.
     pub images: Arc<dyn Images>,
+    /// Asks by HTTP.
+    pub http: Arc<dyn HttpClient>,
 }

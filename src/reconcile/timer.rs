@@ -1,7 +1,6 @@
 //! Waiting for a point in time, by the same clock that tells it.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +37,7 @@ impl Timer for SystemTimer {
     }
 }
 
-/// Waits by a clock that tests advance. A task waits for one time at once: of several, the latest asked for wins.
+/// Waits by a clock that somebody advances.
 #[derive(Clone, Debug)]
 pub struct ManualTimer(Arc<ManualClock>);
 
@@ -51,8 +50,7 @@ impl ManualTimer {
 
 impl Timer for ManualTimer {
     fn sleep_until(&self, at: Timestamp) -> Sleep {
-        let clock = Arc::clone(&self.0);
-        Box::pin(poll_fn(move |cx| clock.poll_reached(at, cx.waker())))
+        Box::pin(self.0.reached(at))
     }
 }
 

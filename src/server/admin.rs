@@ -1,4 +1,4 @@
-//! What AWS does not have: health, reset, images, interruptions of Spot tasks. Under `/_neargate/`.
+//! What AWS does not have: health, reset, images, interruptions of Spot tasks, the clock. Under `/_neargate/`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::{Emulator, Limits, image_admin, spot};
+use crate::{Emulator, Limits, clock, image_admin, spot};
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -44,11 +44,13 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
             let all = parameter(request, "all").is_some_and(|all| all == "true");
             image_admin::prune(emulator, all).await
         }
+        (&Method::GET, "clock") => (StatusCode::OK, clock::show(emulator)),
+        (&Method::POST, "clock/advance") => clock::advance(emulator, body, limits.body_timeout).await,
         (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
         (
             _,
             "health" | "reset" | MOTO_RESET | "images" | "images/pull" | "images/inspect" | "images/prune"
-            | "spot/interrupt",
+            | "spot/interrupt" | "clock" | "clock/advance",
         ) => (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) })),
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
     };

@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use base::{Clock, Ids, SystemClock};
+use base::{Clock, Ids, ManualClock, SystemClock};
 use controllers::{Controllers, Settings};
 use image::{Engine, ImageStore, Registries};
 use network::FargateNetwork;
@@ -13,13 +13,14 @@ use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
 use node::simulated::SimulatedNode;
 use node::{EventSink, ImageError, Node};
-use reconcile::{SystemTimer, Timer};
+use reconcile::{ManualTimer, SystemTimer, Timer};
 use runtime::FargateRuntime;
 use state::State;
 
 use crate::own_registry::OwnRegistry;
 use crate::vpc_server::{self, VpcServer};
-use crate::{Config, Emulator, NodeKind, Parts, StartError};
+use crate::web_client::WebClient;
+use crate::{ClockKind, Config, Emulator, ManualTime, NodeKind, Parts, StartError};
 
 /// Only the server's user may look into its folders: below them are the environment of tasks, and files that the root of
 /// a container has made setuid.
@@ -33,13 +34,18 @@ const STATE_FILE: &str = "state.redb";
 /// The program that runs as a shim: this very one, even if its file has been replaced meanwhile.
 pub(crate) const SHIM_PROGRAM: &str = "/proc/self/exe";
 
-/// Starts an emulator on the machine's clock, with the node and the data directory of the configuration.
+/// Starts an emulator with the clock, the node and the data directory of the configuration.
 ///
 /// # Panics
 ///
 /// Outside a tokio runtime.
 pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let manual_clock = manual_clock(config)?;
+    let (clock, timer): (Arc<dyn Clock>, Arc<dyn Timer>) = match &manual_clock {
+        Some(manual) => (Arc::clone(manual) as _, Arc::new(ManualTimer::new(Arc::clone(manual)))),
+        None => (Arc::new(SystemClock), Arc::new(SystemTimer)),
+    };
+    let mut manual_time = None;
     let controllers = Controllers::new().with(settings(config));
     let (sockets, waiting_vpcs) = vpc_server::channel();
     let (node, real) = match config.node {
@@ -47,12 +53,21 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
             let (node, real) = fargate(config, &clock, controllers.event_sink(), sockets)?;
             (node, Some(real))
         }
-        NodeKind::Simulated => (simulated(&clock, controllers.event_sink()), None),
+        NodeKind::Simulated => {
+            let simulated = SimulatedNode::new(Arc::clone(&clock), controllers.event_sink());
+            let node = Node { http: Arc::new(WebClient::new()), ..simulated.node() };
+            match manual_clock {
+                Some(clock) => manual_time = Some(ManualTime::new(clock, simulated)),
+                None => _ = tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await }),
+            }
+            (node, None)
+        }
     };
     let state = match &config.data_dir {
         None => State::in_memory(),
         Some(folder) => {
             make_folder(folder)?;
+            manual_time = manual_time.map(|time| time.kept_in(folder));
             State::open(&folder.join(STATE_FILE))?
         }
     };
@@ -65,7 +80,8 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
         node,
         node_kind: config.node,
         clock: Arc::clone(&clock),
-        timer: Arc::new(SystemTimer),
+        timer,
+        manual_time,
         ids: Ids::system(),
         scope: config.scope.clone(),
     };
@@ -117,15 +133,21 @@ fn fargate(
     let runtime_config = runtime::Config { run_dir, cgroup_root, shim_program: SHIM_PROGRAM.into() };
     let runtime = FargateRuntime::new(runtime_config, Arc::clone(clock), events)?;
     runtime.keep_disks_ready(config.ephemeral_storage_mib.map_or(STORAGE_BYTES_USUAL, |mib| mib * 1024 * 1024));
-    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _ };
+    let http = Arc::new(WebClient::new());
+    let node = Node { runtime, network: Arc::clone(&network) as _, images: Arc::clone(&images) as _, http };
     Ok((node, RealNode { network, images }))
 }
 
-fn simulated(clock: &Arc<dyn Clock>, events: EventSink) -> Node {
-    let simulated = SimulatedNode::new(Arc::clone(clock), events);
-    let node = simulated.node();
-    tokio::spawn(async move { simulated.run(|at| SystemTimer.sleep_until(at)).await });
-    node
+/// Makes the clock that somebody else moves, if the configuration wants one.
+fn manual_clock(config: &Config) -> Result<Option<Arc<ManualClock>>, StartError> {
+    let ClockKind::Manual { start } = config.clock else { return Ok(None) };
+    if config.node != NodeKind::Simulated {
+        return Err(StartError::ManualClock);
+    }
+    // What is kept bears times until then.
+    let left = config.data_dir.as_deref().and_then(ManualTime::left_in);
+    let start = start.unwrap_or_else(|| left.unwrap_or_else(|| SystemClock.now()));
+    Ok(Some(Arc::new(ManualClock::new(left.map_or(start, |left| left.max(start))))))
 }
 
 /// Says where images come from.
@@ -147,6 +169,7 @@ fn settings(config: &Config) -> Settings {
         ephemeral_storage_mib: config.ephemeral_storage_mib,
         host_folders: config.host_folders.clone(),
         node_has_files: config.node == NodeKind::Fargate,
+        paces: config.paces.clone(),
         ..Settings::new(&config.data_dir())
     }
 }

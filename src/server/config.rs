@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base::Scope;
-use controllers::HostFolder;
+use base::{Scope, Timestamp};
+use controllers::{HostFolder, Paces};
 use node::PullBehavior;
 
 use crate::NodeKind;
@@ -17,6 +17,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Which node runs the tasks.
     pub node: NodeKind,
+    /// Which clock tells the time, and waits for it.
+    pub clock: ClockKind,
     /// Where the state is kept; none keeps it in memory alone, and images in [`Config::DATA_DIR_DEFAULT`].
     pub data_dir: Option<PathBuf>,
     /// Account and region of requests that name none.
@@ -27,10 +29,26 @@ pub struct Config {
     pub ephemeral_storage_mib: Option<u64>,
     /// The folders of this machine that tasks on instances may mount.
     pub host_folders: Vec<HostFolder>,
+    /// How fast the waits of services pass.
+    pub paces: Paces,
     /// Where images come from, and how long they stay.
     pub images: ImageConfig,
     /// The limits of the gateway.
     pub limits: Limits,
+}
+
+/// Which clock tells the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockKind {
+    /// The machine's.
+    #[default]
+    System,
+    /// One that stands still until somebody asks `/_neargate/clock/advance`; for the simulated node alone, because the
+    /// processes of real containers live by the machine's.
+    Manual {
+        /// Where it stands at first; none takes the machine's time. One that was kept in the data directory goes on.
+        start: Option<Timestamp>,
+    },
 }
 
 /// Where images come from, and how long they stay.

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::data_channel::{self, Channels};
-use crate::{NodeKind, upload};
+use crate::{ManualTime, NodeKind, upload};
 
 /// Why an emulator could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum StartError {
     /// The network cannot be made on this machine.
     #[error("cannot make networks here; `neargate doctor` says why")]
     Network(#[from] node::NetworkError),
+    /// Containers do not live by a manual clock.
+    #[error("containers live by the machine's clock: --clock manual goes with --node simulated")]
+    ManualClock,
     /// The server has not the rights it needs.
     #[error("containers need root: run it with sudo, or without containers: neargate serve --node simulated")]
     NotRoot,
@@ -69,6 +72,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Waits for it.
     pub timer: Arc<dyn Timer>,
+    /// Lets time pass, if it does not by itself.
+    pub manual_time: Option<ManualTime>,
     /// New identifiers.
     pub ids: Ids,
     /// Account and region of requests that name none.
@@ -85,6 +90,7 @@ pub struct Emulator {
     scope: Scope,
     controllers: Running,
     timer: Arc<dyn Timer>,
+    manual_time: Option<ManualTime>,
     channels: Channels,
     registry: Registry,
     started_at: Timestamp,
@@ -93,13 +99,26 @@ pub struct Emulator {
 impl Emulator {
     /// Puts the parts together and starts the controllers. `controllers` is the one whose event sink the node has.
     pub fn start(parts: Parts, controllers: Controllers) -> Arc<Self> {
-        let Parts { state, node, node_kind, clock, timer, ids, scope } = parts;
+        let Parts { state, node, node_kind, clock, timer, manual_time, ids, scope } = parts;
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
         let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
         let channels = Channels::default();
         let registry = Registry::new(Arc::clone(&state), Arc::clone(&clock), ids.clone(), scope.clone());
-        Arc::new(Self { state, node, node_kind, clock, ids, scope, controllers, timer, channels, registry, started_at })
+        Arc::new(Self {
+            state,
+            node,
+            node_kind,
+            clock,
+            ids,
+            scope,
+            controllers,
+            timer,
+            manual_time,
+            channels,
+            registry,
+            started_at,
+        })
     }
 
     /// Answers one request. Never panics: a bug in the routing or in a handler is an `InternalFailure`.
@@ -256,6 +275,11 @@ impl Emulator {
     /// Returns the current time.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Returns what lets time pass, if it does not by itself.
+    pub(crate) fn manual_time(&self) -> Option<&ManualTime> {
+        self.manual_time.as_ref()
     }
 
     /// Returns what sessions of ECS Exec are served with.

@@ -3,12 +3,14 @@
 //! Handlers write what is wanted, controllers write what they observe; a field has one writer. Nothing here does I/O
 //! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
+pub mod cloudwatch;
 mod cx;
 mod document;
 pub mod ec2;
 pub mod ecr;
 pub mod ecs;
 pub mod efs;
+pub mod events;
 mod folder;
 pub mod iam;
 mod journal;
@@ -43,6 +45,8 @@ pub struct State {
     pub ecr: ecr::Ecr,
     /// Amazon EFS.
     pub efs: efs::Efs,
+    /// CloudWatch.
+    pub cloudwatch: cloudwatch::CloudWatch,
     /// CloudWatch Logs.
     pub logs: logs::Logs,
     /// AWS IAM, and the sessions of AWS STS.
@@ -75,6 +79,7 @@ impl State {
         state.ec2.load(&journal)?;
         state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
+        state.cloudwatch.load(&journal)?;
         state.logs.load(&journal)?;
         state.iam.load(&journal)?;
         state.s3.load(&journal, path.with_file_name("objects"))?;
@@ -85,10 +90,11 @@ impl State {
 
     fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
         Self {
-            ecs: ecs::Ecs::new(journal),
+            ecs: ecs::Ecs::new(journal, Arc::default()),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
+            cloudwatch: cloudwatch::CloudWatch::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
             s3: s3::S3::new(journal),
@@ -104,6 +110,7 @@ impl State {
         self.ec2.clear();
         self.ecr.clear();
         self.efs.clear();
+        self.cloudwatch.clear();
         self.logs.clear();
         self.iam.clear();
         self.s3.clear();

@@ -42,3 +42,15 @@ pub struct Tag {
     /// The value, up to 256 characters.
     pub value: String,
 }
+
+impl Tag {
+    /// Puts tags among those that are there; one whose key is there replaces its value.
+    pub fn put_all(tags: Vec<Self>, known: &mut Vec<Self>) {
+        for tag in tags {
+            match known.iter_mut().find(|known| known.key == tag.key) {
+                Some(known) => known.value = tag.value,
+                None => known.push(tag),
+            }
+        }
+    }
+}

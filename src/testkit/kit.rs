@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use base::{AccountId, Clock, Ids, ManualClock, Region, Scope, SequentialEntropy, Timestamp};
 use bytes::Bytes;
-use controllers::Controllers;
+use controllers::{Controllers, Paces};
 use http::Request;
 use node::simulated::SimulatedNode;
 use reconcile::ManualTimer;
 use serde_json::Value;
-use server::{Config, Emulator, Limits, NodeKind, Parts, StartError};
+use server::{Config, Emulator, Limits, ManualTime, NodeKind, Parts, StartError};
 use state::State;
 
 use crate::{Reply, form_request, json_request};
@@ -62,6 +62,7 @@ impl Testkit {
             node_kind: NodeKind::Simulated,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             timer: Arc::new(ManualTimer::new(Arc::clone(&clock))),
+            manual_time: Some(ManualTime::new(Arc::clone(&clock), Arc::clone(&node))),
             ids: Ids::new(Arc::new(SequentialEntropy::default())),
             scope: scope(),
         };
@@ -84,11 +85,13 @@ impl Testkit {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             node: NodeKind::Fargate,
+            clock: server::ClockKind::System,
             data_dir: Some(data_dir.to_owned()),
             scope: scope(),
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
+            paces: Paces::default(),
             images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits: Limits::default(),
         };
@@ -160,6 +163,25 @@ impl Testkit {
         clock.advance(by);
         node.fire_due();
         self.settle().await;
+    }
+
+    /// Lets a simulated clock go from each time that somebody waits for to the next, until `by` has passed: everything
+    /// happens at its own time, as with `neargate clock advance`.
+    ///
+    /// # Panics
+    ///
+    /// If the kit is on the machine's clock.
+    pub async fn pass(&self, by: Duration) {
+        let Time::Manual { clock, node } = &self.time else { panic!("the machine's clock cannot be advanced") };
+        self.settle().await;
+        let until = clock.now().plus(by);
+        while clock.now() < until {
+            let soonest = clock.now().plus(Duration::from_millis(1));
+            let next = clock.next_wait().into_iter().chain(node.next_due()).min();
+            clock.advance_to(next.map_or(until, |next| next.clamp(soonest, until)));
+            node.fire_due();
+            self.settle().await;
+        }
     }
 
     /// Waits until the controllers have nothing to do, or nothing before time passes.

@@ -32,13 +32,14 @@ struct Content {
     code: String,
     message: String,
     status: u16,
+    query_code: Option<&'static str>,
     payload: Option<Box<dyn Structure>>,
 }
 
 impl ApiError {
     /// Makes an error of a code, an HTTP status and a message.
     pub fn new(code: impl Into<String>, status: u16, message: impl Into<String>) -> Self {
-        Self(Box::new(Content { code: code.into(), message: message.into(), status, payload: None }))
+        Self(Box::new(Content { code: code.into(), message: message.into(), status, query_code: None, payload: None }))
     }
 
     /// Makes an error that is the client's fault: status 400.
@@ -91,9 +92,21 @@ impl ApiError {
         self
     }
 
+    /// Says how the query protocol names the error, where the other protocols of its service name it by its shape.
+    #[must_use]
+    pub fn with_query_code(mut self, code: &'static str) -> Self {
+        self.0.query_code = Some(code);
+        self
+    }
+
     /// Returns the code.
     pub fn code(&self) -> &str {
         &self.0.code
+    }
+
+    /// Returns the code of the query protocol, where it is another.
+    pub fn query_code(&self) -> Option<&'static str> {
+        self.0.query_code
     }
 
     /// Returns the message.

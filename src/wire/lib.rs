@@ -5,6 +5,7 @@
 
 mod aws_chunked;
 mod byte_range;
+mod cbor;
 pub mod check;
 pub mod checksum;
 mod codec;
@@ -29,6 +30,7 @@ mod xml;
 mod xml_reader;
 
 pub use byte_range::ByteRange;
+pub use cbor::{CborReader, CborWriter};
 pub use check::{Kind, Violation};
 pub use codec::{Reader, Writer};
 pub use content::{Content, Received, Source, Stretch};

@@ -6,12 +6,14 @@ use http::{Response, StatusCode};
 
 use crate::rest;
 use crate::value::{UNIT, write_members, write_structure};
-use crate::{ApiError, JsonWriter, Protocol, ServiceModel, Structure, Writer, XmlWriter};
+use crate::{ApiError, CborWriter, JsonWriter, Protocol, ServiceModel, Structure, Writer, XmlWriter};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const S3_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+/// What clients that knew a service by the query protocol read an error's code from.
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
 
 /// Renders what an operation gives back.
@@ -35,7 +37,9 @@ pub fn render_output(
         Protocol::Query => query_output(model, operation, output, request_id),
         Protocol::Ec2 => ec2_output(model, operation, output, request_id),
         Protocol::RpcV2Cbor => {
-            return render_error(protocol, &ApiError::not_implemented(model.id, operation), request_id);
+            let mut writer = CborWriter::new();
+            write_structure(output, &mut writer);
+            writer.into_bytes()
         }
     };
     respond(protocol, StatusCode::OK, body, request_id)
@@ -83,16 +87,34 @@ pub fn render_error(protocol: Protocol, error: &ApiError, request_id: &str) -> R
     if names_type && let Ok(code) = HeaderValue::from_str(error.code()) {
         response.headers_mut().insert(ERROR_TYPE, code);
     }
+    let query_error = error.query_code().filter(|_| names_type || protocol == Protocol::RpcV2Cbor);
+    if let Some(code) = query_error
+        && let Ok(code) = HeaderValue::from_str(&format!("{code};{}", error.fault().as_str()))
+    {
+        response.headers_mut().insert(QUERY_ERROR, code);
+    }
     response
 }
 
 fn json_error(error: &ApiError) -> Vec<u8> {
     let mut writer = JsonWriter::new();
+    write_typed_error(error, &mut writer);
+    writer.into_bytes()
+}
+
+fn cbor_error(error: &ApiError) -> Vec<u8> {
+    let mut writer = CborWriter::new();
+    write_typed_error(error, &mut writer);
+    writer.into_bytes()
+}
+
+/// Writes the structure of `__type` and the members of the error.
+fn write_typed_error(error: &ApiError, writer: &mut dyn Writer) {
     writer.start_structure();
     writer.key("__type");
     writer.text(error.code());
     match error.payload() {
-        Some(payload) => write_members(payload, &mut writer),
+        Some(payload) => write_members(payload, writer),
         None if error.message().is_empty() => {}
         None => {
             writer.key("message");
@@ -100,7 +122,6 @@ fn json_error(error: &ApiError) -> Vec<u8> {
         }
     }
     writer.end_structure();
-    writer.into_bytes()
 }
 
 fn query_error(error: &ApiError, request_id: &str) -> Vec<u8> {
@@ -108,7 +129,7 @@ fn query_error(error: &ApiError, request_id: &str) -> Vec<u8> {
     writer.open("ErrorResponse", "");
     writer.open("Error", "");
     writer.element("Type", error.fault().as_str());
-    writer.element("Code", error.code());
+    writer.element("Code", error.query_code().unwrap_or_else(|| error.code()));
     writer.element("Message", error.message());
     writer.close("Error");
     writer.element("RequestId", request_id);
@@ -147,18 +168,6 @@ fn ec2_error(error: &ApiError, request_id: &str) -> Vec<u8> {
     writer.element("RequestID", request_id);
     writer.close("Response");
     writer.into_bytes()
-}
-
-/// Writes the map of `__type` and `message`.
-fn cbor_error(error: &ApiError) -> Vec<u8> {
-    let mut body = vec![0xa2];
-    for text in ["__type", error.code(), "message", error.message()] {
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        body.push(0x7a);
-        body.extend_from_slice(&length.to_be_bytes());
-        body.extend_from_slice(text.as_bytes());
-    }
-    body
 }
 
 fn respond(protocol: Protocol, status: StatusCode, body: Vec<u8>, request_id: &str) -> Response<Bytes> {

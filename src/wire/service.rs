@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request, Response};
 
+use crate::cbor::CborReader;
 use crate::form::{Dialect, FormReader};
 use crate::json::JsonReader;
 use crate::response::{render_error, render_output};
@@ -126,7 +127,8 @@ fn read(
             None => return Err(ApiError::not_implemented(model.id, &routed.operation)),
         },
         Protocol::RpcV2Cbor => {
-            return Err(ApiError::new("NotImplemented", 501, "Neargate does not read this protocol for this service."));
+            let mut reader = CborReader::new(request.body());
+            crate::value::fill_structure(input, &mut reader).and_then(|()| reader.finish())
         }
     }
     .map_err(|error| match routed.protocol {

@@ -150,10 +150,10 @@ macro_rules! enumeration {
 }
 
 /// Declares a service's `Error`: `Variant = "Code", status;`, or `Variant(Payload) = "Code", status;` where the exception
-/// has members besides its message.
+/// has members besides its message; a second code is that of the query protocol.
 #[macro_export]
 macro_rules! errors {
-    ($($variant:ident $(($payload:ident))? = $code:literal, $status:literal;)*) => {
+    ($($variant:ident $(($payload:ident))? = $code:literal, $status:literal $(, $query:literal)?;)*) => {
         /// What an operation of this service can fail with; the text is the message that the client sees.
         #[allow(missing_docs, reason = "AWS documents its exceptions")]
         #[derive(Debug)]
@@ -166,7 +166,9 @@ macro_rules! errors {
         impl ::std::convert::From<Error> for $crate::ApiError {
             fn from(error: Error) -> Self {
                 match error {
-                    $(Error::$variant(payload) => $crate::Payload::into_error(payload, $code, $status),)*
+                    $(Error::$variant(payload) => {
+                        $crate::Payload::into_error(payload, $code, $status)$(.with_query_code($query))?
+                    })*
                     Error::Other(error) => error,
                 }
             }

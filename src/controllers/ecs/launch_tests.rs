@@ -248,7 +248,8 @@ fn a_volume_that_cannot_be_had_fails_the_task() {
 
 #[test]
 fn a_task_on_an_instance_mounts_what_lies_in_an_allowed_folder_of_the_host() {
-    let on_instance = || state::ecs::Launch::Ec2 { container_instance: base::ContainerInstanceId::new("i") };
+    let on_instance =
+        || state::ecs::Launch::Ec2 { container_instance: base::ContainerInstanceId::new("i"), is_local: false };
     let allowed = |path: &str| [HostFolder::find(Path::new(path)).unwrap()];
     let points: &[(&str, &[&str], &[&str])] = &[("x", &["host@/x:ro"], &[])];
     assert_eq!(mounted_at(on_instance(), &allowed("/etc"), points, 0).unwrap(), ["/etc/@/x:ro"]);

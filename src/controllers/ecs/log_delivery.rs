@@ -4,7 +4,7 @@
 //! after somebody else has acknowledged it. So a killed server loses nothing, and what it had yet to hear about is sent
 //! twice at worst.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,8 +27,6 @@ use crate::World;
 
 /// How much output is read at a time, so that the containers of a task, and the tasks, take turns.
 const READ_BYTES_MAX: usize = 1024 * 1024;
-/// How long after a delivery it is looked again whether it would survive a kill, so that its space can be given back.
-const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(5);
 /// How long after a failure the same lines are sent again; twice as long after each further one.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How many routers may be taking lines at a time, and how many of those that did not take their last ones: some that do not
@@ -52,6 +50,8 @@ pub(crate) struct LogReconciler {
     sending: Errands<Sent>,
     /// What was delivered and takes up space still: of running containers only.
     unreleased: Mutex<HashMap<ContainerId, (Moment, u64)>>,
+    /// The tasks that look again when the journal has come so far.
+    unkept: Arc<Mutex<HashSet<Key>>>,
     /// Whose output was not taken.
     obstacles: Mutex<HashMap<ContainerId, Obstacle>>,
 }
@@ -154,6 +154,7 @@ impl LogReconciler {
             sending: Errands::default(),
             patterns: awslogs::Patterns::default(),
             unreleased: Mutex::default(),
+            unkept: Arc::default(),
             obstacles: Mutex::default(),
         }
     }
@@ -164,7 +165,8 @@ impl LogReconciler {
         let container = &source.container.id;
         let now = self.world.clock.now();
         if !self.release(container).await? {
-            return Ok(Progress::Until(now.plus(RELEASE_AGAIN_AFTER)));
+            self.look_again(&source);
+            return Ok(Progress::Done);
         }
         if let Some(retry_at) = self.obstacles().get(container).map(|obstacle| obstacle.retry_at)
             && now < retry_at
@@ -295,6 +297,29 @@ impl LogReconciler {
         Ok(true)
     }
 
+    /// Looks again when the journal has come so far. One wait at a time is for all tasks: the journal tells nobody whose
+    /// records it has written.
+    fn look_again(&self, source: &Source<'_>) {
+        let mut waiting = keys(&self.unkept);
+        let is_under_way = !waiting.is_empty();
+        waiting.insert(key_of(source.scope, &source.task.key));
+        drop(waiting);
+        if is_under_way {
+            return;
+        }
+        let (state, wakeups, unkept) =
+            (Arc::clone(&self.world.state), self.world.wakeups.clone(), Arc::clone(&self.unkept));
+        tokio::task::spawn_blocking(move || {
+            let kept = state.flush();
+            let waiting = std::mem::take(&mut *keys(&unkept));
+            match kept {
+                Ok(()) => waiting.into_iter().for_each(|key| wakeups.wake(LOGS, key)),
+                // The journal takes nothing any more: to ask it again at once would be a hot loop.
+                Err(error) => tracing::error!(%error, "output that was delivered keeps its room"),
+            }
+        });
+    }
+
     fn await_release(&self, container: &ContainerId, up_to: u64) {
         self.unreleased().insert(container.clone(), (self.world.state.moment(), up_to));
     }
@@ -336,6 +361,10 @@ impl LogReconciler {
     fn obstacles(&self) -> MutexGuard<'_, HashMap<ContainerId, Obstacle>> {
         self.obstacles.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn keys(unkept: &Mutex<HashSet<Key>>) -> MutexGuard<'_, HashSet<Key>> {
+    unkept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<'a> Source<'a> {

@@ -2,6 +2,7 @@
 
 mod awslogs;
 mod credentials;
+mod daemon_plan;
 mod efs;
 mod ending;
 mod environment;
@@ -10,12 +11,15 @@ mod errand;
 mod firelens;
 mod health;
 mod health_reconciler;
+mod instance;
+mod instance_watch;
 mod launch;
 mod log_delivery;
 mod mount;
 mod network_interface;
 mod order;
 mod orphan;
+mod pace;
 mod plan;
 mod pull;
 mod reason;
@@ -26,15 +30,21 @@ mod sandbox_index;
 mod secret;
 mod service;
 mod service_plan;
+mod service_start;
 mod splunk;
 mod spot;
 mod start;
 mod task;
 mod task_definition;
+mod task_set_plan;
 
 pub(crate) use health_reconciler::HealthReconciler;
+pub(crate) use instance::{InstanceReconciler, add as add_instance, list as list_instances, remove as remove_instance};
+pub use instance::{NewInstance, NotAdded, NotRemoved};
+pub(crate) use instance_watch::InstanceWatch;
 pub(crate) use log_delivery::LogReconciler;
 pub(crate) use orphan::{OrphanReconciler, remove_orphans};
+pub use pace::{Pace, Paces, TimeScale};
 pub(crate) use pull::{PullReconciler, Pulls};
 pub(crate) use sandbox_index::SandboxIndex;
 pub(crate) use service::{ServiceReconciler, watch_services};
@@ -59,6 +69,8 @@ pub(crate) const TASK_DEFINITIONS: &str = "ecs.task_definitions";
 pub(crate) const LOGS: &str = "ecs.logs";
 /// The reconciler of containers' health.
 pub(crate) const HEALTH: &str = "ecs.health";
+/// The reconciler of container instances that this machine plays.
+pub(crate) const INSTANCES: &str = "ecs.instances";
 /// The reconciler of sandboxes without a task.
 pub(crate) const ORPHANS: &str = "ecs.orphans";
 

@@ -50,7 +50,10 @@ pub(crate) async fn remove_orphans(world: &World) -> Result<(), String> {
     let mut sandboxes = BTreeSet::new();
     sandboxes.extend(runtime.sandboxes().await.map_err(|error| error.to_string())?);
     sandboxes.extend(network.sandboxes().await.map_err(|error| error.to_string())?);
-    let known = world.state.ecs.tasks.keys().into_iter().map(|(_, task)| task.id).collect::<HashSet<TaskId>>();
+    let mut known = world.state.ecs.tasks.keys().into_iter().map(|(_, task)| task.id).collect::<HashSet<TaskId>>();
+    // A container instance that this machine plays is a sandbox without containers.
+    let instances = world.state.ecs.container_instances.keys().into_iter();
+    known.extend(instances.map(|(_, instance)| super::instance::sandbox_of(&instance.id)));
     let mut failures = Vec::new();
     for sandbox in sandboxes.iter().filter(|sandbox| !known.contains(sandbox)) {
         tracing::info!(%sandbox, "removing a sandbox that no task knows");

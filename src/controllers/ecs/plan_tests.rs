@@ -127,7 +127,7 @@ fn a_task_on_a_container_instance_is_left_to_its_agent_until_it_is_forgotten() {
     ];
     for (status, stop, expected) in rows {
         for launch in [
-            Launch::Ec2 { container_instance: container_instance.clone() },
+            Launch::Ec2 { container_instance: container_instance.clone(), is_local: false },
             Launch::External { container_instance: container_instance.clone() },
         ] {
             let definitions = definitions("a");

@@ -7,19 +7,15 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    Cluster, HookAction, HookOutcome, Launch, Overrides, PauseHook, PauseStage, RolloutState, Service, ServiceCapacity,
-    ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
-    ServiceStatus, ServiceTask, ServiceTaskKey, StopCode, StopRequest, TagSource, Task, TaskDefinition, TaskKey,
-    TaskSet, TaskSetKey, TaskSize, TaskStart, Workload, deployment_id, next_provider,
+    ClusterName, ContainerInstanceKey, HookAction, HookOutcome, InstanceStatus, PauseHook, PauseStage, RolloutState,
+    Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
+    ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
-use state::{Tag, ecs::ClusterName};
 
 use super::service_plan::{self, Action, Gate, Member, Obstacle};
 use super::{SERVICES, reason};
 use crate::World;
 
-/// The platform version that `LATEST` means.
-const PLATFORM_VERSION_LATEST: &str = "1.4.0";
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
 
@@ -83,7 +79,7 @@ pub(super) fn forget_membership(state: &State, scope: &Scope, task: &Task) {
 }
 
 /// Makes the driver's key of a service: `<cluster>/<name>`.
-fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
+pub(super) fn driver_key(scope: &Scope, service: &ServiceKey) -> Key {
     Key::new(scope.clone(), format!("{}/{}", service.cluster, service.name))
 }
 
@@ -92,10 +88,10 @@ fn service_of(key: &Key) -> Option<ServiceKey> {
     Some(ServiceKey { cluster: ClusterName::parse(cluster)?, name: ServiceName::parse(name)? })
 }
 
-struct OneService<'a> {
-    world: &'a World,
-    scope: &'a Scope,
-    key: ServiceKey,
+pub(super) struct OneService<'a> {
+    pub(super) world: &'a World,
+    pub(super) scope: &'a Scope,
+    pub(super) key: ServiceKey,
 }
 
 impl OneService<'_> {
@@ -112,11 +108,16 @@ impl OneService<'_> {
             None => Step::Settled,
         };
         let gate = pause.as_ref().map(gate_of);
-        for action in service_plan::plan(&service, &members, &task_sets, gate, self.now()) {
+        let actions = match self.daemon_plan(&service, &members) {
+            Some(actions) => actions,
+            None => service_plan::plan(&service, &members, &task_sets, gate, self.now()),
+        };
+        for action in actions {
             match action {
                 Action::Start { revision, count } => {
                     self.start(&service, &revision, count.min(STARTS_PER_STEP_MAX), &task_sets, &members);
                 }
+                Action::StartOn { revision, instances } => self.start_on(&service, &revision, &instances),
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
                 Action::Complete => self.complete(&service),
@@ -194,13 +195,24 @@ impl OneService<'_> {
         for (key, row) in rows {
             let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
             match ecs.tasks.get(self.scope, &task) {
-                Some(task) => members.push(Member { revision: row.revision.clone(), task }),
+                Some(task) => {
+                    let is_leaving = self.is_leaving(&task);
+                    members.push(Member { revision: row.revision.clone(), task, is_leaving });
+                }
                 None => {
                     ecs.service_tasks.remove(self.scope, &key);
                 }
             }
         }
         members
+    }
+
+    /// Whether a task is on a container instance that is being emptied.
+    fn is_leaving(&self, task: &Task) -> bool {
+        let Some(id) = task.launch.container_instance() else { return false };
+        let key = ContainerInstanceKey { cluster: self.key.cluster.clone(), id: id.clone() };
+        let instance = self.world.state.ecs.container_instances.get(self.scope, &key);
+        instance.is_some_and(|instance| instance.status == InstanceStatus::Draining)
     }
 
     /// Brings the history of the service's deployments up to what its record says.
@@ -239,40 +251,6 @@ impl OneService<'_> {
                 row.stopped_at = Some(now);
             }
         });
-    }
-
-    fn start(
-        &self,
-        service: &Service,
-        revision: &ServiceRevisionId,
-        count: usize,
-        task_sets: &[Arc<TaskSet>],
-        members: &[Member],
-    ) {
-        let ecs = &self.world.state.ecs;
-        let deployed = service.deployments.iter().find(|deployment| deployment.revision == *revision);
-        let of_task_set = || task_sets.iter().find(|task_set| task_set.key.id == *revision);
-        let workload = deployed.map(|deployment| &deployment.workload);
-        let Some(workload) = workload.or_else(|| of_task_set().map(|task_set| &task_set.workload)) else { return };
-        let Some(cluster) = ecs.clusters.get(self.scope, &self.key.cluster) else { return };
-        let Some(definition) = ecs.task_definitions.get(self.scope, &workload.definition) else {
-            tracing::warn!(service = %self.key.name, definition = %workload.definition, "no task definition");
-            return;
-        };
-        let own = members.iter().filter(|member| member.revision == *revision && member.task.stop.is_none());
-        let mut providers = own.map(|member| member.task.capacity_provider.clone()).collect::<Vec<_>>();
-        let mut started = Vec::new();
-        for _ in 0..count {
-            let provider = next_of(workload, &providers);
-            providers.push(provider.clone());
-            let start = task_start(service, &cluster, &definition, workload, revision, provider);
-            let task = start.task(&self.world.ids, self.scope, self.now());
-            let member = ServiceTaskKey { service: self.key.clone(), task: task.key.id.clone() };
-            ecs.service_tasks.insert(self.scope, &member, ServiceTask { revision: revision.clone() });
-            ecs.tasks.insert(self.scope, &task.key.clone(), task);
-            started.push(member.task);
-        }
-        self.report(&format!("has started {} tasks: {}.", started.len(), listed(&started)));
     }
 
     fn stop_unhealthy(&self, tasks: &[TaskId]) {
@@ -337,7 +315,7 @@ impl OneService<'_> {
     }
 
     /// Adds an event unless it is what the newest one says already.
-    fn report_once(&self, what: &str) {
+    pub(super) fn report_once(&self, what: &str) {
         let message = format!("(service {}) {what}", self.key.name);
         let newest = self.world.state.ecs.services.get(self.scope, &self.key);
         let newest = newest.and_then(|service| service.events.first().map(|event| event.message.clone()));
@@ -346,7 +324,7 @@ impl OneService<'_> {
         }
     }
 
-    fn report(&self, what: &str) {
+    pub(super) fn report(&self, what: &str) {
         let message = format!("(service {}) {what}", self.key.name);
         let event = ServiceEvent { id: self.world.ids.uuid(), at: self.now(), message };
         self.update(|service| service.add_event(event));
@@ -360,7 +338,7 @@ impl OneService<'_> {
         TaskSetKey { service: self.key.clone(), id: revision.clone() }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.world.clock.now()
     }
 }
@@ -417,10 +395,6 @@ fn gate_of(pause: &PauseHook) -> Gate {
 fn words(obstacle: Obstacle) -> &'static str {
     match obstacle {
         Obstacle::KeepsFailing => "is unable to consistently start tasks successfully.",
-        Obstacle::NoInstances => {
-            "was unable to place a task because no container instance met all of its requirements. Reason: No Container \
-             Instances were found in your cluster."
-        }
         Obstacle::Percentages => {
             "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
              Update the minimumHealthyPercent or maximumPercent value and try again."
@@ -428,55 +402,7 @@ fn words(obstacle: Obstacle) -> &'static str {
     }
 }
 
-/// Chooses the capacity provider of one more task.
-fn next_of(workload: &Workload, given: &[Option<String>]) -> Option<String> {
-    let ServiceCapacity::Providers { strategy, .. } = &workload.capacity else { return None };
-    let count = |name: &str| given.iter().filter(|given| given.as_deref() == Some(name)).count();
-    let counts = strategy.iter().map(|share| u64::try_from(count(&share.provider)).unwrap_or(u64::MAX));
-    let next = next_provider(strategy, &counts.collect::<Vec<_>>())?;
-    strategy.get(next).map(|share| share.provider.clone())
-}
-
-fn task_start<'a>(
-    service: &Service,
-    cluster: &'a Cluster,
-    definition: &'a TaskDefinition,
-    workload: &Workload,
-    revision: &ServiceRevisionId,
-    capacity_provider: Option<String>,
-) -> TaskStart<'a> {
-    let version = workload.platform_version.as_deref().filter(|version| *version != "LATEST");
-    TaskStart {
-        cluster,
-        definition,
-        overrides: Overrides::default(),
-        size: TaskSize::of(definition),
-        group: service.group(),
-        started_by: Some(deployment_id(revision)),
-        launch: Launch::Fargate { platform_version: version.unwrap_or(PLATFORM_VERSION_LATEST).to_owned() },
-        capacity_provider,
-        network: workload.network.clone(),
-        client_token: None,
-        is_exec_enabled: service.is_exec_enabled,
-        tags: tags(service, definition),
-        volumes: workload.task_volumes.clone(),
-    }
-}
-
-fn tags(service: &Service, definition: &TaskDefinition) -> Vec<Tag> {
-    let mut tags = match service.tag_source {
-        None => Vec::new(),
-        Some(TagSource::TaskDefinition) => definition.tags.clone(),
-        Some(TagSource::Service) => service.tags.clone(),
-    };
-    if service.adds_managed_tags {
-        tags.push(Tag { key: "aws:ecs:clusterName".to_owned(), value: service.key.cluster.to_string() });
-        tags.push(Tag { key: "aws:ecs:serviceName".to_owned(), value: service.key.name.to_string() });
-    }
-    tags
-}
-
-fn listed(tasks: &[TaskId]) -> String {
+pub(super) fn listed(tasks: &[TaskId]) -> String {
     tasks.iter().map(|task| format!("(task {task})")).collect::<Vec<_>>().join(" ")
 }
 

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ServiceRevisionId, TaskId, Timestamp};
+use base::{ContainerInstanceId, ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
-    Deployment, DeploymentController, HealthStatus, LaunchType, RolloutState, SchedulingStrategy, Service,
-    ServiceStatus, StopCode, Task, TaskSet, TaskSetStatus, TaskStatus,
+    Deployment, DeploymentController, HealthStatus, RolloutState, Service, ServiceStatus, StopCode, Task, TaskSet,
+    TaskStatus,
 };
+
+use super::task_set_plan;
 
 /// How long a task without health checks must have run to count as healthy. (Model, minimumHealthyPercent.)
 pub(crate) const HEALTHY_AFTER: Duration = Duration::from_secs(40);
@@ -23,6 +25,8 @@ const RESTART_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Member {
     pub(crate) revision: ServiceRevisionId,
     pub(crate) task: Arc<Task>,
+    /// Whether it is to be replaced because its container instance is being emptied.
+    pub(crate) is_leaving: bool,
 }
 
 /// One thing to do. All of a plan's are carried out; after them the question is asked anew.
@@ -30,6 +34,8 @@ pub(crate) struct Member {
 pub(crate) enum Action {
     /// Start tasks of a deployment or task set.
     Start { revision: ServiceRevisionId, count: usize },
+    /// Start one task of a deployment on each of these container instances.
+    StartOn { revision: ServiceRevisionId, instances: Vec<ContainerInstanceId> },
     /// Stop tasks of a deployment or task set.
     Stop { revision: ServiceRevisionId, tasks: Vec<TaskId> },
     /// Stop tasks that are not healthy.
@@ -59,8 +65,6 @@ pub(crate) enum Action {
 pub(crate) enum Obstacle {
     /// Its tasks end before they run.
     KeepsFailing,
-    /// Its tasks want container instances, and there is none that it could use.
-    NoInstances,
     /// Neither may a task be stopped nor one more be started.
     Percentages,
 }
@@ -93,7 +97,7 @@ pub(crate) fn plan(
         }
         (ServiceStatus::Active, DeploymentController::CodeDeploy | DeploymentController::External) => {
             for task_set in task_sets {
-                plan_task_set(service, task_set, members, now, &mut actions);
+                task_set_plan::plan(service, task_set, members, now, &mut actions);
             }
         }
     }
@@ -127,10 +131,6 @@ struct Rollout<'a> {
 
 impl Rollout<'_> {
     fn plan(&self, actions: &mut Vec<Action>) {
-        if self.service.scheduling == SchedulingStrategy::Daemon {
-            // A daemon's tasks follow the container instances; without one, it wants none and has none.
-            return self.finish(&[], &[], actions);
-        }
         if matches!(self.primary.rollout, RolloutState::Failed { .. }) {
             return;
         }
@@ -139,7 +139,8 @@ impl Rollout<'_> {
             return;
         }
         let live = self.members.iter().filter(|member| is_live(member));
-        let (new, old) = live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision);
+        let (new, old) =
+            live.partition::<Vec<_>, _>(|member| member.revision == self.primary.revision && !member.is_leaving);
         let (unhealthy, fit) = new.iter().copied().partition::<Vec<_>, _>(|member| self.is_unhealthy(member));
         let start = self.start(fit.len(), old.len() + unhealthy.len(), actions);
         let surplus = fit.len().saturating_sub(self.desired());
@@ -176,10 +177,6 @@ impl Rollout<'_> {
     fn start(&self, new: usize, old: usize, actions: &mut Vec<Action>) -> usize {
         let missing = self.desired().saturating_sub(new);
         if missing == 0 {
-            return 0;
-        }
-        if self.primary.workload.capacity.launch_type() != LaunchType::Fargate {
-            actions.push(Action::Report(Obstacle::NoInstances));
             return 0;
         }
         let of_primary = self.members.iter().filter(|member| member.revision == self.primary.revision);
@@ -245,7 +242,7 @@ impl Rollout<'_> {
             actions.push(Action::Pause);
             return;
         }
-        let has_all = old.is_empty() && (new.len() == self.desired() || self.is_daemon());
+        let has_all = old.is_empty() && new.len() == self.desired();
         if has_all && new.iter().all(|member| self.is_healthy(member)) {
             if self.primary.rollout == RolloutState::InProgress {
                 actions.push(Action::Complete);
@@ -262,27 +259,28 @@ impl Rollout<'_> {
         }
     }
 
-    fn is_daemon(&self) -> bool {
-        self.service.scheduling == SchedulingStrategy::Daemon
-    }
-
     fn protected_until(&self, members: &[&Member]) -> Option<Timestamp> {
         let protected = members.iter().filter(|member| member.task.is_protected(self.now));
         protected.filter_map(|member| member.task.protected_until).min()
     }
 
     fn is_healthy(&self, member: &Member) -> bool {
-        let since = member.task.started_at.filter(|_| member.task.last_status == TaskStatus::Running);
-        let mut checks = checks(member).peekable();
-        if checks.peek().is_some() {
-            return since.is_some() && checks.all(|status| status == HealthStatus::Healthy);
-        }
-        since.is_some_and(|since| self.now >= since.plus(HEALTHY_AFTER))
+        is_healthy(member, self.now)
     }
 
     fn is_unhealthy(&self, member: &Member) -> bool {
         is_unhealthy(self.service, member, self.now)
     }
+}
+
+/// Whether a task counts as healthy: it runs, and its health checks say so; without any it has run for long enough.
+pub(super) fn is_healthy(member: &Member, now: Timestamp) -> bool {
+    let since = member.task.started_at.filter(|_| member.task.last_status == TaskStatus::Running);
+    let mut checks = checks(member).peekable();
+    if checks.peek().is_some() {
+        return since.is_some() && checks.all(|status| status == HealthStatus::Healthy);
+    }
+    since.is_some_and(|since| now >= since.plus(HEALTHY_AFTER))
 }
 
 /// Returns what the health checks of a task's essential containers say.
@@ -292,7 +290,7 @@ fn checks(member: &Member) -> impl Iterator<Item = HealthStatus> {
 }
 
 /// Whether a task is to be replaced: its health checks fail, and not only because it has just been started.
-fn is_unhealthy(service: &Service, member: &Member, now: Timestamp) -> bool {
+pub(super) fn is_unhealthy(service: &Service, member: &Member, now: Timestamp) -> bool {
     is_failing(member) && grace_end(service, member).is_none_or(|end| now >= end)
 }
 
@@ -306,41 +304,15 @@ fn grace_end(service: &Service, member: &Member) -> Option<Timestamp> {
     Some(member.task.started_at?.plus(Duration::from_secs(grace)))
 }
 
-fn stop_unhealthy(members: Vec<&Member>, actions: &mut Vec<Action>) {
+pub(super) fn stop_unhealthy(members: Vec<&Member>, actions: &mut Vec<Action>) {
     if !members.is_empty() {
         let tasks = members.iter().map(|member| member.task.key.id.clone()).collect();
         actions.push(Action::StopUnhealthy { tasks });
     }
 }
 
-fn plan_task_set(service: &Service, task_set: &TaskSet, members: &[Member], now: Timestamp, actions: &mut Vec<Action>) {
-    let revision = &task_set.key.id;
-    let own = || members.iter().filter(|member| member.revision == *revision);
-    let desired = usize::try_from(task_set.desired_count(service.desired_count)).unwrap_or(usize::MAX);
-    if task_set.status == TaskSetStatus::Draining && !own().any(is_counted) {
-        actions.push(Action::RemoveTaskSet { revision: revision.clone() });
-        return;
-    }
-    let live = own().filter(|member| is_live(member));
-    let (unhealthy, live) = live.partition::<Vec<_>, _>(|member| is_unhealthy(service, member, now));
-    stop_unhealthy(unhealthy, actions);
-    let missing = desired.saturating_sub(live.len());
-    if missing > 0 && task_set.workload.capacity.launch_type() == LaunchType::Fargate {
-        match retry_at(own(), desired).at.filter(|at| now < *at) {
-            Some(at) => actions.push(Action::LookAgain(at)),
-            None => actions.push(Action::Start { revision: revision.clone(), count: missing }),
-        }
-    }
-    stop(stop_first(&live, live.len().saturating_sub(desired), now), actions);
-    let running = own().filter(|member| member.task.last_status == TaskStatus::Running).count();
-    let is_steady = running == desired && live.len() == desired;
-    if is_steady != task_set.is_steady {
-        actions.push(Action::SetSteady { revision: revision.clone(), is_steady });
-    }
-}
-
 /// Stops tasks, by the deployment or task set that they belong to.
-fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
+pub(super) fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
     let mut revisions = members.iter().map(|member| &member.revision).collect::<Vec<_>>();
     revisions.sort();
     revisions.dedup();
@@ -352,7 +324,7 @@ fn stop(members: Vec<&Member>, actions: &mut Vec<Action>) {
 }
 
 /// Chooses `count` tasks to stop: those that do not run yet before those that do, the oldest first; none protected.
-fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m Member> {
+pub(super) fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m Member> {
     let mut chosen = live.to_vec();
     chosen.retain(|member| !member.task.is_protected(now));
     chosen.sort_by_key(|member| (member.task.last_status == TaskStatus::Running, member.task.created_at));
@@ -360,13 +332,13 @@ fn stop_first<'m>(live: &[&'m Member], count: usize, now: Timestamp) -> Vec<&'m 
     chosen
 }
 
-struct Retry {
-    at: Option<Timestamp>,
-    keeps_failing: bool,
+pub(super) struct Retry {
+    pub(super) at: Option<Timestamp>,
+    pub(super) keeps_failing: bool,
 }
 
 /// Returns when one more task may be started, going by those that have ended.
-fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Retry {
+pub(super) fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Retry {
     let (mut failures, mut last_failure, mut has_run, mut last_end) = (0_usize, None, false, None);
     for member in members {
         has_run |= member.task.started_at.is_some();
@@ -390,12 +362,12 @@ fn retry_at<'m>(members: impl Iterator<Item = &'m Member>, desired: usize) -> Re
 }
 
 /// Whether a task is to go on.
-fn is_live(member: &Member) -> bool {
+pub(super) fn is_live(member: &Member) -> bool {
     member.task.stop.is_none() && member.task.last_status != TaskStatus::Stopped
 }
 
 /// Whether a task is shown as pending or running.
-fn is_counted(member: &Member) -> bool {
+pub(super) fn is_counted(member: &Member) -> bool {
     match member.task.last_status {
         TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating | TaskStatus::Running => true,
         TaskStatus::Deactivating | TaskStatus::Stopping | TaskStatus::Deprovisioning | TaskStatus::Stopped => false,
@@ -404,4 +376,4 @@ fn is_counted(member: &Member) -> bool {
 
 #[cfg(test)]
 #[path = "service_plan_tests.rs"]
-mod tests;
+pub(super) mod tests;

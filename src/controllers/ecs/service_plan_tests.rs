@@ -3,17 +3,17 @@
 use base::{AccountId, Arn, Ids, Region, Scope, SequentialEntropy, ServiceDeploymentId};
 use state::Document;
 use state::ecs::{
-    Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, RolloutPolicy, ServiceCapacity, ServiceKey,
-    ServiceName, StopRequest, TaskDefinition, TaskSetKey, Workload,
+    Cluster, ClusterName, ContainerDefinition, Creation, HealthCheck, LaunchType, RolloutPolicy, SchedulingStrategy,
+    ServiceCapacity, ServiceKey, ServiceName, StopRequest, TaskDefinition, TaskSetKey, TaskSetStatus, Workload,
 };
 
 use super::super::samples;
 use super::*;
 
 /// The second at which the plans are made.
-const NOW_S: i64 = 1_000;
+pub(crate) const NOW_S: i64 = 1_000;
 
-fn second(second: i64) -> Timestamp {
+pub(crate) fn second(second: i64) -> Timestamp {
     Timestamp::from_millis(second * 1000)
 }
 
@@ -51,7 +51,7 @@ fn workload(launch_type: LaunchType) -> Workload {
 }
 
 /// Makes a service with a primary deployment `n`, and an older one `o`.
-fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_percent: u32) -> Service {
+pub(crate) fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_percent: u32) -> Service {
     let deployment = |name: &str| Deployment {
         revision: ServiceRevisionId::new(name),
         service_deployment: ServiceDeploymentId::new(name),
@@ -130,15 +130,19 @@ fn members(letters: &str) -> Vec<Member> {
             "e" => (TaskStatus::Stopped, ended(StopCode::EssentialContainerExited), Some(second(NOW_S - 1))),
             _ => (TaskStatus::Running, None, None),
         };
-        Member { revision: ServiceRevisionId::new(&letters[..1]), task: Arc::new(task) }
+        Member { revision: ServiceRevisionId::new(&letters[..1]), task: Arc::new(task), is_leaving: false }
     };
     letters.split_whitespace().enumerate().map(member).collect()
 }
 
 /// Renders a plan in a line.
-fn shown(actions: &[Action]) -> String {
+pub(crate) fn shown(actions: &[Action]) -> String {
     let shown = actions.iter().map(|action| match action {
         Action::Start { revision, count } => format!("start {count} of {revision}"),
+        Action::StartOn { revision, instances } => {
+            let instances = instances.iter().map(ContainerInstanceId::as_str).collect::<Vec<_>>().join("+");
+            format!("start on {instances} of {revision}")
+        }
         Action::Stop { revision, tasks } => {
             let tasks = tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join("+");
             format!("stop {tasks} of {revision}")
@@ -290,13 +294,32 @@ fn a_deleted_service_is_inactive_when_its_tasks_are_stopping() {
 }
 
 #[test]
-fn what_cannot_run_here_is_said_and_what_was_given_up_is_left() {
+fn tasks_whose_instances_are_emptied_are_replaced_within_the_bounds() {
+    let rows = [
+        (100, 200, "nh lh", "start 1 of n"),
+        (100, 200, "nh nr lh", "look in 30"),
+        (100, 200, "nh nh lh", "stop 3 of n"),
+        (50, 100, "nh lh", "stop 2 of n"),
+        (100, 100, "nh lh", "Percentages"),
+        (100, 200, "lh lh", "start 2 of n"),
+        (100, 200, "nh lp", "start 1 of n, stop 2 of n"),
+    ];
+    for (minimum, maximum, tasks, expected) in rows {
+        let mut service = service(2, minimum, maximum);
+        service.deployments.truncate(1);
+        let leaving = tasks.split_whitespace().map(|word| word.starts_with('l')).collect::<Vec<_>>();
+        let mut members = members(&tasks.replace('l', "n"));
+        members.iter_mut().zip(leaving).for_each(|(member, is_leaving)| member.is_leaving = is_leaving);
+        assert_eq!(shown(&plan(&service, &members, &[], None, second(NOW_S))), expected, "{tasks}");
+    }
+}
+
+#[test]
+fn tasks_on_instances_are_started_too_and_what_was_given_up_is_left() {
     let mut on_ec2 = service(1, 100, 200);
     on_ec2.deployments.truncate(1);
     on_ec2.deployments[0].workload = workload(LaunchType::Ec2);
-    assert_eq!(shown(&plan(&on_ec2, &[], &[], None, second(NOW_S))), "NoInstances");
-    let daemon = Service { scheduling: SchedulingStrategy::Daemon, ..on_ec2 };
-    assert_eq!(shown(&plan(&daemon, &[], &[], None, second(NOW_S))), "complete, steady");
+    assert_eq!(shown(&plan(&on_ec2, &[], &[], None, second(NOW_S))), "start 1 of n");
     let mut given_up = service(1, 100, 200);
     given_up.deployments[0].rollout = RolloutState::Failed { reason: String::new() };
     assert_eq!(plan(&given_up, &[], &[], None, second(NOW_S)), []);

@@ -8,6 +8,7 @@
 mod container;
 mod exec;
 mod fate;
+mod http;
 mod images;
 mod network;
 mod reference;
@@ -48,6 +49,7 @@ struct World {
     containers: BTreeMap<ContainerId, Container>,
     joined: BTreeMap<TaskId, Joined>,
     store: Store,
+    http: http::Http,
     schedule: Schedule,
     trouble: Trouble,
     /// Processes in containers that do not end by themselves.
@@ -74,7 +76,7 @@ impl SimulatedNode {
 
     /// Returns the node as controllers know it.
     pub fn node(self: &Arc<Self>) -> Node {
-        Node { runtime: self.clone(), network: self.clone(), images: self.clone() }
+        Node { runtime: self.clone(), network: self.clone(), images: self.clone(), http: self.clone() }
     }
 
     /// Lists what has not been taken away, a line each: sandboxes, containers, network attachments.

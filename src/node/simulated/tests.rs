@@ -378,11 +378,7 @@ async fn a_running_clock_needs_only_the_loop() {
     let bench = Bench::new();
     let simulated = Arc::clone(&bench.simulated);
     let clock = Arc::clone(&bench.clock);
-    let sleep_until = move |at| {
-        let clock = Arc::clone(&clock);
-        std::future::poll_fn(move |cx| clock.poll_reached(at, cx.waker()))
-    };
-    let mut run = pin!(simulated.run(sleep_until));
+    let mut run = pin!(simulated.run(move |at| clock.reached(at)));
     let mut cx = Context::from_waker(Waker::noop());
     assert!(run.as_mut().poll(&mut cx).is_pending());
     bench.start("exit 0 after 1s").await.unwrap();

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod client;
+mod clock;
 mod doctor;
 mod exec;
 mod image;
@@ -37,6 +38,8 @@ enum Command {
     /// Take the capacity of Spot tasks back
     #[command(subcommand)]
     Spot(spot::Spot),
+    /// Say how late it is, and let time pass on a manual clock
+    Clock(clock::Clock),
     /// Say what this machine can and cannot do, and what follows
     Doctor(doctor::Doctor),
 }
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Image(image) => image.run().map(|()| ExitCode::SUCCESS),
         Command::Spot(spot) => spot.run().map(|()| ExitCode::SUCCESS),
+        Command::Clock(clock) => clock.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(doctor) => return doctor.run(),
         Command::Exec(exec) => exec.run(),
     };

@@ -5,16 +5,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use base::{AccountId, Clock as _, Region, Scope, SystemClock};
+use base::{AccountId, Clock as _, Region, Scope, SystemClock, Timestamp};
 use clap::{Args, ValueEnum};
-use controllers::HostFolder;
+use controllers::{HostFolder, Paces, TimeScale};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use node::PullBehavior;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
-use crate::{Config, Gateway, ImageConfig, Limits, NodeKind, Tls, assemble};
+use crate::{ClockKind, Config, Gateway, ImageConfig, Limits, NodeKind, Tls, assemble};
 
 /// How many of its threads may wait for the kernel at once: as many as tasks may start at once.
 const BLOCKING_THREADS_MAX: usize = 64;
@@ -48,6 +48,17 @@ pub(super) struct Serve {
     /// A folder of this machine that tasks on instances may mount parts of (repeat it for more); on Fargate none may
     #[arg(long = "allow-host-path", value_name = "DIR", value_parser = host_folder)]
     host_folders: Vec<HostFolder>,
+    /// Which clock everything waits by: the machine's, or one that stands still until `neargate clock advance` (with the
+    /// simulated node)
+    #[arg(long, value_enum, default_value_t, env = "NEARGATE_CLOCK")]
+    clock: ClockChoice,
+    /// Where a manual clock stands at first, as in 2026-01-01T12:00:00Z; otherwise it shows the machine's time
+    #[arg(long, value_name = "TIME", value_parser = time, env = "NEARGATE_CLOCK_START")]
+    clock_start: Option<Timestamp>,
+    /// How many times as fast as the clock the waits of services pass: until a task is healthy, back-off, bakes. N is for
+    /// all, CLUSTER/SERVICE=N for one (repeat it for more)
+    #[arg(long = "time-scale", value_name = "[CLUSTER/SERVICE=]N", value_delimiter = ',', env = "NEARGATE_TIME_SCALE")]
+    time_scales: Vec<TimeScale>,
     /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,
     /// except with `always`
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "NEARGATE_IMAGE_PULL_BEHAVIOR")]
@@ -67,6 +78,16 @@ pub(super) struct Serve {
     /// What to log: error, warn, info, debug, or a tracing filter
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NEARGATE_LOG")]
     log: String,
+}
+
+/// Which clock tells the time.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ClockChoice {
+    /// The machine's
+    #[default]
+    System,
+    /// One that stands still until it is told to advance
+    Manual,
 }
 
 /// The ECS agent's `ECS_IMAGE_PULL_BEHAVIOR`.
@@ -102,6 +123,10 @@ fn account(text: &str) -> Result<AccountId, String> {
     AccountId::try_from(text.to_owned())
 }
 
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::from_rfc3339(text).ok_or_else(|| format!("`{text}` is no date and time with an offset"))
+}
+
 fn host_folder(text: &str) -> Result<HostFolder, String> {
     HostFolder::find(Path::new(text)).map_err(|error| error.to_string())
 }
@@ -125,11 +150,16 @@ impl Serve {
         Config {
             listen: self.listen,
             node: self.node,
+            clock: match self.clock {
+                ClockChoice::System => ClockKind::System,
+                ClockChoice::Manual => ClockKind::Manual { start: self.clock_start },
+            },
             data_dir: self.data_dir,
             scope: Scope::new(self.account, self.region),
             allowed_hosts: self.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             ephemeral_storage_mib: self.ephemeral_storage_mib,
             host_folders: self.host_folders,
+            paces: Paces::new(self.time_scales),
             images: ImageConfig {
                 pull_behavior: self.image_pull_behavior.into(),
                 asks_elsewhere: !self.offline,

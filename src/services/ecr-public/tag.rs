@@ -17,12 +17,7 @@ pub(crate) async fn tag_resource(cx: &Cx, input: api::TagResourceRequest) -> Res
     let tags = read(required(input.tags, "tags")?);
     check(&tags)?;
     change(cx, input.resource_arn, |repository| {
-        for tag in tags {
-            match repository.tags.iter_mut().find(|known| known.key == tag.key) {
-                Some(known) => known.value = tag.value,
-                None => repository.tags.push(tag),
-            }
-        }
+        Tag::put_all(tags, &mut repository.tags);
         check(&repository.tags)
     })?;
     Ok(api::TagResourceResponse::default())

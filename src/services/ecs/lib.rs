@@ -15,7 +15,6 @@ mod document;
 mod execute_command;
 mod express_gateway_service;
 mod page;
-mod query;
 mod service;
 mod service_deployment;
 mod service_revision;

@@ -14,12 +14,7 @@ const RESERVED: &str = "aws:";
 pub(crate) async fn tag_resource(cx: &Cx, input: api::TagResourceRequest) -> Result<()> {
     let (id, tags) = (required(input.secret_id, "SecretId")?, read(required(input.tags, "Tags")?));
     let change = |secret: &mut state::secretsmanager::Secret| {
-        for tag in tags {
-            match secret.tags.iter_mut().find(|known| known.key == tag.key) {
-                Some(known) => known.value = tag.value,
-                None => secret.tags.push(tag),
-            }
-        }
+        Tag::put_all(tags, &mut secret.tags);
         check(&secret.tags)
     };
     lookup::change_active(cx, &id, change).map(|_| ())

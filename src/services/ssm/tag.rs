@@ -21,12 +21,7 @@ pub(crate) async fn add_tags_to_resource(
     let parameter = find(cx, input.resource_type, input.resource_id)?;
     let tags = read(required(input.tags, "tags")?);
     change(cx, &parameter, |row| {
-        for tag in tags {
-            match row.tags.iter_mut().find(|known| known.key == tag.key) {
-                Some(known) => known.value = tag.value,
-                None => row.tags.push(tag),
-            }
-        }
+        Tag::put_all(tags, &mut row.tags);
         check(&row.tags)
     })?;
     Ok(api::AddTagsToResourceResult::default())

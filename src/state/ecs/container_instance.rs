@@ -1,14 +1,17 @@
 //! A container instance: a machine with an agent, registered in a cluster, and what of it is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use base::{Arn, ContainerInstanceId, Scope, TaskId, Timestamp};
+use base::{Arn, ContainerInstanceId, EniId, Scope, SecurityGroupId, SubnetId, TaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{Attribute, ClusterName, Ecs, Task, TaskKey, TaskStatus};
+use super::{
+    Attribute, ClusterName, Ecs, LaunchType, PlacementRules, Service, Task, TaskDefinition, TaskKey, TaskStatus,
+};
 
 /// What names a container instance: its cluster and its id. So the instances of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +67,23 @@ pub struct ContainerInstance {
     pub agent_update: Option<AgentUpdate>,
     /// Counts the changes that ECS emits events for, from 1.
     pub version: i64,
+    /// Where this machine plays the instance, if it does: then no agent registers or reports.
+    #[serde(default)]
+    pub host: Option<InstanceHost>,
+}
+
+/// The place in a VPC of a container instance that this machine plays. Whoever adds the instance writes the wanted half,
+/// the controller of instances the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceHost {
+    /// The subnet that it lies in.
+    pub subnet: SubnetId,
+    /// The security groups of its interface.
+    pub security_groups: Vec<SecurityGroupId>,
+    /// Its interface; none before it was made and after it was taken away.
+    pub interface: Option<EniId>,
+    /// Its private address.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// Whose machine a container instance is.
@@ -172,6 +192,9 @@ pub struct Claim {
     pub ports: Ports,
     /// How many GPUs.
     pub gpus: u32,
+    /// Ports of the machine that were chosen for the task when it began. Others keep off them too.
+    #[serde(default)]
+    pub chosen_ports: Ports,
 }
 
 /// Why a machine cannot take a task for want of something.
@@ -231,10 +254,17 @@ impl ContainerInstance {
         let wants = [
             (claim.cpu_units > rest.cpu_units, Shortage::Cpu),
             (claim.memory_mib > rest.memory_mib, Shortage::Memory),
-            (rest.ports.meets(&claim.ports), Shortage::Ports),
+            (rest.ports.meets(&claim.ports) || self.chosen_ports().meets(&claim.ports), Shortage::Ports),
             (usize::try_from(claim.gpus).is_ok_and(|gpus| gpus > rest.gpus.len()), Shortage::Gpu),
         ];
         wants.into_iter().find_map(|(is_wanting, shortage)| is_wanting.then_some(shortage))
+    }
+
+    /// Returns the ports that were chosen for tasks. (Responses do not show them: the API's documentation of `hostPort`.)
+    pub fn chosen_ports(&self) -> Ports {
+        let mut ports = Ports::default();
+        self.claims.values().for_each(|claim| ports.join(&claim.chosen_ports));
+        ports
     }
 
     /// Returns the keys of the tasks that hold something of it.
@@ -242,13 +272,14 @@ impl ContainerInstance {
         self.claims.keys().map(|id| TaskKey { cluster: self.key.cluster.clone(), id: id.clone() })
     }
 
-    /// Makes a change, and counts it if ECS emits an event for it.
-    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+    /// Makes a change, and counts it and tells of it if ECS emits an event for it.
+    fn change(&mut self, change: impl FnOnce(&mut Self), tell: impl FnOnce(&Self)) {
         let face = |known: &Self| (known.status, known.is_agent_connected, known.agent_update, known.claims.len());
         let before = face(self);
         change(self);
         if face(self) != before {
             self.version += 1;
+            tell(self);
         }
     }
 }
@@ -290,7 +321,29 @@ impl Ecs {
         key: &ContainerInstanceKey,
         change: impl FnOnce(&mut ContainerInstance),
     ) -> Option<Arc<ContainerInstance>> {
-        self.container_instances.update(scope, key, |instance| instance.change(change))
+        let tell = |changed: &ContainerInstance| self.outbox.instance_changes(scope, changed);
+        self.container_instances.update(scope, key, |instance| instance.change(change, tell))
+    }
+
+    /// Puts a new container instance in. ECS emits an event for it.
+    pub fn put_container_instance(&self, scope: &Scope, instance: ContainerInstance) -> Arc<ContainerInstance> {
+        self.outbox.instance_changes(scope, &instance);
+        self.container_instances.insert(scope, &instance.key.clone(), instance)
+    }
+
+    /// Changes a container instance in the same way, if `change` agrees; on its error the row stays as it was.
+    pub fn try_update_container_instance<E>(
+        &self,
+        scope: &Scope,
+        key: &ContainerInstanceKey,
+        change: impl FnOnce(&mut ContainerInstance) -> Result<(), E>,
+    ) -> Option<Result<Arc<ContainerInstance>, E>> {
+        self.container_instances.try_update(scope, key, |instance| {
+            let mut changed = Ok(());
+            let tell = |changed: &ContainerInstance| self.outbox.instance_changes(scope, changed);
+            instance.change(|instance| changed = change(instance), tell);
+            changed
+        })
     }
 
     /// Claims a part of an instance for a task that is not there yet, if `agrees` sees no reason against it in the
@@ -305,11 +358,63 @@ impl Ecs {
     ) -> Option<Result<Arc<ContainerInstance>, E>> {
         self.container_instances.try_update(scope, key, |instance| {
             agrees(instance)?;
-            instance.change(|instance| {
+            let claim = |instance: &mut ContainerInstance| {
                 instance.claims.insert(task.clone(), claim.clone());
-            });
+            };
+            instance.change(claim, |changed| self.outbox.instance_changes(scope, changed));
             Ok(())
         })
+    }
+
+    /// Returns the instances that tasks of a kind of capacity are placed on: the active ones, and with a capacity provider
+    /// those of it or of none, since nobody says here which Auto Scaling group a machine is from.
+    pub fn placement_candidates(
+        &self,
+        scope: &Scope,
+        cluster: &ClusterName,
+        kind: InstanceKind,
+        provider: Option<&str>,
+    ) -> Vec<Arc<ContainerInstance>> {
+        let suits = |instance: &Arc<ContainerInstance>| {
+            let of_provider = instance.capacity_provider.as_deref();
+            let is_its = provider.is_none() || of_provider.is_none() || of_provider == provider;
+            instance.status == InstanceStatus::Active && instance.kind == kind && is_its
+        };
+        self.container_instances_of(scope, cluster).filter(suits).collect()
+    }
+
+    /// Returns the instances that a service has a task on each of: those that have what its tasks ask for, whatever is
+    /// taken of them. None if its constraints cannot be read.
+    pub fn daemon_instances(
+        &self,
+        scope: &Scope,
+        service: &Service,
+        definition: &TaskDefinition,
+    ) -> Vec<Arc<ContainerInstance>> {
+        let launch_type = service.workload.as_ref().map(|workload| workload.capacity.launch_type());
+        let kind = match launch_type {
+            Some(LaunchType::Ec2) => InstanceKind::Ec2,
+            Some(LaunchType::External) => InstanceKind::External,
+            Some(LaunchType::Fargate | LaunchType::ManagedInstances) | None => return Vec::new(),
+        };
+        let Ok(rules) = PlacementRules::of_service(service, definition) else { return Vec::new() };
+        // No task is in this group: that of the service itself keeps none away.
+        let nobody = Claim::default();
+        let running = |instance: &ContainerInstance| self.count_tasks_on(scope, instance).running;
+        let mut instances = self.placement_candidates(scope, &service.key.cluster, kind, None);
+        instances.retain(|instance| rules.mismatch(instance, &nobody, &running).is_none());
+        instances
+    }
+
+    /// Ends a task that was put in while its container instance was deregistered; none if nothing was to be done.
+    pub fn settle_on_instance(&self, scope: &Scope, task: &Task, now: Timestamp) -> Option<Arc<Task>> {
+        let id = task.launch.container_instance()?.clone();
+        let key = ContainerInstanceKey { cluster: task.key.cluster.clone(), id };
+        let is_there = |instance: &Arc<ContainerInstance>| instance.status != InstanceStatus::Inactive;
+        if self.container_instances.get(scope, &key).is_some_and(|instance| is_there(&instance)) {
+            return None;
+        }
+        self.update_task(scope, &task.key, |task| task.lose_instance(now))
     }
 
     /// Gives back what a task holds of its container instance.
@@ -390,12 +495,13 @@ mod tests {
             is_agent_connected: true,
             agent_update: None,
             version: 1,
+            host: None,
         }
     }
 
     fn claim(cpu_units: u32, memory_mib: u32, tcp: &[u16], udp: &[u16], gpus: u32) -> Claim {
         let ports = Ports { tcp: tcp.iter().copied().collect(), udp: udp.iter().copied().collect() };
-        Claim { group: String::new(), cpu_units, memory_mib, ports, gpus }
+        Claim { cpu_units, memory_mib, ports, gpus, ..Claim::default() }
     }
 
     #[test]

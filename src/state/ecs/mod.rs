@@ -11,6 +11,9 @@ mod express_gateway_service;
 mod health;
 mod log_configuration;
 mod names;
+mod occurrence;
+mod placement;
+mod query;
 mod service;
 mod service_deployment;
 mod task;
@@ -31,8 +34,8 @@ pub use capacity_provider::{
 };
 pub use cluster::{Cluster, ClusterAttachment, ClusterAttachmentKind, ClusterStatus};
 pub use container_instance::{
-    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceKind, InstanceStatus, InstanceTasks, Ports,
-    Resources, Shortage,
+    AgentUpdate, Claim, ContainerInstance, ContainerInstanceKey, InstanceHost, InstanceKind, InstanceStatus,
+    InstanceTasks, Ports, Resources, Shortage,
 };
 pub use daemon::{
     Daemon, DaemonDeployment, DaemonDeploymentKey, DaemonDeploymentStatus, DaemonKey, DaemonRevision,
@@ -46,6 +49,14 @@ pub use log_configuration::{
     LogRouterKind, RouterConfiguration, Splunk,
 };
 pub use names::{CapacityProviderName, ClusterName, DaemonName, Family, ServiceName, TaskDefinitionName};
+pub use occurrence::{
+    DeploymentChange, EVENT_SOURCE, OUTBOX_ROWS_MAX, Occurrence, OccurrenceType, Outbox, ServiceAction, Untold,
+};
+pub use placement::{
+    PlacementConstraint, PlacementObstacle, PlacementResource, PlacementRules, PlacementStrategy, RunningTasks,
+    ZONE_ATTRIBUTE, closest,
+};
+pub use query::{Candidate, Query, QueryError};
 pub use service::{
     CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,
@@ -69,6 +80,7 @@ pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 pub use volume::{EfsVolume, MountPoint, TaskVolume, TmpfsMount, Volume, VolumeSource, VolumesFrom};
 
 use crate::Table;
+use crate::events::Rules;
 use crate::journal::{Journal, JournalError};
 
 /// What has become of a request to start tasks.
@@ -125,6 +137,8 @@ pub struct Ecs {
     pub express_gateway_services: Table<ServiceKey, ExpressGatewayService>,
     /// How far the output of each container has been delivered to its log.
     pub container_logs: Table<base::ContainerId, ContainerLog>,
+    /// What EventBridge is still to be told.
+    pub outbox: Outbox,
     /// The sessions of ECS Exec.
     pub exec_sessions: ExecSessions,
     /// Held while tasks are started, so that a client token and its tasks appear at once.
@@ -132,7 +146,7 @@ pub struct Ecs {
 }
 
 impl Ecs {
-    pub(crate) fn new(journal: Option<&Arc<Journal>>) -> Self {
+    pub(crate) fn new(journal: Option<&Arc<Journal>>, rules: Arc<Rules>) -> Self {
         Self {
             clusters: Table::new("ecs.clusters", journal),
             capacity_providers: Table::new("ecs.capacity_providers", journal),
@@ -154,6 +168,7 @@ impl Ecs {
             daemon_families: Table::new("ecs.daemon_families", journal),
             express_gateway_services: Table::new("ecs.express_gateway_services", journal),
             container_logs: Table::new("ecs.container_logs", journal),
+            outbox: Outbox::new(journal, rules),
             exec_sessions: ExecSessions::default(),
             starting: Mutex::default(),
         }
@@ -165,6 +180,7 @@ impl Ecs {
         self.account_settings.load(journal)?;
         self.task_definitions.load(journal)?;
         self.families.load(journal)?;
+        self.outbox.load(journal)?;
         self.container_instances.load(journal)?;
         self.tasks.load(journal)?;
         self.drop_dead_claims();
@@ -200,6 +216,7 @@ impl Ecs {
         self.service_tasks.clear();
         self.run_tokens.clear();
         self.container_logs.clear();
+        self.outbox.rows.clear();
         self.exec_sessions.clear();
         self.task_definitions.clear();
         self.families.clear();
@@ -219,7 +236,13 @@ impl Ecs {
                 return if known.request == request { Started::Before(started) } else { Started::Otherwise(started) };
             }
         }
-        Started::Now(tasks.into_iter().map(|task| self.tasks.insert(scope, &task.key.clone(), task)).collect())
+        Started::Now(tasks.into_iter().map(|task| self.put_task(scope, task)).collect())
+    }
+
+    /// Puts a new task in. ECS emits an event for it.
+    pub fn put_task(&self, scope: &Scope, task: Task) -> Arc<Task> {
+        self.outbox.task_changes(scope, &task);
+        self.tasks.insert(scope, &task.key.clone(), task)
     }
 
     /// Changes a task, and raises its version if the change is one that ECS emits an event for. One that has stopped
@@ -230,6 +253,7 @@ impl Ecs {
             change(task);
             if task.event_face() != before {
                 task.version += 1;
+                self.outbox.task_changes(scope, task);
             }
         })?;
         if task.last_status == TaskStatus::Stopped {
@@ -442,7 +466,7 @@ mod tests {
     fn revisions_given_at_once_neither_skip_nor_repeat() {
         const THREADS: usize = 8;
         const EACH: u32 = 500;
-        let (ecs, start) = (Ecs::new(None), Barrier::new(THREADS));
+        let (ecs, start) = (Ecs::new(None, Arc::default()), Barrier::new(THREADS));
         let scope = Scope::new(AccountId::DEFAULT, Region::default());
         let family = Family::parse("app").unwrap();
         let given = std::thread::scope(|threads| {

@@ -12,6 +12,9 @@ use super::{
     TaskDefinitionName, TaskVolume,
 };
 
+/// The reason of tasks whose container instance was deregistered: seen in responses of AWS.
+const DEREGISTERED: &str = "Container instance deregistration forced by user";
+
 /// What names a task: its cluster and its id. So the tasks of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TaskKey {
@@ -115,10 +118,14 @@ pub enum Launch {
         /// The platform version, never `LATEST`.
         platform_version: String,
     },
-    /// On a container instance that is an instance of EC2. What becomes of it is its agent's to say.
+    /// On a container instance that is an instance of EC2. What becomes of it is its agent's to say, unless this machine
+    /// is its host.
     Ec2 {
         /// The container instance.
         container_instance: ContainerInstanceId,
+        /// Whether this machine runs the instance's tasks.
+        #[serde(default)]
+        is_local: bool,
     },
     /// On a container instance that is the user's own machine. What becomes of it is its agent's to say.
     External {
@@ -132,7 +139,7 @@ impl Launch {
     pub fn on(instance: &ContainerInstance) -> Self {
         let container_instance = instance.key.id.clone();
         match instance.kind {
-            InstanceKind::Ec2 => Self::Ec2 { container_instance },
+            InstanceKind::Ec2 => Self::Ec2 { container_instance, is_local: instance.host.is_some() },
             InstanceKind::External => Self::External { container_instance },
         }
     }
@@ -141,7 +148,16 @@ impl Launch {
     pub fn container_instance(&self) -> Option<&ContainerInstanceId> {
         match self {
             Self::Fargate { .. } => None,
-            Self::Ec2 { container_instance } | Self::External { container_instance } => Some(container_instance),
+            Self::Ec2 { container_instance, .. } | Self::External { container_instance } => Some(container_instance),
+        }
+    }
+
+    /// Returns whether an agent on another machine runs the task and says what becomes of it.
+    pub fn has_agent(&self) -> bool {
+        match self {
+            Self::Fargate { .. } => false,
+            Self::Ec2 { is_local, .. } => !is_local,
+            Self::External { .. } => true,
         }
     }
 
@@ -576,6 +592,23 @@ impl Task {
     /// Asks the task to stop, unless that has been asked already.
     pub fn stop(&mut self, stop: StopRequest) {
         self.stop.get_or_insert(stop);
+    }
+
+    /// Ends the task because its container instance was deregistered. Where an agent on another machine ran it, nobody
+    /// reports on it any more; what runs here comes to its end here.
+    pub fn lose_instance(&mut self, now: Timestamp) {
+        if self.last_status == TaskStatus::Stopped {
+            return;
+        }
+        self.stop(StopRequest { code: StopCode::InstanceGone, reason: DEREGISTERED.to_owned(), at: now });
+        if !self.launch.has_agent() {
+            return;
+        }
+        self.last_status = TaskStatus::Stopped;
+        self.stopped_at = Some(now);
+        for container in &mut self.containers {
+            container.status = ContainerStatus::Stopped;
+        }
     }
 
     pub(super) fn event_face(&self) -> EventFace {

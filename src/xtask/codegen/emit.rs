@@ -144,19 +144,27 @@ impl Emitter<'_> {
     }
 
     fn errors(&self, exceptions: &BTreeSet<&str>) -> Result<String> {
+        let is_query_compatible =
+            self.model.tree.get("metadata").is_some_and(|metadata| metadata.get("awsQueryCompatible").is_some());
         let mut text = String::from("wire::errors! {\n");
         for name in exceptions {
             let shape = self.shapes.get(name)?;
             let error = shape.get("error");
             let code = error.and_then(|error| error.text_of("code")).unwrap_or(name);
+            // Services that once spoke the query protocol alone name an error by its shape in the others.
+            let (code, query) = if is_query_compatible { (*name, Some(code)) } else { (code, None) };
+            let query = query.map(|query| format!(", {query:?}")).unwrap_or_default();
             let default = if shape.is("fault") { 500 } else { 400 };
             let is_json = self.model.metadata("protocol") == "json";
             // JSON 1.x services send 400 and 500 whatever the trait says.
             let status = error.and_then(|error| error.whole("httpStatusCode")).filter(|_| !is_json);
             let payload =
                 if self.payloads.contains(name) { format!("({})", names::type_name(name)) } else { String::new() };
-            let (variant, status) = (names::error_variant(name), status.unwrap_or(default));
-            writeln!(text, "    {variant}{payload} = {code:?}, {status};").expect("a string takes it");
+            // Two exceptions may differ by that word alone.
+            let variant = names::error_variant(name);
+            let variant = if exceptions.contains(variant.as_str()) { names::type_name(name) } else { variant };
+            let status = status.unwrap_or(default);
+            writeln!(text, "    {variant}{payload} = {code:?}, {status}{query};").expect("a string takes it");
         }
         Ok(text + "}\n")
     }

@@ -5,9 +5,8 @@ use std::ops::Bound;
 use api::ecs as api;
 use base::{ContainerInstanceId, Page};
 use state::Cx;
-use state::ecs::{ContainerInstance, ContainerInstanceKey, InstanceStatus};
+use state::ecs::{Candidate, ContainerInstance, ContainerInstanceKey, InstanceStatus, Query};
 
-use crate::query::{Candidate, Query};
 use crate::{Result, cluster, invalid, page};
 
 const LISTING: &str = "ListContainerInstances";

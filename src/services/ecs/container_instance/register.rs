@@ -27,7 +27,7 @@ pub(crate) async fn register_container_instance(
         None => {
             let instance = machine.register(cx, &cluster, tags);
             disconnect_others(cx, &instance);
-            cx.state.ecs.container_instances.insert(cx.scope(), &instance.key.clone(), instance)
+            cx.state.ecs.put_container_instance(cx.scope(), instance)
         }
         Some(known) => {
             let key = reference::parse(cx, &cluster, &known)?;
@@ -115,6 +115,7 @@ impl Machine {
             is_agent_connected: true,
             agent_update: None,
             version: 1,
+            host: None,
         }
     }
 

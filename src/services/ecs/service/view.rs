@@ -61,6 +61,8 @@ pub(crate) fn counts(cx: &Cx, service: &ServiceKey) -> HashMap<ServiceRevisionId
 
 /// Shapes a service; its tags only if they were asked for.
 pub(crate) fn service(cx: &Cx, service: &Service, shows_tags: bool) -> api::Service {
+    let daemon = daemon(cx, service);
+    let service = daemon.as_ref().unwrap_or(service);
     let counts = counts(cx, &service.key);
     let sum = |count: fn(&Counts) -> i32| counts.values().map(count).sum::<i32>();
     let workload = service.workload.as_ref();
@@ -152,6 +154,17 @@ pub(crate) fn platform_family(workload: &Workload) -> Option<String> {
 pub(crate) fn resolved_platform_version(workload: &Workload) -> Option<String> {
     let asked = workload.platform_version.as_deref()?;
     task::platform_version(Some(asked)).ok()
+}
+
+/// Returns a daemon as responses show it: it wants a task on each container instance that suits it.
+fn daemon(cx: &Cx, service: &Service) -> Option<Service> {
+    if service.scheduling != SchedulingStrategy::Daemon || service.status != ServiceStatus::Active {
+        return None;
+    }
+    let definition = &service.primary()?.workload.definition;
+    let definition = cx.state.ecs.task_definitions.get(cx.scope(), definition)?;
+    let instances = cx.state.ecs.daemon_instances(cx.scope(), service, &definition);
+    Some(Service { desired_count: u32::try_from(instances.len()).unwrap_or(u32::MAX), ..service.clone() })
 }
 
 /// Shapes a deployment. The first one of a service is its primary.

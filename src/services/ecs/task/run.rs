@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Cluster, InstanceKind, RunToken, Started, Task, TaskDefinition};
+use state::ecs::{Cluster, InstanceKind, PlacementRules, RunToken, Started, Task, TaskDefinition};
 
 use super::capacity::{self, Capacity};
 use super::order::{self, Asked, Order};
-use super::placement::{self, Rules};
+use super::placement;
 use super::{network, view};
 use crate::{Error, Result, cluster, container_instance, document, invalid, required, task_definition};
 
@@ -66,7 +66,7 @@ fn plan(
         }
         Capacity::Instances { kind, providers } => {
             let (constraints, strategy) = (input.placement_constraints.take(), input.placement_strategy.take());
-            let rules = Rules::parse(&definition, constraints, strategy)?;
+            let rules = placement::rules(&definition, constraints, strategy)?;
             let order = Order::parse(cluster, &definition, network, asked(input))?;
             place(cx, cluster, kind, &rules, &order, providers)
         }
@@ -78,13 +78,14 @@ fn place(
     cx: &Cx,
     cluster: &Cluster,
     kind: InstanceKind,
-    rules: &Rules,
+    rules: &PlacementRules,
     order: &Order<'_>,
     providers: Vec<Option<String>>,
 ) -> Result<(Vec<Task>, Vec<api::Failure>)> {
     let mut tasks = Vec::new();
     for provider in providers {
-        let instances = placement::instances(cx, cluster, kind);
+        let provider_name = provider.as_deref();
+        let instances = cx.state.ecs.placement_candidates(cx.scope(), &cluster.name, kind, provider_name);
         if instances.is_empty() && tasks.is_empty() {
             return Err(invalid("No Container Instances were found in your cluster."));
         }
@@ -118,7 +119,7 @@ fn start(cx: &Cx, token: Option<String>, request: u64, tasks: Vec<Task>) -> Resu
 
 /// Puts a task in.
 pub(super) fn insert(cx: &Cx, task: Task) -> Arc<Task> {
-    let task = cx.state.ecs.tasks.insert(cx.scope(), &task.key.clone(), task);
+    let task = cx.state.ecs.put_task(cx.scope(), task);
     container_instance::settle(cx, &task).unwrap_or(task)
 }
 

@@ -5,7 +5,7 @@ use state::Cx;
 use state::ecs::{Cluster, InstanceStatus};
 
 use super::order::{self, Asked, Order};
-use super::placement::{self, Rules};
+use super::placement;
 use super::{network, run, view};
 use crate::{Result, client, cluster, container_instance, invalid, required, task_definition};
 
@@ -29,7 +29,7 @@ pub(crate) async fn start_task(cx: &Cx, mut input: api::StartTaskRequest) -> Res
     let definition = task_definition::find_active(cx, &required(input.task_definition.take(), "taskDefinition")?)?;
     let network = network::parse(cx, definition.network_mode, input.network_configuration.take())?;
     // Whoever names the instance has placed the task: only what the instance must be able to do is checked.
-    let rules = Rules::required(&definition);
+    let rules = placement::required(&definition)?;
     let order = Order::parse(&cluster, &definition, network, asked(input))?;
     let keys = instances.iter().map(|named| container_instance::parse_reference(cx, &cluster, named));
     let keys = keys.collect::<Result<Vec<_>>>()?;

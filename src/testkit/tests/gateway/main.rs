@@ -278,12 +278,41 @@ async fn an_interruption_of_spot_tasks_says_whom_it_met_or_why_it_met_nobody() {
 }
 
 #[tokio::test]
+async fn time_passes_by_request_in_steps_and_says_how_late_it_is() {
+    let site = Site::start(Limits::default()).await;
+    let get = "GET /_neargate/clock HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+    let clock = site.ask(get).await.json();
+    assert_eq!((clock["clock"].as_str(), clock["now"].as_str()), (Some("manual"), Some("2026-01-01T00:00:00Z")));
+    for (body, now) in [
+        (r#"{"duration":"30m"}"#, "2026-01-01T00:30:00Z"),
+        (r#"{"seconds":0.5}"#, "2026-01-01T00:30:00.5Z"),
+        (r#"{"to":"2026-01-01T01:00:00Z"}"#, "2026-01-01T01:00:00Z"),
+        (r#"{"seconds":0}"#, "2026-01-01T01:00:00Z"),
+    ] {
+        let reply = site.ask(&post("/_neargate/clock/advance", "", body)).await;
+        assert_eq!((reply.status, reply.json()["now"].as_str()), (200, Some(now)), "{body}");
+    }
+    for (body, words) in [
+        (r#"{"to":"2026-01-01T00:00:00Z"}"#, "2026-01-01T00:00:00Z is in the past: it is 2026-01-01T01:00:00Z"),
+        (r#"{"minutes":1}"#, "there is no member `minutes`; send {"),
+    ] {
+        let reply = site.ask(&post("/_neargate/clock/advance", "", body)).await;
+        assert_eq!(reply.status, 400);
+        assert!(reply.text().contains(words), "{}", reply.text());
+    }
+    let reply = site.ask(&post("/_neargate/clock/advance", "Origin: https://evil.example\r\n", "{}")).await;
+    assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
 async fn paths_and_methods_that_there_are_not_are_told() {
     let site = Site::start(Limits::default()).await;
     for (request, status) in [
         (post("/_neargate/x", "", ""), 404),
         (post("/_neargate/", "", ""), 404),
         (post("/_neargate/health", "", ""), 405),
+        (post("/_neargate/clock", "", ""), 405),
+        ("GET /_neargate/clock/advance HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), 405),
         ("GET /moto-api/reset HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), 405),
         ("DELETE /_neargate/images HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), 400),
         ("DELETE /_neargate/images?name=nope HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".to_owned(), 404),

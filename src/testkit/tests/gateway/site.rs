@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{AccountId, Region, Scope};
+use controllers::Paces;
 use serde_json::Value;
 use server::{Config, Gateway, Limits, NodeKind};
 use state::s3::S3;
@@ -59,11 +60,13 @@ impl Site {
         let config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             node: NodeKind::Simulated,
+            clock: server::ClockKind::System,
             data_dir: None,
             scope: Scope::new(AccountId::DEFAULT, Region::default()),
             allowed_hosts: Vec::new(),
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
+            paces: Paces::default(),
             images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits,
         };

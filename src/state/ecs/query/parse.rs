@@ -15,7 +15,7 @@ const DEPTH_MAX: usize = 16;
 
 /// An expression that was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QueryError(String);
+pub struct QueryError(String);
 
 impl std::fmt::Display for QueryError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,14 +8,14 @@ mod parse;
 
 use std::cmp::Ordering;
 
+use super::ContainerInstance;
 use regex_lite::Regex;
-use state::ecs::ContainerInstance;
 
-pub(crate) use parse::QueryError;
+pub use parse::QueryError;
 
 /// An expression that was understood.
 #[derive(Debug)]
-pub(crate) struct Query(Expression);
+pub struct Query(Expression);
 
 #[derive(Debug)]
 enum Expression {
@@ -48,19 +48,21 @@ enum Test {
 
 /// An instance, and what an expression asks of it that is not in its record.
 #[derive(Clone, Copy)]
-pub(crate) struct Candidate<'a> {
-    pub(crate) instance: &'a ContainerInstance,
-    pub(crate) running_tasks: i32,
+pub struct Candidate<'a> {
+    /// The instance.
+    pub instance: &'a ContainerInstance,
+    /// How many tasks run on it.
+    pub running_tasks: i32,
 }
 
 impl Query {
     /// Understands an expression.
-    pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
         parse::query(text).map(Self)
     }
 
     /// Returns whether an instance is chosen.
-    pub(crate) fn matches(&self, candidate: Candidate<'_>) -> bool {
+    pub fn matches(&self, candidate: Candidate<'_>) -> bool {
         self.0.holds(candidate)
     }
 }
@@ -129,8 +131,8 @@ fn compare(left: &str, right: &str) -> Ordering {
 mod tests {
     use std::collections::BTreeMap;
 
+    use crate::ecs::{Attribute, Claim, ClusterName, ContainerInstanceKey, InstanceKind, InstanceStatus, Resources};
     use base::{AccountId, Arn, ContainerInstanceId, Region, Scope, TaskId, Timestamp};
-    use state::ecs::{Attribute, Claim, ClusterName, ContainerInstanceKey, InstanceKind, InstanceStatus, Resources};
 
     use super::*;
 
@@ -169,6 +171,7 @@ mod tests {
             is_agent_connected: true,
             agent_update: None,
             version: 1,
+            host: None,
         }
     }
 

@@ -1,0 +1,1 @@
+//! Amazon EventBridge: the operations of buses, rules, targets, connections and API destinations.

@@ -1,0 +1,1 @@
+//! Amazon EventBridge Scheduler: the operations of schedules and their groups.
