@@ -20,7 +20,10 @@ use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
 use state::ecs::{ContainerInstance, Task};
 
-pub use ecs::{NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale};
+pub use ecs::{
+    NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale, TrafficError,
+    TrafficOnRecord, TrafficOrder, TrafficProgress, TrafficShift,
+};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
 
@@ -38,16 +41,18 @@ pub(crate) struct World {
     pub(crate) wakeups: Wakeups,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) traffic: Arc<dyn TrafficShift>,
     pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
 }
 
 /// The controllers before they run: made first, because the node needs somewhere to send its events.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Controllers {
     wakeups: Wakeups,
     settings: Arc<Settings>,
+    traffic: Arc<dyn TrafficShift>,
     sandboxes: Arc<ecs::SandboxIndex>,
 }
 
@@ -57,6 +62,17 @@ pub struct Running {
     world: World,
     driver: DriverHandle,
     pulls: Arc<ecs::Pulls>,
+}
+
+impl Default for Controllers {
+    fn default() -> Self {
+        Self {
+            wakeups: Wakeups::default(),
+            settings: Arc::default(),
+            traffic: Arc::new(TrafficOnRecord),
+            sandboxes: Arc::default(),
+        }
+    }
 }
 
 impl Controllers {
@@ -69,6 +85,13 @@ impl Controllers {
     #[must_use]
     pub fn with(self, settings: Settings) -> Self {
         Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Says who carries out how the traffic of services is shared among their revisions. Unless it is said, the records
+    /// alone show it.
+    #[must_use]
+    pub fn with_traffic(self, traffic: Arc<dyn TrafficShift>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// Returns where the node is to send its events.
@@ -90,7 +113,7 @@ impl Controllers {
         timer: Arc<dyn Timer>,
         ids: Ids,
     ) -> Running {
-        let Self { wakeups, settings, sandboxes } = self;
+        let Self { wakeups, settings, traffic, sandboxes } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
@@ -109,6 +132,7 @@ impl Controllers {
             wakeups: wakeups.clone(),
             timer: Arc::clone(&timer),
             settings,
+            traffic,
             instances,
             started_at,
         };

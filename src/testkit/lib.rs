@@ -6,6 +6,8 @@
 
 mod kit;
 mod message;
+mod traffic;
 
-pub use kit::{START, Testkit};
+pub use kit::{START, SimulatedMachine, Testkit};
+pub use traffic::ScriptedTraffic;
 pub use message::{Reply, form_request, json_request, rest_request};

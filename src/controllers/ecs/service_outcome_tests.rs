@@ -52,7 +52,7 @@ fn row(id: &str, status: ServiceDeploymentStatus) -> ServiceDeployment {
         status,
         status_reason: None,
         rollback: None,
-        pauses: Vec::new(),
+        shift: None,
         monitors: Monitors::default(),
     }
 }
