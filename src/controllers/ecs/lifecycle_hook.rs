@@ -68,9 +68,8 @@ pub(super) fn request(
 fn event(scope: &Scope, row: &ServiceDeployment, shift: &Shift, hook: &Hook) -> Value {
     let service = &row.key.service;
     let path = format!("{}/{}", service.cluster, service.name);
-    let revision = |id: &base::ServiceRevisionId| {
-        Arn::new("ecs", scope, &format!("service-revision/{path}/{id}")).to_string()
-    };
+    let revision =
+        |id: &base::ServiceRevisionId| Arn::new("ecs", scope, &format!("service-revision/{path}/{id}")).to_string();
     let weights = |traffic: Traffic| {
         let mut weights = Map::new();
         for id in std::iter::once(&row.target).chain(&shift.source) {
@@ -122,9 +121,10 @@ pub(super) fn read(answer: Result<HttpAnswer, HttpError>) -> Answer {
         Some(Value::String(status)) if status == "FAILED" => Answer::Failed("returned FAILED status".to_owned()),
         Some(Value::String(status)) if status == "IN_PROGRESS" => Answer::InProgress {
             after: said.get("callBackDelay").and_then(Value::as_u64).map_or(CALL_BACK_DEFAULT, Duration::from_secs),
-            details: said.get("hookDetails").filter(|details| !details.is_null()).map(|details| {
-                Document::new(details.to_string())
-            }),
+            details: said
+                .get("hookDetails")
+                .filter(|details| !details.is_null())
+                .map(|details| Document::new(details.to_string())),
         },
         Some(Value::String(status)) => {
             Answer::Failed(format!("returned invalid output: HookStatus {} is not known", shortened(status)))
@@ -159,7 +159,10 @@ fn shortened(text: &str) -> String {
 /// Writes a function's name or ARN as part of a path.
 fn escaped(function: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'$');
-    function.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    function
+        .bytes()
+        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]
@@ -217,7 +220,10 @@ mod tests {
 
     #[test]
     fn a_function_is_a_part_of_the_path() {
-        assert_eq!(escaped("arn:aws:lambda:us-east-1:1:function:f"), "arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af");
+        assert_eq!(
+            escaped("arn:aws:lambda:us-east-1:1:function:f"),
+            "arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af"
+        );
         assert_eq!(escaped("my-function_1"), "my-function_1");
     }
 }

@@ -8,9 +8,9 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    ClusterName, ContainerInstanceKey, Deployment, InstanceStatus, 
-    RolloutState, Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey,
-    ServiceName, ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
+    ClusterName, ContainerInstanceKey, Deployment, InstanceStatus, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey, ServiceName, ServiceStatus,
+    ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
 use super::service_plan::{self, Action, Known, Member};

@@ -115,7 +115,8 @@ fn a_service_goes_back_to_the_newest_completed_deployment() {
 fn a_server_that_is_killed_while_it_gives_a_deployment_up_does_it_again() {
     let mut before = service(1, 100, 200);
     before.deployments[1].rollout = RolloutState::Completed;
-    let state = state(&before, &[("o", ServiceDeploymentStatus::Successful), ("n", ServiceDeploymentStatus::InProgress)]);
+    let state =
+        state(&before, &[("o", ServiceDeploymentStatus::Successful), ("n", ServiceDeploymentStatus::InProgress)]);
     state.ecs.give_up_deployment(&scope(), &before, &tripped(), second(9));
     let after = shown(&state);
     // The journal has the history's row, and not the service's.
@@ -129,7 +130,8 @@ fn a_way_back_leads_no_further_back() {
     let mut before = service(1, 100, 200);
     before.deployments[0].service_deployment = ServiceDeploymentId::new("m");
     before.deployments[1].rollout = RolloutState::Completed;
-    let state = state(&before, &[("o", ServiceDeploymentStatus::Successful), ("m", ServiceDeploymentStatus::InProgress)]);
+    let state =
+        state(&before, &[("o", ServiceDeploymentStatus::Successful), ("m", ServiceDeploymentStatus::InProgress)]);
     assert_eq!(state.ecs.give_up_deployment(&scope(), &before, &tripped(), second(9)), None);
     assert_eq!(shown(&state), "n of m failed: tripped, o of o completed");
 }
@@ -138,10 +140,9 @@ fn a_way_back_leads_no_further_back() {
 fn a_stop_that_was_asked_for_reaches_the_service_though_the_server_is_killed_in_between() {
     let mut before = service(1, 100, 200);
     before.deployments[1].rollout = RolloutState::Completed;
-    for (rolls_back, expected) in [
-        (true, "o of n in progress, n of n failed: why"),
-        (false, "n of n failed: why, o of o completed"),
-    ] {
+    for (rolls_back, expected) in
+        [(true, "o of n in progress, n of n failed: why"), (false, "n of n failed: why, o of o completed")]
+    {
         let history = [("o", ServiceDeploymentStatus::Successful), ("n", ServiceDeploymentStatus::InProgress)];
         let state = state(&before, &history);
         state.ecs.stop_service_deployment(&scope(), &key("n"), rolls_back, "why", second(9)).unwrap().unwrap();

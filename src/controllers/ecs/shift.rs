@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state::ecs::{
-    Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, OccurrenceType, RolloutState, SchedulingStrategy, Service,
-    ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, Traffic, Weight, deployment_id,
+    Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, OccurrenceType, RolloutState,
+    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, Traffic, Weight,
+    deployment_id,
 };
 
 use super::SERVICES;

@@ -230,8 +230,7 @@ impl Look<'_> {
             let health = self.known.health();
             circuit_breaker::count(&Tally::default(), &own, deployment.updated_at, &health, true)
         };
-        let tally =
-            if deployment.revision == self.primary.revision { self.tally.clone() } else { counted() };
+        let tally = if deployment.revision == self.primary.revision { self.tally.clone() } else { counted() };
         let throttle = throttle(&tally, own.iter().copied(), self.desired(), self.known.pace);
         let (service, words) = (self.known.service, Obstacle::KeepsFailing.words());
         if throttle.keeps_failing && event::is_due(service, &words, deployment.updated_at, self.known.now) {

@@ -352,11 +352,7 @@ fn a_hook_holds_a_deployment_up_at_its_stage() {
             "give up: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook \
              timed out.",
         ),
-        (
-            "1 at:pre-scale pause:pre-scale:refused",
-            "oh",
-            "give up: Service deployment was stopped by a user request.",
-        ),
+        ("1 at:pre-scale pause:pre-scale:refused", "oh", "give up: Service deployment was stopped by a user request."),
         ("1 at:pre-scale pause:post-scale", "oh", "to SCALE_UP"),
         ("1 at:post-scale pause:post-scale", "oh nh", "begin h"),
         ("1 at:test pause:test", "oh nh", "Test 100%"),

@@ -109,11 +109,8 @@ impl<'a> Rollout<'a> {
         stop(self.surplus(&fit, &mut budget, actions), actions);
         stop_unhealthy(self.replaced(&unhealthy, &fit, started), actions);
         let outdated = self.outdated(&old, &mut budget);
-        let is_stuck = started == 0
-            && outdated.is_empty()
-            && !old.is_empty()
-            && new.len() < self.desired()
-            && self.room() == 0;
+        let is_stuck =
+            started == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired() && self.room() == 0;
         let is_waiting = new.iter().any(|member| !self.health.is_healthy(member))
             || old.iter().any(|member| self.health.next_look(member).is_some())
             || self.known.members.iter().any(|member| is_counted(member) && !is_live(member))

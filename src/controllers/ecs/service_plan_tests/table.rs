@@ -116,12 +116,8 @@ fn check(table: Expect) {
         let is_old = |member: &Member| member.revision.as_str() == "o";
         let has_old = members.iter().any(is_old) || words.contains(" old ");
         let row = Row::read(&words.replace(" old ", " "), has_old);
-        let planned = plan(&Known {
-            alarms: &row.ringing,
-            zones: &row.zones,
-            pace: row.pace,
-            ..known(&row.service, &members)
-        });
+        let planned =
+            plan(&Known { alarms: &row.ringing, zones: &row.zones, pace: row.pace, ..known(&row.service, &members) });
         found += format!("{text:width$} → {}", shown(&planned)).trim_end();
         found.push('\n');
     }
