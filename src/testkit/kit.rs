@@ -273,6 +273,11 @@ impl SimulatedMachine {
         &self.node
     }
 
+    /// Returns what its clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Starts an emulator on it. To kill one, drop it with the runtime that it runs on.
     ///
     /// # Panics

@@ -9,5 +9,5 @@ mod message;
 mod traffic;
 
 pub use kit::{START, SimulatedMachine, Testkit};
-pub use traffic::ScriptedTraffic;
 pub use message::{Reply, form_request, json_request, rest_request};
+pub use traffic::ScriptedTraffic;

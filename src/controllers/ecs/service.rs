@@ -13,10 +13,11 @@ use state::ecs::{
     ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
-use super::service_plan::{self, Action, Known, Member};
+use super::service_plan::{self, Action, Known, Member, event};
 use super::shift::HookCalls;
 use super::{SERVICES, network_interface, reason, shift_plan};
 use crate::World;
+use crate::codedeploy::wake_deployments_of;
 
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
@@ -67,8 +68,13 @@ pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
             waker.wake(SERVICES, driver_key(scope, &key));
         }
     });
-    let waker = wakeups.clone();
-    state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
+    let (waker, state_of_others) = (wakeups.clone(), Arc::downgrade(state));
+    state.ecs.task_sets.watch(move |scope, key| {
+        waker.wake(SERVICES, driver_key(scope, &key.service));
+        if let Some(state) = state_of_others.upgrade() {
+            wake_deployments_of(&state, &waker, scope, &key.service);
+        }
+    });
 }
 
 /// Returns the driver's key of the service that a task belongs to, if it belongs to one.
@@ -273,9 +279,10 @@ impl OneService<'_> {
     }
 
     fn stop(&self, revision: &ServiceRevisionId, tasks: &[TaskId]) {
-        let reason = format!("Scaling activity initiated by (deployment {})", deployment_id(revision));
+        let of = if self.is_task_set(revision) { "taskSet" } else { "deployment" };
+        let reason = format!("Scaling activity initiated by ({of} {})", deployment_id(revision));
         tasks.iter().for_each(|id| self.stop_task(id, &reason));
-        self.report(&format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
+        self.report_of(revision, &format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
     }
 
     fn drop_deployment(&self, revision: &ServiceRevisionId) {
@@ -292,6 +299,9 @@ impl OneService<'_> {
             task_set.is_steady = is_steady;
             task_set.steady_at = now;
         });
+        if is_steady {
+            self.report_of(revision, event::STEADY);
+        }
     }
 
     fn inactivate(&self) {

@@ -1,9 +1,9 @@
 //! How the deployments of a service go, written down and said: failures, the end, the way back.
 
-use base::{TaskId, Timestamp};
+use base::{ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
     Deployment, DeploymentChange, GivingUp, Monitor, Occurrence, OccurrenceType, RolloutState, Service, ServiceAction,
-    ServiceDeployment, ServiceDeploymentKey, ServiceEvent, Tally, deployment_id,
+    ServiceDeployment, ServiceDeploymentKey, ServiceEvent, Tally, TaskSetKey, deployment_id,
 };
 
 use super::reason;
@@ -125,6 +125,24 @@ impl OneService<'_> {
             let message = event::message(service, what);
             service.add_event(ServiceEvent { id, at, message });
         });
+    }
+
+    /// Adds an event of a deployment or task set; one of a task set bears its id.
+    pub(super) fn report_of(&self, revision: &ServiceRevisionId, what: &str) {
+        if !self.is_task_set(revision) {
+            return self.report(what);
+        }
+        let (id, at) = (self.world.ids.uuid(), self.now());
+        self.update(|service| {
+            let message = event::message_of_task_set(service, revision, what);
+            service.add_event(ServiceEvent { id, at, message });
+        });
+    }
+
+    /// Whether a revision is a task set's id, and not a deployment's.
+    pub(super) fn is_task_set(&self, revision: &ServiceRevisionId) -> bool {
+        let key = TaskSetKey { service: self.key.clone(), id: revision.clone() };
+        self.world.state.ecs.task_sets.get(self.scope, &key).is_some()
     }
 
     fn act(&self, service: &Service, kind: OccurrenceType, name: &str, reason: Option<String>) {

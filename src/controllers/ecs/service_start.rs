@@ -68,13 +68,13 @@ impl OneService<'_> {
                 Ok(task) => started.push(task),
                 Err(why) => {
                     // The others are like it.
-                    self.report_started(&started);
+                    self.report_started(revision, &started);
                     self.report_not_placed(&why);
                     return;
                 }
             }
         }
-        self.report_started(&started);
+        self.report_started(revision, &started);
     }
 
     /// Starts a task of a deployment on each of these container instances, as far as they take it.
@@ -97,7 +97,7 @@ impl OneService<'_> {
                 Err(obstacle) => refused = Some(NotPlaced::Closest(instance, obstacle)),
             }
         }
-        self.report_started(&started);
+        self.report_started(revision, &started);
         if let Some(why) = refused {
             self.report_not_placed(&why);
         }
@@ -256,9 +256,9 @@ impl OneService<'_> {
         member.task
     }
 
-    fn report_started(&self, started: &[TaskId]) {
+    fn report_started(&self, revision: &ServiceRevisionId, started: &[TaskId]) {
         if !started.is_empty() {
-            self.report(&format!("has started {} tasks: {}.", started.len(), listed(started)));
+            self.report_of(revision, &format!("has started {} tasks: {}.", started.len(), listed(started)));
         }
     }
 

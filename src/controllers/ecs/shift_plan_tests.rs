@@ -257,7 +257,7 @@ fn the_new_tasks_come_up_beside_the_old_ones() {
         ("2 at:scale", "oh oh nh nu", "start 1 of n"),
         ("2 at:scale", "oh oh nh nu nh", "replace 4, to POST_SCALE_UP"),
         ("2 at:scale", "oh nh nh", "start 1 of o, to POST_SCALE_UP"),
-        ("1 at:scale", "oh oh nh nh", "stop 1 of o, stop 3 of n, to POST_SCALE_UP"),
+        ("1 at:scale", "oh oh nh nh", "stop 1 of o, stop 3 of n"),
         ("0 at:scale", "", "to POST_SCALE_UP"),
         ("1 at:scale first", "nh", "to POST_SCALE_UP"),
         ("1 at:post-scale", "oh nh", "to TEST_TRAFFIC_SHIFT"),

@@ -3,7 +3,9 @@
 use state::ecs::{Tally, TaskSet, TaskSetStatus, TaskStatus};
 
 use super::circuit_breaker;
-use super::service_plan::{Action, Known, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle};
+use super::service_plan::{
+    Action, Known, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle,
+};
 
 /// Says what to do next for a task set.
 pub(super) fn plan(known: &Known<'_>, task_set: &TaskSet, actions: &mut Vec<Action>) {
@@ -29,12 +31,31 @@ pub(super) fn plan(known: &Known<'_>, task_set: &TaskSet, actions: &mut Vec<Acti
         }
     }
     let surplus = live.len().saturating_sub(desired);
-    stop(stop_first(&task_set.workload, &live, surplus, known.now, &mut |_| true), actions);
+    let stopped = stop_first(&task_set.workload, &live, surplus, known.now, &mut |_| true);
+    if stopped.len() < surplus {
+        // The rest is protected, for a while.
+        let obstacle = Obstacle::Protected(revision.clone());
+        if event::is_due(known.service, &obstacle.words(), task_set.updated_at, known.now) {
+            actions.push(Action::Report(obstacle));
+        }
+        let ends = live.iter().filter(|member| member.task.is_protected(known.now));
+        actions.extend(ends.filter_map(|member| member.task.protected_until).min().map(Action::LookAgain));
+    }
+    stop(stopped, actions);
     if live.iter().filter(|member| member.task.last_status == TaskStatus::Running).count() >= desired {
         stop(leaving, actions);
     }
-    let running = own().filter(|member| member.task.last_status == TaskStatus::Running).count();
+    let running = own().filter(|member| member.task.last_status == TaskStatus::Running);
+    let running = running.filter(|member| health.passes_checks(member)).count();
     let is_steady = running == desired && live.len() == desired;
+    // An unhealthy task may be replaced only after its grace period: that is a time of its own.
+    actions.extend(
+        own()
+            .filter(|member| !health.passes_checks(member))
+            .filter_map(|member| health.next_look(member))
+            .min()
+            .map(Action::LookAgain),
+    );
     if is_steady != task_set.is_steady {
         actions.push(Action::SetSteady { revision: revision.clone(), is_steady });
     }

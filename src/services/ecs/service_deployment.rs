@@ -283,11 +283,9 @@ fn lifecycle_stage(row: &ServiceDeployment) -> Option<api::ServiceDeploymentLife
 fn hook(hook: &Hook) -> Option<api::DeploymentLifecycleHookDetail> {
     let expires_at = hook.expires_at?;
     let (target_type, target_arn, waiting) = match &hook.target {
-        HookTarget::Pause => (
-            api::DeploymentLifecycleHookTargetType::Pause,
-            None,
-            api::DeploymentLifecycleHookStatus::AwaitingAction,
-        ),
+        HookTarget::Pause => {
+            (api::DeploymentLifecycleHookTargetType::Pause, None, api::DeploymentLifecycleHookStatus::AwaitingAction)
+        }
         HookTarget::Lambda { function, .. } => (
             api::DeploymentLifecycleHookTargetType::AwsLambda,
             Some(function.clone()),

@@ -80,10 +80,10 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, RestartPolicy,
-    Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, PortMapping,
+    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
-pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
+pub use task_set::{TaskSet, TaskSetDraining, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 pub use volume::{EfsVolume, MountPoint, TaskVolume, TmpfsMount, Volume, VolumeSource, VolumesFrom};
 
@@ -360,6 +360,42 @@ impl Ecs {
             .walk_from(scope, TaskSetKey::first_of(&service))
             .take_while(move |(key, _)| key.service == service)
             .map(|(_, task_set)| task_set)
+    }
+
+    /// Makes a task set the one that takes the traffic, and the one that did an ordinary one. What its tasks are becomes
+    /// what the service's tasks are. None if there is no such task set.
+    ///
+    /// # Errors
+    ///
+    /// If it is draining.
+    pub fn promote_task_set(
+        &self,
+        scope: &Scope,
+        key: &TaskSetKey,
+        now: Timestamp,
+    ) -> Option<Result<Arc<TaskSet>, TaskSetDraining>> {
+        let promote = |task_set: &mut TaskSet| match task_set.status {
+            TaskSetStatus::Draining => Err(TaskSetDraining),
+            TaskSetStatus::Primary | TaskSetStatus::Active => {
+                task_set.status = TaskSetStatus::Primary;
+                task_set.updated_at = now;
+                Ok(())
+            }
+        };
+        let primary = match self.task_sets.try_update(scope, key, promote)? {
+            Ok(primary) => primary,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        for other in self.task_sets_of(scope, &key.service).filter(|other| other.key != *key) {
+            self.task_sets.update(scope, &other.key, |task_set| {
+                if task_set.status == TaskSetStatus::Primary {
+                    task_set.status = TaskSetStatus::Active;
+                    task_set.updated_at = now;
+                }
+            });
+        }
+        self.services.update(scope, &key.service, |service| service.workload = Some(primary.workload.clone()));
+        Some(Ok(primary))
     }
 
     /// Walks the tasks of a service in the order of their ids, from the first one after `after` on, stopped ones too.

@@ -52,6 +52,11 @@ pub(in crate::ecs) fn message(service: &Service, what: &str) -> String {
     format!("(service {}) {what}", service.key.name)
 }
 
+/// Makes the whole text of an event of a task set. (The prefix was seen where connections are drained.)
+pub(in crate::ecs) fn message_of_task_set(service: &Service, task_set: &ServiceRevisionId, what: &str) -> String {
+    format!("(service {}, taskSet {}) {what}", service.key.name, deployment_id(task_set))
+}
+
 /// Whether an event is to be said, or was said since `since` and only some hours ago.
 pub(in crate::ecs) fn is_due(service: &Service, what: &str, since: Timestamp, now: Timestamp) -> bool {
     let message = message(service, what);

@@ -37,6 +37,11 @@ impl Health<'_> {
         super::is_live(member) && member.task.last_status == TaskStatus::Running && !self.is_unhealthy(member)
     }
 
+    /// Whether no health check of a task's containers has anything against it. (What a task set's stability asks for.)
+    pub(in crate::ecs) fn passes_checks(&self, member: &Member) -> bool {
+        checks_since(member).is_none_or(|(status, _)| status == HealthStatus::Healthy)
+    }
+
     /// Returns since when a task has been healthy, or was until it stopped; none if it is not or is yet to be.
     pub(in crate::ecs) fn healthy_since(&self, member: &Member) -> Option<Timestamp> {
         let since = match checks_since(member) {

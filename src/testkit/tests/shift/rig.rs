@@ -99,7 +99,9 @@ impl Rig {
     /// Deploys a new revision.
     pub(crate) async fn update(&mut self) {
         self.register().await;
-        self.kit.ecs("UpdateService", &json!({"service": "web", "taskDefinition": "app", "forceNewDeployment": true})).await;
+        self.kit
+            .ecs("UpdateService", &json!({"service": "web", "taskDefinition": "app", "forceNewDeployment": true}))
+            .await;
     }
 
     /// Creates the service, lets it come up without a word in the log, and deploys a new revision.

@@ -36,11 +36,8 @@ fn a_canary_gets_a_tenth_for_ten_minutes() {
     run(async {
         let mut rig = Rig::new();
         let canary = json!({"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 10});
-        rig.create_and_update(
-            2,
-            json!({"strategy": "CANARY", "bakeTimeInMinutes": 2, "canaryConfiguration": canary}),
-        )
-        .await;
+        rig.create_and_update(2, json!({"strategy": "CANARY", "bakeTimeInMinutes": 2, "canaryConfiguration": canary}))
+            .await;
         rig.pass(900, 1).await;
         expect![[""]].assert_eq(&rig.take_log());
     });

@@ -2,6 +2,7 @@
 
 use controllers::{TrafficError, TrafficProgress};
 use expect_test::expect;
+use node::simulated::Fate;
 use serde_json::{Value, json};
 
 use crate::rig::{Rig, run};
@@ -96,7 +97,8 @@ fn a_pause_that_nobody_ends_times_out() {
     run(async {
         let mut rig = Rig::new();
         let timeout = json!({"timeoutInMinutes": 30, "action": "ROLLBACK"});
-        let hook = json!({"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": timeout});
+        let hook =
+            json!({"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": timeout});
         let deployment = json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "lifecycleHooks": [hook]});
         deploy_twice(&mut rig, deployment).await;
         rig.pass(2000, 10).await;
@@ -132,16 +134,7 @@ fn tasks_that_fail_take_the_deployment_back() {
             json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "deploymentCircuitBreaker": breaker}),
         )
         .await;
-        rig.kit.pass(std::time::Duration::from_secs(5)).await;
-        for _ in 0..3 {
-            rig.pass(30, 1).await;
-            let green = rig.deployment().await["targetServiceRevision"]["arn"].as_str().unwrap().to_owned();
-            let id = green.rsplit('/').next().unwrap();
-            let listed = rig.kit.ecs("ListTasks", &json!({"startedBy": format!("ecs-svc/{id}")})).await;
-            for task in listed["taskArns"].as_array().unwrap() {
-                rig.end(task.as_str().unwrap()).await;
-            }
-        }
+        rig.machine.node().set_fate("app", Fate::parse("exit 1 after 5s").unwrap());
         rig.pass(100, 1).await;
         expect![[""]].assert_eq(&rig.take_log());
     });
