@@ -62,7 +62,11 @@ pub(crate) fn cannot_pull(error: &ImageError) -> String {
         ImageError::Cancelled { .. } => "context canceled".to_owned(),
         // (Unverified: the words around those of the disk.)
         ImageError::Io { path, source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            format!("{}: failed to copy: write {}: no space left on device", retried(PullStage::Layer, 1), path.display())
+            format!(
+                "{}: failed to copy: write {}: no space left on device",
+                retried(PullStage::Layer, 1),
+                path.display()
+            )
         }
         ImageError::InvalidArchive { .. } | ImageError::Io { .. } => with_causes(error),
     };
