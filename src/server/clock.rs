@@ -56,7 +56,8 @@ pub(crate) async fn advance(emulator: &Emulator, body: Incoming, pause_max: Dura
         Err(why) => return refused(StatusCode::BAD_REQUEST, format!("{why}; {USAGE}")),
     };
     let Some(time) = emulator.manual_time() else {
-        let message = "the clock is the machine's; start the server with: neargate serve --node simulated --clock manual";
+        let message =
+            "the clock is the machine's; start the server with: neargate serve --node simulated --clock manual";
         return refused(StatusCode::CONFLICT, message.to_owned());
     };
     let passed = match wanted {

@@ -19,6 +19,7 @@ mod image_admin;
 mod instance;
 mod manual_time;
 mod node_kind;
+mod own_api;
 mod own_registry;
 mod spot;
 mod tls;

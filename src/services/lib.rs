@@ -5,14 +5,17 @@ use state::Cx;
 /// Every service that Neargate has.
 pub static ALL: &[&wire::Service<Cx>] = &[
     &cloudwatch::SERVICE,
+    &codedeploy::SERVICE,
     &ec2::SERVICE,
     &ecr::SERVICE,
     &ecr_public::SERVICE,
     &ecs::SERVICE,
     &efs::SERVICE,
+    &events::SERVICE,
     &iam::SERVICE,
     &logs::SERVICE,
     &s3::SERVICE,
+    &scheduler::SERVICE,
     &secretsmanager::SERVICE,
     &ssm::SERVICE,
     &sts::SERVICE,

@@ -4,6 +4,7 @@
 //! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
 pub mod cloudwatch;
+pub mod codedeploy;
 mod cx;
 mod document;
 pub mod ec2;
@@ -18,6 +19,7 @@ pub mod logs;
 mod order;
 mod record;
 pub mod s3;
+pub mod scheduler;
 pub mod secretsmanager;
 pub mod ssm;
 mod table;
@@ -39,12 +41,18 @@ use journal::Journal;
 pub struct State {
     /// Amazon ECS.
     pub ecs: ecs::Ecs,
+    /// AWS CodeDeploy.
+    pub codedeploy: codedeploy::CodeDeploy,
     /// Amazon EC2: VPCs and what lies in them.
     pub ec2: ec2::Ec2,
     /// Amazon ECR.
     pub ecr: ecr::Ecr,
     /// Amazon EFS.
     pub efs: efs::Efs,
+    /// Amazon EventBridge.
+    pub events: events::EventBridge,
+    /// Amazon EventBridge Scheduler.
+    pub scheduler: scheduler::Scheduler,
     /// CloudWatch.
     pub cloudwatch: cloudwatch::CloudWatch,
     /// CloudWatch Logs.
@@ -75,7 +83,11 @@ impl State {
     pub fn open(path: &Path) -> Result<Arc<Self>, JournalError> {
         let journal = Arc::new(Journal::open(path)?);
         let mut state = Self::with_journal(Some(&journal));
+        // First: changes of tasks ask the rules.
+        state.events.load(&journal)?;
+        state.scheduler.load(&journal)?;
         state.ecs.load(&journal)?;
+        state.codedeploy.load(&journal)?;
         state.ec2.load(&journal)?;
         state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
@@ -89,11 +101,15 @@ impl State {
     }
 
     fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
+        let events = events::EventBridge::new(journal);
         Self {
-            ecs: ecs::Ecs::new(journal, Arc::default()),
+            ecs: ecs::Ecs::new(journal, Arc::clone(&events.rules)),
+            codedeploy: codedeploy::CodeDeploy::new(journal),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
+            events,
+            scheduler: scheduler::Scheduler::new(journal),
             cloudwatch: cloudwatch::CloudWatch::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
@@ -106,7 +122,11 @@ impl State {
 
     /// Removes every row of every table. Running tasks must have been taken off the node before.
     pub fn clear(&self) {
+        // First: no rule and no schedule is to start anything anew.
+        self.scheduler.clear();
+        self.events.clear();
         self.ecs.clear();
+        self.codedeploy.clear();
         self.ec2.clear();
         self.ecr.clear();
         self.efs.clear();

@@ -30,6 +30,17 @@ const REASON_CHARS_MAX: usize = 1024;
 /// How often the retries of a manifest that will not be there are said to be.
 const TERMINAL_TRIES: u32 = 7;
 
+/// Whether a task of a service was stopped because it was not healthy.
+pub(crate) fn is_unhealthy(reason: &str) -> bool {
+    reason == UNHEALTHY
+}
+
+/// Whether a task failed for what a service reports as a failure to place it: an image that cannot be had, or whatever
+/// else it needs before its containers start.
+pub(crate) fn is_placement_failure(reason: &str) -> bool {
+    reason.starts_with("CannotPull") || reason.starts_with("ResourceInitializationError")
+}
+
 /// Words that a container instance has no place in the network. (Unverified: on AWS such an instance has no agent.)
 pub(crate) fn no_instance_network(instance: &ContainerInstanceId) -> String {
     format!("CannotStartContainerError: the container instance {instance} has no network interface")
