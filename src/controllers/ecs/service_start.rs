@@ -14,7 +14,7 @@ use state::ecs::{
 use super::daemon_plan::{Daemon, Spot};
 use super::network_interface;
 use super::service::{OneService, driver_key, listed};
-use super::service_plan::{Action, Known, Member, is_live, zones};
+use super::service_plan::{Action, Known, Member, event, is_live, zones};
 
 /// The platform version that `LATEST` means.
 const PLATFORM_VERSION_LATEST: &str = "1.4.0";
@@ -267,8 +267,8 @@ impl OneService<'_> {
         let words = words(why);
         let ecs = &self.world.state.ecs;
         let Some(service) = ecs.services.get(self.scope, &self.key) else { return };
-        let is_known = service.events.first().is_some_and(|event| event.message.ends_with(&words));
-        if is_known {
+        let since = service.primary().map_or(service.created_at, |primary| primary.updated_at);
+        if !event::is_due(&service, &words, since, self.now()) {
             return;
         }
         let action = ServiceAction {
@@ -288,7 +288,7 @@ impl OneService<'_> {
             capacity_providers: Vec::new(),
         };
         ecs.emit(self.scope, self.now(), Occurrence::ServiceAction(action));
-        self.report_once(&words);
+        self.report(&words);
     }
 
     /// Has the service asked again when a container instance changes. Called before the instances are looked at, so that
