@@ -46,6 +46,7 @@ provider "aws" {
   }
 
   endpoints {
+    cloudwatch     = var.endpoint
     ec2            = var.endpoint
     ecr            = var.endpoint
     ecrpublic      = var.endpoint

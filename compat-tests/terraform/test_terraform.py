@@ -29,6 +29,7 @@ ACCOUNTS = {
     "secrets": "100000000004",
     "efs": "100000000005",
     "ecr": "100000000006",
+    "rollouts": "100000000007",
     "events": "100000000010",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
@@ -50,6 +51,13 @@ CHANGES = {
         "aws_ecs_service.two": UPDATE,
         "aws_ecs_tag.two": UPDATE,
         "aws_ecs_task_definition.web": REPLACE,
+        "aws_ecs_task_set.external": UPDATE,
+    },
+    "rollouts": {
+        "aws_cloudwatch_metric_alarm.errors": UPDATE,
+        "aws_cloudwatch_metric_alarm.ratio": UPDATE,
+        "aws_ecs_service.rolling": UPDATE,
+        "aws_ecs_task_definition.api": REPLACE,
         "aws_ecs_task_set.external": UPDATE,
     },
     "iam": {
@@ -241,6 +249,26 @@ def look_at_running(stack: Terraform, client) -> dict[str, object]:
     }
 
 
+def look_at_rollouts(_: Terraform, client) -> dict[str, object]:
+    """Returns how the services and the alarms ended up."""
+    ecs = client("ecs")
+    described = ecs.describe_services(cluster="rollouts", services=["rolling", "external"])["services"]
+    rolling, external = described
+    [deployment] = rolling["deployments"]
+    arns = ecs.list_tasks(cluster="rollouts", serviceName="rolling")["taskArns"]
+    tasks = ecs.describe_tasks(cluster="rollouts", tasks=arns)["tasks"]
+    alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {
+        "rollout": (deployment["rolloutState"], deployment["runningCount"], deployment["failedTasks"]),
+        "providers": sorted(task["capacityProviderName"] for task in tasks),
+        "revisions": {task["taskDefinitionArn"].rpartition("/")[2] for task in tasks},
+        "alarms of the service": sorted(rolling["deploymentConfiguration"]["alarms"]["alarmNames"]),
+        "task set": (external["taskSets"][0]["stabilityStatus"], external["taskSets"][0]["runningCount"]),
+        "alarms": {alarm["AlarmName"]: (alarm["Threshold"], alarm["ActionsEnabled"]) for alarm in alarms},
+        "periods": sorted(query["MetricStat"]["Period"] for query in alarms[1]["Metrics"] if "MetricStat" in query),
+    }
+
+
 def look_at_iam(stack: Terraform, client) -> dict[str, object]:
     """Returns the roles as IAM has them."""
     iam = client("iam")
@@ -352,6 +380,7 @@ BETWEEN = {"ecr": push_an_image}
 LOOKS = {
     "records": look_at_records,
     "running": look_at_running,
+    "rollouts": look_at_rollouts,
     "iam": look_at_iam,
     "secrets": look_at_secrets,
     "efs": look_at_efs,
@@ -411,6 +440,7 @@ def left_of(client, account: str) -> dict[str, list]:
         "cache rules": client("ecr", key=account).describe_pull_through_cache_rules()["pullThroughCacheRules"],
         "templates": client("ecr", key=account).describe_repository_creation_templates()["repositoryCreationTemplates"],
         "replication": client("ecr", key=account).describe_registry()["replicationConfiguration"]["rules"],
+        "alarms": client("cloudwatch", key=account).describe_alarms()["MetricAlarms"],
         "public repositories": client("ecr-public", key=account).describe_repositories()["repositories"],
     }
 
@@ -491,6 +521,20 @@ def test_services_and_a_task_set_change_in_place_without_drift(running):
         "executes commands": True,
         "separate tag": "second",
         "scale": ({"unit": "PERCENT", "value": 50.0}, 1),
+    }
+
+
+def test_services_roll_over_while_terraform_waits(lives):
+    life = lives["rollouts"].result(SCENARIOS_S)
+    assert changes_in(life.plan) == CHANGES["rollouts"]
+    assert life.seen == {
+        "rollout": ("COMPLETED", 2, 0),
+        "providers": ["FARGATE", "FARGATE_SPOT"],
+        "revisions": {"api:2"},
+        "alarms of the service": ["errors", "ratio"],
+        "task set": ("STEADY_STATE", 1),
+        "alarms": {"errors": (1.5, False), "ratio": (0.1, True)},
+        "periods": [120, 120],
     }
 
 

@@ -1268,6 +1268,8 @@ wire::structure! {
     DeploymentCircuitBreaker {
         0 enable: bool = Member::new("enable").required();
         1 rollback: bool = Member::new("rollback").required();
+        2 reset_on_healthy_task: bool = Member::new("resetOnHealthyTask");
+        3 threshold_configuration: DeploymentCircuitBreakerThresholdConfiguration = Member::new("thresholdConfiguration");
     }
 }
 wire::structure! {
@@ -3822,6 +3824,19 @@ wire::structure! {
         0 role_arn: String = Member::new("roleArn").required();
         1 target_group_arn: String = Member::new("targetGroupArn").required();
         2 port_name: String = Member::new("portName").required();
+    }
+}
+wire::enumeration! {
+    DeploymentCircuitBreakerThresholdType {
+        BoundedPercent = "BOUNDED_PERCENT",
+        UnboundedPercent = "UNBOUNDED_PERCENT",
+        Count = "COUNT",
+    }
+}
+wire::structure! {
+    DeploymentCircuitBreakerThresholdConfiguration {
+        0 r#type: DeploymentCircuitBreakerThresholdType = Member::new("type");
+        1 value: i32 = Member::new("value");
     }
 }
 

@@ -4,6 +4,7 @@
 //! Shapes know no protocol; every member is optional, because only the service knows what its absence means.
 
 pub mod cloudwatch;
+pub mod codedeploy;
 pub mod ec2;
 pub mod ecr;
 pub mod ecr_public;

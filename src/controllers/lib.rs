@@ -4,6 +4,7 @@
 //! Each decision is a pure function with a table of tests; a reconciler's step carries decisions out, one at a time,
 //! and reads everything anew before the next. There is no separate recovery: a restart runs the same steps.
 
+mod codedeploy;
 mod ecr;
 mod ecs;
 mod events;
@@ -21,7 +22,10 @@ use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
 use state::ecs::{ContainerInstance, Task};
 
-pub use ecs::{NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale};
+pub use ecs::{
+    NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale, TrafficError,
+    TrafficOnRecord, TrafficOrder, TrafficProgress, TrafficShift,
+};
 pub use events::{ApiFault, OwnApi};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
@@ -42,6 +46,7 @@ pub(crate) struct World {
     pub(crate) settings: Arc<Settings>,
     /// Calls what AWS's own services would call.
     pub(crate) api: Arc<dyn OwnApi>,
+    pub(crate) traffic: Arc<dyn TrafficShift>,
     pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
@@ -52,6 +57,7 @@ pub(crate) struct World {
 pub struct Controllers {
     wakeups: Wakeups,
     settings: Arc<Settings>,
+    traffic: Arc<dyn TrafficShift>,
     sandboxes: Arc<ecs::SandboxIndex>,
     api: Arc<dyn OwnApi>,
 }
@@ -61,6 +67,7 @@ impl Default for Controllers {
         Self {
             wakeups: Wakeups::default(),
             settings: Arc::default(),
+            traffic: Arc::new(TrafficOnRecord),
             sandboxes: Arc::default(),
             api: Arc::new(events::NoApi),
         }
@@ -73,6 +80,17 @@ pub struct Running {
     world: World,
     driver: DriverHandle,
     pulls: Arc<ecs::Pulls>,
+}
+
+impl Default for Controllers {
+    fn default() -> Self {
+        Self {
+            wakeups: Wakeups::default(),
+            settings: Arc::default(),
+            traffic: Arc::new(TrafficOnRecord),
+            sandboxes: Arc::default(),
+        }
+    }
 }
 
 impl Controllers {
@@ -91,6 +109,13 @@ impl Controllers {
     #[must_use]
     pub fn with_api(self, api: Arc<dyn OwnApi>) -> Self {
         Self { api, ..self }
+    }
+
+    /// Says who carries out how the traffic of services is shared among their revisions. Unless it is said, the records
+    /// alone show it.
+    #[must_use]
+    pub fn with_traffic(self, traffic: Arc<dyn TrafficShift>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// Returns where the node is to send its events.
@@ -112,12 +137,13 @@ impl Controllers {
         timer: Arc<dyn Timer>,
         ids: Ids,
     ) -> Running {
-        let Self { wakeups, settings, sandboxes, api } = self;
+        let Self { wakeups, settings, traffic, sandboxes, api } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
         let instances = Arc::<ecs::InstanceWatch>::default();
         instances.watch(&state, &wakeups);
+        codedeploy::watch_deployments(&state, &wakeups);
         logs::watch_log_groups(&state, &wakeups);
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
@@ -133,6 +159,7 @@ impl Controllers {
             timer: Arc::clone(&timer),
             settings,
             api,
+            traffic,
             instances,
             started_at,
         };
@@ -142,6 +169,7 @@ impl Controllers {
             .add(Arc::new(ecs::PullReconciler::new(world.clone(), Arc::clone(&pulls))))
             .add(Arc::new(ecs::ServiceReconciler::new(world.clone())))
             .add(Arc::new(ecs::InstanceReconciler::new(world.clone())))
+            .add(Arc::new(codedeploy::DeploymentReconciler::new(world.clone())))
             .add(Arc::new(ecs::TaskDefinitionReconciler::new(world.clone())))
             .add(Arc::new(ecs::LogReconciler::new(world.clone())))
             .add(Arc::new(ecs::HealthReconciler::new(world.clone())))

@@ -16,6 +16,7 @@ mod emulator;
 mod gateway;
 mod guard;
 mod image_admin;
+mod instance;
 mod manual_time;
 mod node_kind;
 mod own_api;

@@ -5,6 +5,7 @@ use state::Cx;
 /// Every service that Neargate has.
 pub static ALL: &[&wire::Service<Cx>] = &[
     &cloudwatch::SERVICE,
+    &codedeploy::SERVICE,
     &ec2::SERVICE,
     &ecr::SERVICE,
     &ecr_public::SERVICE,

@@ -4,6 +4,7 @@
 //! but the journal and the stores of S3's objects and ECR's layers, and nothing knows a protocol. A record that a client sees is shaped by its service's `view`.
 
 pub mod cloudwatch;
+pub mod codedeploy;
 mod cx;
 mod document;
 pub mod ec2;
@@ -40,6 +41,8 @@ use journal::Journal;
 pub struct State {
     /// Amazon ECS.
     pub ecs: ecs::Ecs,
+    /// AWS CodeDeploy.
+    pub codedeploy: codedeploy::CodeDeploy,
     /// Amazon EC2: VPCs and what lies in them.
     pub ec2: ec2::Ec2,
     /// Amazon ECR.
@@ -84,6 +87,7 @@ impl State {
         state.events.load(&journal)?;
         state.scheduler.load(&journal)?;
         state.ecs.load(&journal)?;
+        state.codedeploy.load(&journal)?;
         state.ec2.load(&journal)?;
         state.ecr.load(&journal, path.with_file_name("ecr"))?;
         state.efs.load(&journal)?;
@@ -100,6 +104,7 @@ impl State {
         let events = events::EventBridge::new(journal);
         Self {
             ecs: ecs::Ecs::new(journal, Arc::clone(&events.rules)),
+            codedeploy: codedeploy::CodeDeploy::new(journal),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
@@ -121,6 +126,7 @@ impl State {
         self.scheduler.clear();
         self.events.clear();
         self.ecs.clear();
+        self.codedeploy.clear();
         self.ec2.clear();
         self.ecr.clear();
         self.efs.clear();

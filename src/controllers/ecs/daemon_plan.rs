@@ -1,10 +1,10 @@
 //! What to do next for a service with one task on each container instance: a pure function.
 
-use base::{ContainerInstanceId, Timestamp};
-use state::ecs::{Deployment, RolloutState, Service, TaskStatus};
+use base::ContainerInstanceId;
+use state::ecs::{Deployment, RolloutState, Tally, TaskStatus};
 
 use super::service_plan::{
-    Action, HEALTHY_AFTER, Member, is_counted, is_healthy, is_live, is_unhealthy, retry_at, stop, stop_unhealthy,
+    Action, Known, Member, be_steady, drop_emptied, has_others, is_live, stop, stop_unhealthy, throttle, watch,
 };
 
 /// A container instance, as far as a daemon asks.
@@ -22,26 +22,26 @@ pub(super) struct Spot {
 /// What is known of a daemon.
 #[derive(Clone, Copy)]
 pub(super) struct Daemon<'a> {
-    pub(super) service: &'a Service,
+    pub(super) known: &'a Known<'a>,
     pub(super) primary: &'a Deployment,
-    pub(super) members: &'a [Member],
     pub(super) spots: &'a [Spot],
-    pub(super) now: Timestamp,
 }
 
 impl Daemon<'_> {
     /// Says what to do next: first what does not belong where it is goes, then old tasks make room as far as enough stay
     /// healthy, then new ones start where nothing is.
     pub(super) fn plan(self, actions: &mut Vec<Action>) {
+        let Some(tally) = watch(self.known, self.primary, actions) else { return };
         if matches!(self.primary.rollout, RolloutState::Failed { .. }) {
             return;
         }
-        let live = self.members.iter().filter(|member| is_live(member));
+        let health = self.known.health();
+        let live = self.known.members.iter().filter(|member| is_live(member));
         let (placed, strayed) = live.partition::<Vec<_>, _>(|member| self.spot_of(member).is_some_and(|s| s.is_wanted));
         let leaving = strayed.iter().copied().filter(|member| !self.spot_of(member).is_some_and(|s| s.is_emptying));
         stop(leaving.collect(), actions);
         let (new, old) = placed.into_iter().partition::<Vec<_>, _>(|m| m.revision == self.primary.revision);
-        let (unhealthy, fit) = new.into_iter().partition::<Vec<_>, _>(|m| is_unhealthy(self.service, m, self.now));
+        let (unhealthy, fit) = new.into_iter().partition::<Vec<_>, _>(|m| health.is_unhealthy(m));
         let mut spare = self.spare(&fit, &old);
         // One that is not healthy serves nobody: it is replaced at once.
         stop_unhealthy(unhealthy.clone(), actions);
@@ -51,8 +51,9 @@ impl Daemon<'_> {
         let bare = self.spots.iter().filter(|spot| spot.is_wanted && spot.takes_tasks).filter(is_free);
         let bare = bare.map(|spot| spot.id.clone()).collect::<Vec<_>>();
         let is_short = !bare.is_empty();
-        self.start(bare, actions);
-        self.finish(&fit, !old.is_empty() || !unhealthy.is_empty() || is_short, actions);
+        let has_old = !old.is_empty() || strayed.iter().any(|member| member.revision != self.primary.revision);
+        self.start(bare, &tally, actions);
+        self.finish(&fit, has_old || !unhealthy.is_empty() || is_short, actions);
     }
 
     fn spot_of(&self, member: &Member) -> Option<&Spot> {
@@ -63,12 +64,12 @@ impl Daemon<'_> {
     fn spare(&self, fit: &[&Member], old: &[&Member]) -> usize {
         let wanted = self.spots.iter().filter(|spot| spot.is_wanted).count();
         let least = (wanted * self.percent()).div_ceil(100);
-        let healthy = fit.iter().filter(|member| is_healthy(member, self.now)).count();
+        let healthy = fit.iter().filter(|member| self.known.health().is_healthy(member)).count();
         (healthy + old.iter().filter(|member| serves(member)).count()).saturating_sub(least)
     }
 
     fn percent(&self) -> usize {
-        usize::try_from(self.service.rollout.minimum_healthy_percent).unwrap_or(usize::MAX)
+        usize::try_from(self.known.service.rollout.minimum_healthy_percent).unwrap_or(usize::MAX)
     }
 
     /// Returns the tasks of other deployments that go now, the oldest first. There is room for one task of the service on
@@ -85,13 +86,13 @@ impl Daemon<'_> {
         oldest_first
     }
 
-    fn start(&self, instances: Vec<ContainerInstanceId>, actions: &mut Vec<Action>) {
+    fn start(&self, instances: Vec<ContainerInstanceId>, tally: &Tally, actions: &mut Vec<Action>) {
         if instances.is_empty() {
             return;
         }
-        let own = self.members.iter().filter(|member| member.revision == self.primary.revision);
+        let own = self.known.members.iter().filter(|member| member.revision == self.primary.revision);
         let wanted = self.spots.iter().filter(|spot| spot.is_wanted).count();
-        match retry_at(own, wanted).at.filter(|at| self.now < *at) {
+        match throttle(tally, own, wanted, self.known.pace).until.filter(|at| self.known.now < *at) {
             Some(at) => actions.push(Action::LookAgain(at)),
             None => actions.push(Action::StartOn { revision: self.primary.revision.clone(), instances }),
         }
@@ -99,20 +100,17 @@ impl Daemon<'_> {
 
     /// Says what has come to an end, and when there will be more to say.
     fn finish(&self, fit: &[&Member], is_unfinished: bool, actions: &mut Vec<Action>) {
-        for deployment in self.service.deployments.iter().skip(1) {
-            if !self.members.iter().any(|member| member.revision == deployment.revision && is_counted(member)) {
-                actions.push(Action::DropDeployment { revision: deployment.revision.clone() });
-            }
-        }
-        if !is_unfinished && fit.iter().all(|member| is_healthy(member, self.now)) {
+        drop_emptied(self.known, actions);
+        let is_unfinished = is_unfinished || has_others(self.known, self.primary);
+        if !is_unfinished && fit.iter().all(|member| self.known.health().is_healthy(member)) {
             if self.primary.rollout == RolloutState::InProgress {
                 actions.push(Action::Complete);
             }
-            actions.push(Action::Steady);
+            be_steady(self.known, actions);
             return;
         }
-        let young = fit.iter().filter_map(|member| member.task.started_at).map(|at| at.plus(HEALTHY_AFTER));
-        if let Some(at) = young.filter(|at| self.now < *at).min() {
+        let health = self.known.health();
+        if let Some(at) = fit.iter().filter_map(|member| health.next_look(member)).min() {
             actions.push(Action::LookAgain(at));
         }
     }

@@ -4,7 +4,7 @@ use base::{AccountId, Ids, Region, Scope, SequentialEntropy, ServiceRevisionId, 
 use state::ecs::{Cluster, ClusterName, Launch, StopCode, StopRequest};
 
 use super::super::samples;
-use super::super::service_plan::tests::{NOW_S, second, service, shown};
+use super::super::service_plan::tests::{NOW_S, known, second, service, shown};
 use super::*;
 
 /// Makes spots, a letter each, named by their places from 1: `w`anted, `d`isconnected though wanted, not suited (`x`),
@@ -51,7 +51,7 @@ fn members(words: &str) -> Vec<Member> {
             }
             other => panic!("{other}"),
         }
-        Member { revision: ServiceRevisionId::new(&word[..1]), task: Arc::new(task), is_leaving: false }
+        Member { revision: ServiceRevisionId::new(&word[..1]), task: Arc::new(task), zone: None, is_leaving: false }
     };
     words.split_whitespace().enumerate().map(member).collect()
 }
@@ -63,7 +63,8 @@ fn planned(minimum_percent: u32, instances: &str, tasks: &str) -> String {
     }
     let (members, spots, mut actions) = (members(tasks), spots(instances), Vec::new());
     let primary = service.primary().unwrap();
-    let daemon = Daemon { service: &service, primary, members: &members, spots: &spots, now: second(NOW_S) };
+    let known = known(&service, &members);
+    let daemon = Daemon { known: &known, primary, spots: &spots };
     daemon.plan(&mut actions);
     shown(&actions)
 }
@@ -83,8 +84,8 @@ fn each_instance_that_suits_has_one_task() {
         ("d", "", "complete, steady"),
         // One that was lost is made up for, unless it has just failed to start.
         ("ww", "nh1 ns2", "start on 2 of n"),
-        ("ww", "nf1 nh2", "start on 1 of n"),
-        ("w", "nf1", "look in 4"),
+        ("ww", "nf1 nh2", "count 1 failed 1 unstarted, look in 4"),
+        ("w", "nf1", "count 1 failed 1 unstarted, look in 4"),
     ];
     for (instances, tasks, expected) in rows {
         assert_eq!(planned(0, instances, tasks), expected, "{instances}: {tasks}");
@@ -122,7 +123,7 @@ fn a_new_deployment_takes_the_place_of_the_old_one_within_the_lower_bound() {
         (66, "www", "nr1 oh2 oh3", "look in 30"),
         (66, "www", "nh1 oh2 oh3", "stop 2 of o"),
         (66, "www", "nh1 nh2 oh3", "stop 3 of o"),
-        (66, "www", "nh1 nh2 nh3 os3", "complete, steady"),
+        (66, "www", "nh1 nh2 nh3 os3", ""),
     ];
     for (percent, instances, tasks, expected) in rows {
         assert_eq!(planned(percent, instances, tasks), expected, "{percent}: {instances}: {tasks}");
@@ -136,11 +137,11 @@ fn a_deployment_of_which_nothing_is_left_is_forgotten() {
     service.deployments[0].rollout = RolloutState::Completed;
     let mut actions = Vec::new();
     let primary = service.primary().unwrap();
-    Daemon { service: &service, primary, members: &members, spots: &spots, now: second(NOW_S) }.plan(&mut actions);
+    Daemon { known: &known(&service, &members), primary, spots: &spots }.plan(&mut actions);
     assert_eq!(shown(&actions), "drop o, steady");
     service.deployments[0].rollout = RolloutState::Failed { reason: String::new() };
     let mut actions = Vec::new();
     let primary = service.primary().unwrap();
-    Daemon { service: &service, primary, members: &[], spots: &spots, now: second(NOW_S) }.plan(&mut actions);
+    Daemon { known: &known(&service, &[]), primary, spots: &spots }.plan(&mut actions);
     assert_eq!(shown(&actions), "");
 }

@@ -1,6 +1,7 @@
 //! The controllers of Amazon ECS.
 
 mod awslogs;
+mod circuit_breaker;
 mod credentials;
 mod daemon_plan;
 mod efs;
@@ -13,8 +14,10 @@ mod firelens;
 mod health;
 mod health_reconciler;
 mod instance;
+mod instance_network;
 mod instance_watch;
 mod launch;
+mod lifecycle_hook;
 mod log_delivery;
 mod mount;
 mod network_interface;
@@ -30,14 +33,18 @@ mod samples;
 mod sandbox_index;
 mod secret;
 mod service;
+mod service_outcome;
 mod service_plan;
 mod service_start;
+mod shift;
+mod shift_plan;
 mod splunk;
 mod spot;
 mod start;
 mod task;
 mod task_definition;
 mod task_set_plan;
+mod traffic;
 
 pub(crate) use event::event_of;
 pub(crate) use health_reconciler::HealthReconciler;
@@ -54,6 +61,7 @@ pub(crate) use spot::interrupt;
 pub use spot::{NotInterrupted, SpotInterruption};
 pub(crate) use task::TaskReconciler;
 pub(crate) use task_definition::{TaskDefinitionReconciler, watch_task_definitions};
+pub use traffic::{TrafficError, TrafficOnRecord, TrafficOrder, TrafficProgress, TrafficShift};
 
 use base::{Scope, TaskId};
 use reconcile::Key;

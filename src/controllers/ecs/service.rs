@@ -1,5 +1,6 @@
 //! The reconciler of services: carries out what [`service_plan::plan`] says.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -7,14 +8,16 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    ClusterName, ContainerInstanceKey, HookAction, HookOutcome, InstanceStatus, PauseHook, PauseStage, RolloutState,
-    Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceEvent, ServiceKey, ServiceName,
-    ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
+    ClusterName, ContainerInstanceKey, Deployment, InstanceStatus, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey, ServiceName, ServiceStatus,
+    ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
-use super::service_plan::{self, Action, Gate, Member, Obstacle};
-use super::{SERVICES, reason};
+use super::service_plan::{self, Action, Known, Member, event};
+use super::shift::HookCalls;
+use super::{SERVICES, network_interface, reason, shift_plan};
 use crate::World;
+use crate::codedeploy::wake_deployments_of;
 
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
@@ -22,6 +25,7 @@ const STARTS_PER_STEP_MAX: usize = 50;
 /// Keeps each service at the tasks that it wants.
 pub(crate) struct ServiceReconciler {
     world: World,
+    calls: HookCalls,
 }
 
 #[async_trait]
@@ -40,13 +44,13 @@ impl Reconciler for ServiceReconciler {
 
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = service_of(key) else { return Step::Settled };
-        OneService { world: &self.world, scope: &key.scope, key: name }.step()
+        OneService { world: &self.world, scope: &key.scope, key: name, calls: &self.calls }.step()
     }
 }
 
 impl ServiceReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, calls: HookCalls::default() }
     }
 }
 
@@ -56,8 +60,21 @@ pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
     state.ecs.services.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, key)));
     let waker = wakeups.clone();
     state.ecs.service_deployments.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
-    let waker = wakeups.clone();
-    state.ecs.task_sets.watch(move |scope, key| waker.wake(SERVICES, driver_key(scope, &key.service)));
+    let (waker, services) = (wakeups.clone(), Arc::downgrade(state));
+    state.cloudwatch.alarms.watch(move |scope, name| {
+        let Some(state) = services.upgrade() else { return };
+        let label = ServiceFilter::Alarm(name).label();
+        for (key, _) in state.ecs.services.walk_between(scope, Some(label), (Bound::Unbounded, Bound::Unbounded)) {
+            waker.wake(SERVICES, driver_key(scope, &key));
+        }
+    });
+    let (waker, state_of_others) = (wakeups.clone(), Arc::downgrade(state));
+    state.ecs.task_sets.watch(move |scope, key| {
+        waker.wake(SERVICES, driver_key(scope, &key.service));
+        if let Some(state) = state_of_others.upgrade() {
+            wake_deployments_of(&state, &waker, scope, &key.service);
+        }
+    });
 }
 
 /// Returns the driver's key of the service that a task belongs to, if it belongs to one.
@@ -92,26 +109,34 @@ pub(super) struct OneService<'a> {
     pub(super) world: &'a World,
     pub(super) scope: &'a Scope,
     pub(super) key: ServiceKey,
+    /// The functions of hooks that are being called.
+    pub(super) calls: &'a HookCalls,
 }
 
 impl OneService<'_> {
     fn step(&self) -> Step {
         let ecs = &self.world.state.ecs;
         let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
+        if let Some(current) = self.current(&service) {
+            ecs.carry_out_stop(self.scope, &current, self.now());
+        }
+        let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
         self.track(&service);
         let members = self.members();
         let task_sets = ecs.task_sets_of(self.scope, &self.key).collect::<Vec<_>>();
-        let pause = self.pause(&service);
-        let mut next = match pause.as_ref().and_then(PauseHook::expires_at) {
-            Some(at) if at <= self.now() => return self.time_out(&service),
-            Some(at) => Step::At(at),
-            None => Step::Settled,
+        let known = Known {
+            service: &service,
+            members: &members,
+            task_sets: &task_sets,
+            alarms: &self.alarms(&service),
+            zones: &self.zones(&service),
+            pace: self.world.settings.pace_of(&self.key),
+            now: self.now(),
         };
-        let gate = pause.as_ref().map(gate_of);
-        let actions = match self.daemon_plan(&service, &members) {
-            Some(actions) => actions,
-            None => service_plan::plan(&service, &members, &task_sets, gate, self.now()),
-        };
+        let shifting = self.shifting(&service);
+        let shifted = shifting.as_ref().and_then(|row| Some(shift_plan::plan(&known, row, row.shift.as_ref()?)));
+        let actions = shifted.or_else(|| self.daemon_plan(&known)).unwrap_or_else(|| service_plan::plan(&known));
+        let mut next = Step::Settled;
         for action in actions {
             match action {
                 Action::Start { revision, count } => {
@@ -120,14 +145,14 @@ impl OneService<'_> {
                 Action::StartOn { revision, instances } => self.start_on(&service, &revision, &instances),
                 Action::Stop { revision, tasks } => self.stop(&revision, &tasks),
                 Action::StopUnhealthy { tasks } => self.stop_unhealthy(&tasks),
+                Action::Count { tally, failed } => self.count(&service, &members, &tally, &failed),
+                Action::Begin { ignored_alarms } => self.begin(&service, ignored_alarms),
+                Action::GiveUp(cause) => self.give_up(&service, cause),
+                Action::Bake => self.bake(&service),
                 Action::Complete => self.complete(&service),
-                Action::Pause => {
-                    if let Some(at) = self.begin_pause(&service) {
-                        next = sooner(next, at);
-                    }
-                }
-                Action::Steady => self.report_once("has reached a steady state."),
-                Action::Report(obstacle) => self.report_once(words(obstacle)),
+                Action::Shift(step) => self.take_shift_step(&service, step),
+                Action::Steady => self.be_steady(&service),
+                Action::Report(obstacle) => self.report_obstacle(&service, &obstacle),
                 Action::DropDeployment { revision } => self.drop_deployment(&revision),
                 Action::SetSteady { revision, is_steady } => self.set_steady(&revision, is_steady),
                 Action::RemoveTaskSet { revision } => {
@@ -140,50 +165,10 @@ impl OneService<'_> {
         next
     }
 
-    /// Returns where the primary deployment pauses next, or has paused.
-    fn pause(&self, service: &Service) -> Option<PauseHook> {
-        let row = self.world.state.ecs.service_deployments.get(self.scope, &self.current(service)?)?;
-        // On its way back a deployment pauses nowhere.
-        row.next_pause().filter(|_| row.rollback.is_none()).cloned()
-    }
-
-    fn current(&self, service: &Service) -> Option<ServiceDeploymentKey> {
+    /// Returns the service deployment that the primary deployment belongs to.
+    pub(super) fn current(&self, service: &Service) -> Option<ServiceDeploymentKey> {
         let id = service.primary()?.service_deployment.clone();
         Some(ServiceDeploymentKey { service: self.key.clone(), id })
-    }
-
-    /// Says that the primary deployment has come to where it pauses, and returns until when it does.
-    fn begin_pause(&self, service: &Service) -> Option<Timestamp> {
-        let (key, now) = (self.current(service)?, self.now());
-        let pause = |row: &mut ServiceDeployment| {
-            let next = row.pauses.iter_mut().find(|pause| pause.outcome.is_none()).ok_or(())?;
-            if next.paused_at.is_some() {
-                return Err(());
-            }
-            next.paused_at = Some(now);
-            row.updated_at = now;
-            Ok(())
-        };
-        let table = &self.world.state.ecs.service_deployments;
-        let begun = table.try_update(self.scope, &key, pause)?;
-        begun.ok().or_else(|| table.get(self.scope, &key))?.next_pause()?.expires_at()
-    }
-
-    /// Goes on as a hook says that nobody has answered in time.
-    fn time_out(&self, service: &Service) -> Step {
-        let Some((key, pause)) = self.current(service).zip(self.pause(service)) else { return Step::Again };
-        let ecs = &self.world.state.ecs;
-        ecs.service_deployments.update(self.scope, &key, |row| {
-            row.resume(&pause.id, HookOutcome::TimedOut);
-        });
-        if pause.on_timeout == HookAction::RollBack {
-            // Text unverified.
-            let reason = "Service deployment rolled back because a PAUSE lifecycle hook timed out.";
-            if let Some(Err(status)) = ecs.stop_service_deployment(self.scope, &key, true, reason, self.now()) {
-                tracing::warn!(service = %self.key.name, status = status.as_str(), "cannot roll back");
-            }
-        }
-        Step::Again
     }
 
     /// Finds the service's tasks. A membership whose task is gone, or never came to be, is forgotten.
@@ -196,8 +181,8 @@ impl OneService<'_> {
             let task = TaskKey { cluster: self.key.cluster.clone(), id: key.task.clone() };
             match ecs.tasks.get(self.scope, &task) {
                 Some(task) => {
-                    let is_leaving = self.is_leaving(&task);
-                    members.push(Member { revision: row.revision.clone(), task, is_leaving });
+                    let (zone, is_leaving) = (self.zone_of(&task), self.is_leaving(&task));
+                    members.push(Member { revision: row.revision.clone(), task, zone, is_leaving });
                 }
                 None => {
                     ecs.service_tasks.remove(self.scope, &key);
@@ -205,6 +190,28 @@ impl OneService<'_> {
             }
         }
         members
+    }
+
+    fn zone_of(&self, task: &Task) -> Option<String> {
+        let known = task.availability_zone.clone();
+        known.or_else(|| network_interface::zone_of(self.world, self.scope, &task.eni.as_ref()?.subnet))
+    }
+
+    /// Returns the availability zones that the service's tasks can be in.
+    fn zones(&self, service: &Service) -> Vec<String> {
+        let network = service.primary().and_then(|primary| primary.workload.network.as_ref());
+        let subnets = network.map(|network| network.subnets.as_slice()).unwrap_or_default();
+        let zones = subnets.iter().filter_map(|subnet| network_interface::zone_of(self.world, self.scope, subnet));
+        let mut zones = zones.collect::<Vec<_>>();
+        zones.sort();
+        zones.dedup();
+        zones
+    }
+
+    /// Returns those of the service's alarms that are in ALARM.
+    fn alarms(&self, service: &Service) -> Vec<String> {
+        let names = service.rollout.alarms.as_ref().map(|alarms| alarms.names.as_slice()).unwrap_or_default();
+        self.world.state.cloudwatch.ringing(self.scope, names)
     }
 
     /// Whether a task is on a container instance that is being emptied.
@@ -222,11 +229,11 @@ impl OneService<'_> {
                 || service.primary().is_some_and(|first| first.service_deployment == deployment.service_deployment);
             let key = ServiceDeploymentKey { service: self.key.clone(), id: deployment.service_deployment.clone() };
             let table = &self.world.state.ecs.service_deployments;
-            let rollout = service.primary().map_or(&deployment.rollout, |primary| &primary.rollout);
+            let primary = service.primary().unwrap_or(deployment);
             let fate = match (service.status, is_current) {
                 (ServiceStatus::Draining | ServiceStatus::Inactive, _) => Fate::Deleted,
                 (ServiceStatus::Active, false) => Fate::Replaced,
-                (ServiceStatus::Active, true) => Fate::Rollout(rollout),
+                (ServiceStatus::Active, true) => Fate::Primary(primary),
             };
             // It may have gone on by more than one status since the last look; each leads nearer to a final one.
             while let Some((status, reason)) = table.get(self.scope, &key).and_then(|row| next_status(&row, &fate)) {
@@ -237,6 +244,9 @@ impl OneService<'_> {
 
     fn set_status(&self, key: &ServiceDeploymentKey, status: ServiceDeploymentStatus, reason: Option<&str>) {
         let now = self.now();
+        let service = self.world.state.ecs.services.get(self.scope, &self.key);
+        let threshold =
+            service.and_then(|service| Some(service.rollout.circuit_breaker?.threshold.of(service.desired_count)));
         self.world.state.ecs.service_deployments.update(self.scope, key, |row: &mut ServiceDeployment| {
             row.status = status;
             row.updated_at = now;
@@ -246,6 +256,7 @@ impl OneService<'_> {
             }
             if status.is_final() {
                 row.finished_at = Some(now);
+                row.monitors.threshold = row.monitors.threshold.or(threshold);
             }
             if status == ServiceDeploymentStatus::Stopped {
                 row.stopped_at = Some(now);
@@ -268,22 +279,10 @@ impl OneService<'_> {
     }
 
     fn stop(&self, revision: &ServiceRevisionId, tasks: &[TaskId]) {
-        let reason = format!("Scaling activity initiated by (deployment {})", deployment_id(revision));
+        let of = if self.is_task_set(revision) { "taskSet" } else { "deployment" };
+        let reason = format!("Scaling activity initiated by ({of} {})", deployment_id(revision));
         tasks.iter().for_each(|id| self.stop_task(id, &reason));
-        self.report(&format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
-    }
-
-    fn complete(&self, planned: &Service) {
-        let Some(revision) = planned.primary().map(|primary| primary.revision.clone()) else { return };
-        let now = self.now();
-        self.update(|service| {
-            let primary = service.deployments.first_mut();
-            if let Some(primary) = primary.filter(|primary| primary.revision == revision) {
-                primary.rollout = RolloutState::Completed;
-                primary.updated_at = now;
-            }
-        });
-        self.report(&format!("(deployment {}) deployment completed.", deployment_id(&revision)));
+        self.report_of(revision, &format!("has stopped {} running tasks: {}.", tasks.len(), listed(tasks)));
     }
 
     fn drop_deployment(&self, revision: &ServiceRevisionId) {
@@ -300,6 +299,9 @@ impl OneService<'_> {
             task_set.is_steady = is_steady;
             task_set.steady_at = now;
         });
+        if is_steady {
+            self.report_of(revision, event::STEADY);
+        }
     }
 
     fn inactivate(&self) {
@@ -314,23 +316,7 @@ impl OneService<'_> {
         });
     }
 
-    /// Adds an event unless it is what the newest one says already.
-    pub(super) fn report_once(&self, what: &str) {
-        let message = format!("(service {}) {what}", self.key.name);
-        let newest = self.world.state.ecs.services.get(self.scope, &self.key);
-        let newest = newest.and_then(|service| service.events.first().map(|event| event.message.clone()));
-        if newest.as_deref() != Some(&message) {
-            self.report(what);
-        }
-    }
-
-    pub(super) fn report(&self, what: &str) {
-        let message = format!("(service {}) {what}", self.key.name);
-        let event = ServiceEvent { id: self.world.ids.uuid(), at: self.now(), message };
-        self.update(|service| service.add_event(event));
-    }
-
-    fn update(&self, change: impl FnOnce(&mut Service)) {
+    pub(super) fn update(&self, change: impl FnOnce(&mut Service)) {
         self.world.state.ecs.services.update(self.scope, &self.key, change);
     }
 
@@ -350,56 +336,41 @@ enum Fate<'a> {
     /// A newer one has taken its place.
     Replaced,
     /// What becomes of the service's primary deployment.
-    Rollout(&'a RolloutState),
+    Primary(&'a Deployment),
 }
 
 /// Says how a service deployment goes on.
 fn next_status(row: &ServiceDeployment, fate: &Fate<'_>) -> Option<(ServiceDeploymentStatus, Option<&'static str>)> {
     use ServiceDeploymentStatus::{
-        InProgress, Pending, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested, Stopped,
-        Successful,
+        InProgress, Pending, RollbackFailed, RollbackInProgress, RollbackRequested, RollbackSuccessful, StopRequested,
+        Stopped, Successful,
     };
-    let rollout = match fate {
+    let (revision, rollout) = match fate {
         _ if row.status.is_final() => return None,
         // Texts unverified.
         Fate::Deleted => {
             return Some((Stopped, Some("Service deployment was stopped because its service was deleted.")));
         }
         Fate::Replaced => return Some((Stopped, Some("Service deployment was replaced by a newer deployment."))),
-        Fate::Rollout(rollout) => rollout,
+        Fate::Primary(primary) => (&primary.revision, &primary.rollout),
     };
     match (row.status, rollout) {
         (Pending, _) => Some((InProgress, None)),
+        // A monitor has given it up, and the service goes back.
+        (InProgress, RolloutState::InProgress | RolloutState::Completed) if goes_back(row, revision) => {
+            Some((RollbackInProgress, None))
+        }
         (InProgress, RolloutState::Completed) => Some((Successful, None)),
         (InProgress, RolloutState::Failed { .. }) | (StopRequested, _) => Some((Stopped, None)),
         (RollbackRequested, _) => Some((RollbackInProgress, None)),
         (RollbackInProgress, RolloutState::Completed) => Some((RollbackSuccessful, None)),
+        (RollbackInProgress, RolloutState::Failed { .. }) => Some((RollbackFailed, None)),
         _ => None,
     }
 }
 
-/// Says what waits until a deployment has paused and gone on.
-fn gate_of(pause: &PauseHook) -> Gate {
-    match pause.stage {
-        PauseStage::ReconcileService | PauseStage::PreScaleUp => Gate::ScaleUp,
-        PauseStage::PostScaleUp
-        | PauseStage::TestTrafficShift
-        | PauseStage::PostTestTrafficShift
-        | PauseStage::PreProductionTrafficShift
-        | PauseStage::ProductionTrafficShift
-        | PauseStage::PostProductionTrafficShift => Gate::Replace,
-    }
-}
-
-/// Words what keeps a service from having what it wants, as its events do.
-fn words(obstacle: Obstacle) -> &'static str {
-    match obstacle {
-        Obstacle::KeepsFailing => "is unable to consistently start tasks successfully.",
-        Obstacle::Percentages => {
-            "was unable to stop or start tasks during a deployment because of the service deployment configuration. \
-             Update the minimumHealthyPercent or maximumPercent value and try again."
-        }
-    }
+fn goes_back(row: &ServiceDeployment, revision: &ServiceRevisionId) -> bool {
+    row.rollback.is_some() && row.target != *revision
 }
 
 pub(super) fn listed(tasks: &[TaskId]) -> String {

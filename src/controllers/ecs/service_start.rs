@@ -12,8 +12,9 @@ use state::ecs::{
 };
 
 use super::daemon_plan::{Daemon, Spot};
+use super::network_interface;
 use super::service::{OneService, driver_key, listed};
-use super::service_plan::{Action, Member};
+use super::service_plan::{Action, Known, Member, is_live, zones};
 
 /// The platform version that `LATEST` means.
 const PLATFORM_VERSION_LATEST: &str = "1.4.0";
@@ -57,21 +58,23 @@ impl OneService<'_> {
         }
         let own = members.iter().filter(|member| member.revision == *revision && member.task.stop.is_none());
         let mut providers = own.map(|member| member.task.capacity_provider.clone()).collect::<Vec<_>>();
+        let own = members.iter().filter(|member| member.revision == *revision && is_live(member));
+        let mut zones = own.map(|member| member.zone.clone()).collect::<Vec<_>>();
         let mut started = Vec::new();
         for _ in 0..count {
             let provider = next_of(workload, &providers);
             providers.push(provider.clone());
-            match self.start_one(&source, provider) {
+            match self.start_one(&source, provider, &mut zones) {
                 Ok(task) => started.push(task),
                 Err(why) => {
                     // The others are like it.
-                    self.report_started(&started);
+                    self.report_started(revision, &started);
                     self.report_not_placed(&why);
                     return;
                 }
             }
         }
-        self.report_started(&started);
+        self.report_started(revision, &started);
     }
 
     /// Starts a task of a deployment on each of these container instances, as far as they take it.
@@ -94,14 +97,15 @@ impl OneService<'_> {
                 Err(obstacle) => refused = Some(NotPlaced::Closest(instance, obstacle)),
             }
         }
-        self.report_started(&started);
+        self.report_started(revision, &started);
         if let Some(why) = refused {
             self.report_not_placed(&why);
         }
     }
 
     /// Says what to do next for a service that has a task on each container instance; none for any other.
-    pub(super) fn daemon_plan(&self, service: &Service, members: &[Member]) -> Option<Vec<Action>> {
+    pub(super) fn daemon_plan(&self, known: &Known<'_>) -> Option<Vec<Action>> {
+        let service = known.service;
         let is_daemon = service.scheduling == SchedulingStrategy::Daemon
             && service.status == ServiceStatus::Active
             && service.controller == DeploymentController::Ecs;
@@ -110,7 +114,7 @@ impl OneService<'_> {
         self.await_room();
         let spots = self.spots(service, &definition);
         let mut actions = Vec::new();
-        Daemon { service, primary, members, spots: &spots, now: self.now() }.plan(&mut actions);
+        Daemon { known, primary, spots: &spots }.plan(&mut actions);
         Some(actions)
     }
 
@@ -148,15 +152,40 @@ impl OneService<'_> {
         Some(Source { service, revision, workload, cluster, definition })
     }
 
-    fn start_one(&self, source: &Source<'_>, provider: Option<String>) -> Result<TaskId, NotPlaced> {
+    fn start_one(
+        &self,
+        source: &Source<'_>,
+        provider: Option<String>,
+        zones: &mut Vec<Option<String>>,
+    ) -> Result<TaskId, NotPlaced> {
         let task = match source.workload.capacity.launch_type() {
-            LaunchType::Fargate => self.task(source, fargate(source.workload), provider, None),
+            LaunchType::Fargate => {
+                let mut task = self.task(source, fargate(source.workload), provider, None);
+                self.spread(source.workload, &mut task, zones);
+                task
+            }
             LaunchType::Ec2 => self.place(source, InstanceKind::Ec2, provider)?,
             LaunchType::External => self.place(source, InstanceKind::External, provider)?,
             // Nobody makes such instances here.
             LaunchType::ManagedInstances => return Err(NotPlaced::NoInstances),
         };
         Ok(self.put(source, task))
+    }
+
+    /// Puts a task into a subnet of the availability zone that has the fewest, at random among several. `taken` are the
+    /// zones of the tasks that are there already.
+    fn spread(&self, workload: &Workload, task: &mut Task, taken: &mut Vec<Option<String>>) {
+        let Some((network, eni)) = workload.network.as_ref().zip(task.eni.as_mut()) else { return };
+        let zone = |subnet| network_interface::zone_of(self.world, self.scope, subnet);
+        let offered = network.subnets.iter().map(zone).collect::<Vec<_>>();
+        let poorest = zones::poorest(&offered, taken);
+        let count = u128::try_from(poorest.len()).unwrap_or(u128::MAX);
+        let Some(index) = self.world.ids.bits().checked_rem(count) else { return };
+        let place = usize::try_from(index).ok().and_then(|index| poorest.get(index).copied());
+        if let Some((place, subnet)) = place.and_then(|place| Some((place, network.subnets.get(place)?))) {
+            eni.subnet = subnet.clone();
+            taken.push(offered[place].clone());
+        }
     }
 
     /// Makes a task on the instance that comes first among those that take it. It holds its part from then on.
@@ -227,9 +256,9 @@ impl OneService<'_> {
         member.task
     }
 
-    fn report_started(&self, started: &[TaskId]) {
+    fn report_started(&self, revision: &ServiceRevisionId, started: &[TaskId]) {
         if !started.is_empty() {
-            self.report(&format!("has started {} tasks: {}.", started.len(), listed(started)));
+            self.report_of(revision, &format!("has started {} tasks: {}.", started.len(), listed(started)));
         }
     }
 

@@ -7,8 +7,8 @@ use api::ecs as api;
 use base::{Arn, Page, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use state::Cx;
 use state::ecs::{
-    ClusterName, HookAction, HookOutcome, PauseHook, PauseStage, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceKey, ServiceName,
+    ClusterName, FailureThreshold, Hook, HookAction, HookOutcome, HookTarget, LifecycleStage, Service,
+    ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName, Traffic,
 };
 
 use crate::service::{self, Counts};
@@ -18,8 +18,6 @@ use crate::{Error, Result, cluster, document, invalid, page, required};
 const DESCRIBE_MAX: usize = 20;
 const LISTING: &str = "ListServiceDeployments";
 const PAGE: page::Size = page::Size { default: 20, max: 100 };
-/// The least and the most failures that trip the circuit breaker.
-const THRESHOLD: std::ops::RangeInclusive<u32> = 3..=200;
 
 /// Describes deployments by their ARNs. Unknown ones are failures, not errors.
 pub(crate) async fn describe_service_deployments(
@@ -97,7 +95,7 @@ pub(crate) async fn continue_service_deployment(
             HookAction::Continue
         }
     };
-    let resume = |row: &mut ServiceDeployment| row.resume(&hook, HookOutcome::Told(action)).ok_or(());
+    let resume = |row: &mut ServiceDeployment| row.resume(&hook, action).ok_or(());
     let resumed = cx.state.ecs.service_deployments.try_update(cx.scope(), &key, resume).ok_or_else(not_found)?;
     // Text unverified.
     resumed.map_err(|()| invalid(format!("The service deployment is not paused at the lifecycle hook {hook}.")))?;
@@ -203,7 +201,7 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
     let summary = |id: &ServiceRevisionId| {
         let counts = counts.get(id).copied().unwrap_or_default();
         let is_wanted = primary.as_ref() == Some(id);
-        summary(cx, &row.key.service, id, counts, if is_wanted { i32::try_from(desired).ok() } else { None })
+        summary(cx, row, id, counts, if is_wanted { i32::try_from(desired).ok() } else { None })
     };
     let brief = brief(cx, row);
     api::ServiceDeployment {
@@ -220,82 +218,98 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
         status: brief.status,
         status_reason: brief.status_reason,
         lifecycle_stage: lifecycle_stage(row),
-        lifecycle_hook_details: Some(row.pauses.iter().filter_map(hook).collect()),
+        lifecycle_hook_details: Some(row.shift.iter().flat_map(|shift| &shift.hooks).filter_map(hook).collect()),
         deployment_configuration: Some(document::read(&row.deployment_configuration)),
         rollback: row.rollback.as_ref().map(|rollback| api::Rollback {
             reason: Some(rollback.reason.clone()),
             started_at: Some(rollback.started_at.into()),
             service_revision_arn: Some(service::revision_arn(cx, &row.key.service, &rollback.revision).to_string()),
         }),
-        deployment_circuit_breaker: Some(circuit_breaker(row, desired)),
+        deployment_circuit_breaker: Some(circuit_breaker(row, known.as_deref())),
         alarms: alarms(row),
     }
 }
 
 fn summary(
     cx: &Cx,
-    service: &ServiceKey,
+    row: &ServiceDeployment,
     id: &ServiceRevisionId,
     counts: Counts,
     requested: Option<i32>,
 ) -> api::ServiceRevisionSummary {
+    let shift = row.shift.as_ref();
+    let weight = |traffic| shift.map(|shift| shift.weight_of(traffic, id, &row.target).percent());
     api::ServiceRevisionSummary {
-        arn: Some(service::revision_arn(cx, service, id).to_string()),
+        arn: Some(service::revision_arn(cx, &row.key.service, id).to_string()),
         requested_task_count: Some(requested.unwrap_or(counts.wanted)),
         running_task_count: Some(counts.running),
         pending_task_count: Some(counts.pending),
-        requested_test_traffic_weight: None,
-        requested_production_traffic_weight: None,
+        requested_test_traffic_weight: weight(Traffic::Test),
+        requested_production_traffic_weight: weight(Traffic::Production),
     }
 }
 
-fn circuit_breaker(row: &ServiceDeployment, desired: u32) -> api::ServiceDeploymentCircuitBreaker {
-    let status = match (row.has_circuit_breaker, row.status.is_final()) {
-        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
-        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
-        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
-    };
-    let threshold = desired.div_ceil(2).clamp(*THRESHOLD.start(), *THRESHOLD.end());
+fn circuit_breaker(row: &ServiceDeployment, service: Option<&Service>) -> api::ServiceDeploymentCircuitBreaker {
+    let breaker = service.and_then(|service| Some((service.rollout.circuit_breaker?, service.desired_count)));
+    let now = breaker.map(|(breaker, desired_count)| breaker.threshold.of(desired_count));
+    let usual = || FailureThreshold::default().of(service.map_or(0, |service| service.desired_count));
+    let threshold = row.monitors.threshold.or(now).unwrap_or_else(usual);
     api::ServiceDeploymentCircuitBreaker {
-        status: Some(status),
-        failure_count: Some(0),
+        status: Some(monitor_status(row, row.has_circuit_breaker, row.monitors.is_breaker_triggered)),
+        failure_count: i32::try_from(row.monitors.failures).ok(),
         threshold: i32::try_from(threshold).ok(),
     }
 }
 
-/// Says at which stage the deployment has paused; that of one which goes on is not shown.
-fn lifecycle_stage(row: &ServiceDeployment) -> Option<api::ServiceDeploymentLifecycleStage> {
-    let pause = row.next_pause().filter(|pause| pause.paused_at.is_some())?;
-    Some(match pause.stage {
-        PauseStage::ReconcileService => api::ServiceDeploymentLifecycleStage::ReconcileService,
-        PauseStage::PreScaleUp => api::ServiceDeploymentLifecycleStage::PreScaleUp,
-        PauseStage::PostScaleUp => api::ServiceDeploymentLifecycleStage::PostScaleUp,
-        PauseStage::TestTrafficShift => api::ServiceDeploymentLifecycleStage::TestTrafficShift,
-        PauseStage::PostTestTrafficShift => api::ServiceDeploymentLifecycleStage::PostTestTrafficShift,
-        // Hooks alone know this stage; deployments show the one that it comes before.
-        PauseStage::PreProductionTrafficShift | PauseStage::ProductionTrafficShift => {
-            api::ServiceDeploymentLifecycleStage::ProductionTrafficShift
-        }
-        PauseStage::PostProductionTrafficShift => api::ServiceDeploymentLifecycleStage::PostProductionTrafficShift,
-    })
+fn monitor_status(
+    row: &ServiceDeployment,
+    is_on: bool,
+    is_triggered: bool,
+) -> api::ServiceDeploymentRollbackMonitorsStatus {
+    match (is_on, is_triggered, row.status.is_final()) {
+        (false, _, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
+        (true, true, _) => api::ServiceDeploymentRollbackMonitorsStatus::Triggered,
+        (true, false, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
+        (true, false, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
+    }
 }
 
-/// Shapes a pause; one that the deployment has not come to is not shown.
-fn hook(pause: &PauseHook) -> Option<api::DeploymentLifecycleHookDetail> {
-    let expires_at = pause.expires_at()?;
-    let status = match pause.outcome {
-        None => api::DeploymentLifecycleHookStatus::AwaitingAction,
-        Some(HookOutcome::Told(HookAction::Continue)) => api::DeploymentLifecycleHookStatus::Succeeded,
-        Some(HookOutcome::Told(HookAction::RollBack)) => api::DeploymentLifecycleHookStatus::Failed,
+/// Says at which stage the deployment is, or has come to an end. (That a rolling one shows none is unverified.)
+fn lifecycle_stage(row: &ServiceDeployment) -> Option<api::ServiceDeploymentLifecycleStage> {
+    row.shift.as_ref()?.stage.map(LifecycleStage::as_str).map(api::ServiceDeploymentLifecycleStage::from)
+}
+
+/// Shapes a hook; one that the deployment has not come to, or that could not be asked, is not shown.
+fn hook(hook: &Hook) -> Option<api::DeploymentLifecycleHookDetail> {
+    let expires_at = hook.expires_at?;
+    let (target_type, target_arn, waiting) = match &hook.target {
+        HookTarget::Pause => {
+            (api::DeploymentLifecycleHookTargetType::Pause, None, api::DeploymentLifecycleHookStatus::AwaitingAction)
+        }
+        HookTarget::Lambda { function, .. } => (
+            api::DeploymentLifecycleHookTargetType::AwsLambda,
+            Some(function.clone()),
+            api::DeploymentLifecycleHookStatus::InProgress,
+        ),
+    };
+    let status = match &hook.outcome {
+        None => waiting,
+        Some(HookOutcome::Told(HookAction::Continue) | HookOutcome::Succeeded) => {
+            api::DeploymentLifecycleHookStatus::Succeeded
+        }
+        Some(HookOutcome::Told(HookAction::RollBack) | HookOutcome::Failed { .. }) => {
+            api::DeploymentLifecycleHookStatus::Failed
+        }
         Some(HookOutcome::TimedOut) => api::DeploymentLifecycleHookStatus::TimedOut,
+        Some(HookOutcome::Skipped) => return None,
     };
     Some(api::DeploymentLifecycleHookDetail {
-        hook_id: Some(pause.id.clone()),
-        target_type: Some(api::DeploymentLifecycleHookTargetType::Pause),
-        target_arn: None,
+        hook_id: Some(hook.id.clone()),
+        target_type: Some(target_type),
+        target_arn,
         status: Some(status),
         expires_at: Some(expires_at.into()),
-        timeout_action: Some(match pause.on_timeout {
+        timeout_action: Some(match hook.on_timeout {
             HookAction::Continue => api::DeploymentLifecycleHookAction::Continue,
             HookAction::RollBack => api::DeploymentLifecycleHookAction::Rollback,
         }),
@@ -305,14 +319,11 @@ fn hook(pause: &PauseHook) -> Option<api::DeploymentLifecycleHookDetail> {
 fn alarms(row: &ServiceDeployment) -> Option<api::ServiceDeploymentAlarms> {
     let configuration: api::DeploymentConfiguration = document::read(&row.deployment_configuration);
     let alarms = configuration.alarms?;
-    let status = match (alarms.enable == Some(true), row.status.is_final()) {
-        (false, _) => api::ServiceDeploymentRollbackMonitorsStatus::Disabled,
-        (true, false) => api::ServiceDeploymentRollbackMonitorsStatus::Monitoring,
-        (true, true) => api::ServiceDeploymentRollbackMonitorsStatus::MonitoringComplete,
-    };
+    let triggered = &row.monitors.triggered_alarms;
+    let status = monitor_status(row, alarms.enable == Some(true), !triggered.is_empty());
     Some(api::ServiceDeploymentAlarms {
         status: Some(status),
         alarm_names: alarms.alarm_names,
-        triggered_alarm_names: Some(Vec::new()),
+        triggered_alarm_names: Some(triggered.clone()),
     })
 }

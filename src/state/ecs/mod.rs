@@ -8,14 +8,17 @@ mod container_instance;
 mod daemon;
 mod exec_session;
 mod express_gateway_service;
+mod failure;
 mod health;
 mod log_configuration;
 mod names;
 mod occurrence;
 mod placement;
 mod query;
+mod rollback;
 mod service;
 mod service_deployment;
+mod shift;
 mod task;
 mod task_definition;
 mod task_set;
@@ -43,6 +46,7 @@ pub use daemon::{
 };
 pub use exec_session::{EXEC_SESSIONS_PER_CONTAINER_MAX, ExecSession, ExecSessions, TooManyExecSessions, Transcript};
 pub use express_gateway_service::{ExpressGatewayRevision, ExpressGatewayService};
+pub use failure::{AlarmWatch, CircuitBreaker, FailureThreshold, Tally};
 pub use health::{ContainerHealth, HealthCheck, HealthStatus};
 pub use log_configuration::{
     AwsLogs, BUFFER_BYTES_DEFAULT, Delivery, DeliveryMode, EventStart, FireLens, LogConfiguration, LogRouter,
@@ -57,14 +61,18 @@ pub use placement::{
     ZONE_ATTRIBUTE, closest,
 };
 pub use query::{Candidate, Query, QueryError};
+pub use rollback::{GivingUp, Monitor};
 pub use service::{
-    CircuitBreaker, Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
+    Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,
     ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
-    HookAction, HookOutcome, PauseHook, PauseStage, Rollback, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    Monitors, Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision,
+    ServiceRevisionKey,
+};
+pub use shift::{
+    Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, Shifting, Traffic, Weight,
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
@@ -72,10 +80,10 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, RestartPolicy,
-    Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, PortMapping,
+    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
-pub use task_set::{TaskSet, TaskSetKey, TaskSetStatus};
+pub use task_set::{TaskSet, TaskSetDraining, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};
 pub use volume::{EfsVolume, MountPoint, TaskVolume, TmpfsMount, Volume, VolumeSource, VolumesFrom};
 
@@ -327,7 +335,7 @@ impl Ecs {
     }
 
     /// Asks for a service deployment to stop: it is given up where it is, or with `rolls_back` the service goes back to
-    /// the newest revision that had tasks when it began, if there was one. On the error, it had come to an end before.
+    /// the newest revision that was deployed to the end, if there was one. On the error, it had come to an end before.
     /// None if there is no such deployment.
     pub fn stop_service_deployment(
         &self,
@@ -337,34 +345,12 @@ impl Ecs {
         reason: &str,
         now: Timestamp,
     ) -> Option<Result<(), ServiceDeploymentStatus>> {
-        let row = self.service_deployments.get(scope, key)?;
-        let source = row.sources.first().filter(|_| rolls_back).and_then(|id| {
-            let revision = ServiceRevisionKey { service: key.service.clone(), id: id.clone() };
-            let revision = self.service_revisions.get(scope, &revision)?;
-            Some(Deployment {
-                revision: id.clone(),
-                service_deployment: key.id.clone(),
-                workload: revision.workload.clone(),
-                created_at: revision.created_at,
-                updated_at: now,
-                rollout: RolloutState::InProgress,
-            })
-        });
-        let asked = self.service_deployments.try_update(scope, key, |row| {
-            let back_to = source.as_ref().map(|source| source.revision.clone());
-            row.ask_to_stop(back_to, reason, now)
-        })?;
-        if let Err(status) = asked {
-            return Some(Err(status));
-        }
-        self.services.update(scope, &key.service, |service| {
-            service.give_up(&key.id, reason, now);
-            let is_current = service.primary().is_some_and(|primary| primary.service_deployment == key.id);
-            if let Some(source) = source.filter(|_| is_current) {
-                service.deploy(source);
-            }
-        });
-        Some(Ok(()))
+        let service = self.services.get(scope, &key.service).filter(|_| rolls_back);
+        let back_to = service.and_then(|service| self.last_completed(scope, &service));
+        let back_to = back_to.map(|revision| revision.key.id.clone());
+        let ask = |row: &mut ServiceDeployment| row.ask_to_stop(back_to, reason, now);
+        let asked = self.service_deployments.try_update(scope, key, ask)?;
+        Some(asked.map(|_| self.carry_out_stop(scope, key, now)))
     }
 
     /// Walks the task sets of a service in the order of their ids.
@@ -374,6 +360,42 @@ impl Ecs {
             .walk_from(scope, TaskSetKey::first_of(&service))
             .take_while(move |(key, _)| key.service == service)
             .map(|(_, task_set)| task_set)
+    }
+
+    /// Makes a task set the one that takes the traffic, and the one that did an ordinary one. What its tasks are becomes
+    /// what the service's tasks are. None if there is no such task set.
+    ///
+    /// # Errors
+    ///
+    /// If it is draining.
+    pub fn promote_task_set(
+        &self,
+        scope: &Scope,
+        key: &TaskSetKey,
+        now: Timestamp,
+    ) -> Option<Result<Arc<TaskSet>, TaskSetDraining>> {
+        let promote = |task_set: &mut TaskSet| match task_set.status {
+            TaskSetStatus::Draining => Err(TaskSetDraining),
+            TaskSetStatus::Primary | TaskSetStatus::Active => {
+                task_set.status = TaskSetStatus::Primary;
+                task_set.updated_at = now;
+                Ok(())
+            }
+        };
+        let primary = match self.task_sets.try_update(scope, key, promote)? {
+            Ok(primary) => primary,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        for other in self.task_sets_of(scope, &key.service).filter(|other| other.key != *key) {
+            self.task_sets.update(scope, &other.key, |task_set| {
+                if task_set.status == TaskSetStatus::Primary {
+                    task_set.status = TaskSetStatus::Active;
+                    task_set.updated_at = now;
+                }
+            });
+        }
+        self.services.update(scope, &key.service, |service| service.workload = Some(primary.workload.clone()));
+        Some(Ok(primary))
     }
 
     /// Walks the tasks of a service in the order of their ids, from the first one after `after` on, stopped ones too.

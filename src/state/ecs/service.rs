@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{ClusterName, ServiceName, TaskDefinitionName, TaskNetwork, TaskVolume};
+use super::{
+    AlarmWatch, CircuitBreaker, ClusterName, ServiceName, Shifting, Tally, TaskDefinitionName, TaskNetwork, TaskVolume,
+};
 
 /// How many events a service remembers: ECS shows the latest hundred.
 pub const SERVICE_EVENTS_MAX: usize = 100;
@@ -161,13 +163,15 @@ pub struct RolloutPolicy {
     pub maximum_percent: u32,
     /// What happens to a deployment whose tasks fail; none lets it go on for ever.
     pub circuit_breaker: Option<CircuitBreaker>,
-}
-
-/// What happens to a deployment whose tasks fail again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CircuitBreaker {
-    /// Whether the service goes back to the last deployment that was completed.
-    pub rolls_back: bool,
+    /// The alarms that give a deployment up.
+    #[serde(default)]
+    pub alarms: Option<AlarmWatch>,
+    /// How long a deployment is watched by its alarms when its tasks are up, in minutes.
+    #[serde(default)]
+    pub bake_time_min: u32,
+    /// How traffic goes over from one deployment to the next; none if tasks take the place of others one by one.
+    #[serde(default)]
+    pub shifting: Option<Shifting>,
 }
 
 /// What the tasks of a service or task set are: everything that a service revision holds.
@@ -290,6 +294,18 @@ pub struct Deployment {
     pub updated_at: Timestamp,
     /// How far it has come.
     pub rollout: RolloutState,
+    /// Why it is in progress, in words, where it is not for being new.
+    #[serde(default)]
+    pub rollout_reason: Option<String>,
+    /// How many of its tasks have failed.
+    #[serde(default)]
+    pub tally: Tally,
+    /// The alarms that were in ALARM when it began: they do not give it up. None before it has begun.
+    #[serde(default)]
+    pub ignored_alarms: Option<Vec<String>>,
+    /// Since when its tasks are up and its alarms are watched.
+    #[serde(default)]
+    pub baking_since: Option<Timestamp>,
 }
 
 /// How far a deployment has come.
@@ -346,7 +362,9 @@ impl Record for Service {
             workload.map(|workload| ServiceFilter::LaunchType(workload.capacity.launch_type())),
             workload.and_then(|workload| workload.namespace.as_deref()).map(ServiceFilter::Namespace),
         ];
-        filters.into_iter().flatten().map(ServiceFilter::label).collect()
+        let alarms = self.rollout.alarms.iter().flat_map(|alarms| &alarms.names);
+        let alarms = alarms.map(|name| ServiceFilter::Alarm(name));
+        filters.into_iter().flatten().chain(alarms).map(ServiceFilter::label).collect()
     }
 }
 
@@ -363,6 +381,8 @@ pub enum ServiceFilter<'a> {
     LaunchType(LaunchType),
     /// The namespace of Service Connect, over all clusters.
     Namespace(&'a str),
+    /// An alarm that gives its deployments up, over all clusters.
+    Alarm(&'a str),
 }
 
 impl ServiceFilter<'_> {
@@ -376,12 +396,35 @@ impl ServiceFilter<'_> {
             }
             Self::LaunchType(launch_type) => Label::new(&["ACTIVE", "launch type", launch_type.as_str()]),
             Self::Namespace(namespace) => Label::new(&["ACTIVE", "namespace", namespace]),
+            Self::Alarm(name) => Label::new(&["ACTIVE", "alarm", name]),
         }
     }
 }
 impl Record for ServiceTask {}
 
 impl Deployment {
+    /// Makes a deployment that begins now. It may bring back a revision that was deployed before.
+    pub fn new(
+        revision: ServiceRevisionId,
+        service_deployment: ServiceDeploymentId,
+        workload: Workload,
+        created_at: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            revision,
+            service_deployment,
+            workload,
+            created_at,
+            updated_at: now,
+            rollout: RolloutState::InProgress,
+            rollout_reason: None,
+            tally: Tally::default(),
+            ignored_alarms: None,
+            baking_since: None,
+        }
+    }
+
     /// Returns the id that clients see, which its tasks bear as `startedBy`.
     pub fn id(&self) -> String {
         deployment_id(&self.revision)

@@ -23,7 +23,8 @@ impl TaskSetKey {
     }
 }
 
-/// A task set. Handlers write all of it but `is_steady` and `steady_at`; the service controller removes it when it is
+/// A task set. Handlers, and the controller of CodeDeploy, which acts as a client would, write all of it but `is_steady`
+/// and `steady_at`; the service controller removes it when it is
 /// draining and nothing is left of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskSet {
@@ -74,6 +75,10 @@ impl TaskSetStatus {
         }
     }
 }
+
+/// A task set is draining, and takes no traffic any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSetDraining;
 
 impl Record for TaskSet {}
 

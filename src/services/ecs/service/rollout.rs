@@ -1,12 +1,17 @@
 //! `deploymentConfiguration`: how one deployment follows another.
 
 use api::ecs as api;
-use state::ecs::{CircuitBreaker, DeploymentController, RolloutPolicy, SchedulingStrategy};
+use state::ecs::{
+    AlarmWatch, CircuitBreaker, DeploymentController, FailureThreshold, RolloutPolicy, SchedulingStrategy, ShiftSteps,
+    Shifting, Weight,
+};
 
 use crate::{Result, document, invalid};
 
 /// The longest bake time, in minutes. (unverified)
 const BAKE_TIME_MAX_MIN: i32 = 1440;
+/// How many failures trip the circuit breaker unless it says, in percent of the desired tasks.
+const THRESHOLD_DEFAULT: u32 = 50;
 
 /// Checks a configuration and completes it: with what was known before, and then with the defaults.
 pub(super) fn parse(
@@ -25,9 +30,12 @@ pub(super) fn parse(
     (shown.maximum_percent, shown.minimum_healthy_percent) = (Some(maximum), Some(minimum));
     if controller == DeploymentController::Ecs {
         shown.strategy.get_or_insert(api::DeploymentStrategy::Rolling);
-        shown
-            .deployment_circuit_breaker
-            .get_or_insert(api::DeploymentCircuitBreaker { enable: Some(false), rollback: Some(false) });
+        shown.deployment_circuit_breaker.get_or_insert(api::DeploymentCircuitBreaker {
+            enable: Some(false),
+            rollback: Some(false),
+            ..api::DeploymentCircuitBreaker::default()
+        });
+        shown.deployment_circuit_breaker.as_ref().map_or(Ok(()), check_threshold)?;
         check_strategy(&shown)?;
         complete_shift(&mut shown);
         shown.bake_time_in_minutes.get_or_insert(0);
@@ -41,9 +49,86 @@ pub(super) fn parse(
     Ok(RolloutPolicy {
         minimum_healthy_percent: u32::try_from(minimum).unwrap_or_default(),
         maximum_percent: u32::try_from(maximum).unwrap_or_default(),
-        circuit_breaker: breaker.map(|breaker| CircuitBreaker { rolls_back: breaker.rollback == Some(true) }),
+        circuit_breaker: breaker.map(circuit_breaker),
+        alarms: shown.alarms.as_ref().and_then(alarms),
+        bake_time_min: shown.bake_time_in_minutes.and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or_default(),
+        shifting: shifting(&shown),
         document: document::write(&shown),
     })
+}
+
+/// Says how traffic goes over from one deployment to the next; none if tasks take the place of others one by one.
+fn shifting(shown: &api::DeploymentConfiguration) -> Option<Shifting> {
+    let minutes = |minutes: Option<i32>| minutes.and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or_default();
+    let steps = match shown.strategy.as_ref()? {
+        // The model's check has refused others.
+        api::DeploymentStrategy::Rolling | api::DeploymentStrategy::Other(_) => return None,
+        api::DeploymentStrategy::BlueGreen => ShiftSteps::AtOnce,
+        api::DeploymentStrategy::Linear => {
+            let linear = shown.linear_configuration.as_ref()?;
+            let step = share(linear.step_percent?);
+            ShiftSteps::Linear { step, bake_min: minutes(linear.step_bake_time_in_minutes) }
+        }
+        api::DeploymentStrategy::Canary => {
+            let canary = shown.canary_configuration.as_ref()?;
+            let first = share(canary.canary_percent?);
+            ShiftSteps::Canary { first, bake_min: minutes(canary.canary_bake_time_in_minutes) }
+        }
+    };
+    Some(Shifting { steps, bake_min: minutes(shown.bake_time_in_minutes) })
+}
+
+/// Reads a share in percent, rounded to a tenth of one; none is less than that, so that each step leads on.
+fn share(percent: f64) -> Weight {
+    let tenths = (1..=1000_u16).min_by(|&a, &b| {
+        let distance = |tenths: u16| (f64::from(tenths) - percent * 10.0).abs();
+        distance(a).total_cmp(&distance(b))
+    });
+    Weight::of_tenths(tenths.unwrap_or(1))
+}
+
+fn circuit_breaker(breaker: &api::DeploymentCircuitBreaker) -> CircuitBreaker {
+    let threshold = breaker.threshold_configuration.as_ref();
+    let value = threshold.and_then(|threshold| u32::try_from(threshold.value?).ok()).unwrap_or(THRESHOLD_DEFAULT);
+    let threshold = match threshold.and_then(|threshold| threshold.r#type.as_ref()) {
+        Some(api::DeploymentCircuitBreakerThresholdType::Count) => FailureThreshold::Count(value),
+        Some(api::DeploymentCircuitBreakerThresholdType::UnboundedPercent) => FailureThreshold::UnboundedPercent(value),
+        // The model's check has refused others.
+        None
+        | Some(
+            api::DeploymentCircuitBreakerThresholdType::BoundedPercent
+            | api::DeploymentCircuitBreakerThresholdType::Other(_),
+        ) => FailureThreshold::BoundedPercent(value),
+    };
+    CircuitBreaker {
+        rolls_back: breaker.rollback == Some(true),
+        threshold,
+        resets_on_healthy_task: breaker.reset_on_healthy_task != Some(false),
+    }
+}
+
+fn alarms(alarms: &api::DeploymentAlarms) -> Option<AlarmWatch> {
+    if alarms.enable != Some(true) {
+        return None;
+    }
+    let mut names = alarms.alarm_names.clone().unwrap_or_default();
+    names.sort();
+    names.dedup();
+    Some(AlarmWatch { names, rolls_back: alarms.rollback == Some(true) })
+}
+
+/// Checks how many failures are asked to be too many. (Bounds are spec 04's; texts unverified.)
+fn check_threshold(breaker: &api::DeploymentCircuitBreaker) -> Result<()> {
+    let Some(threshold) = &breaker.threshold_configuration else { return Ok(()) };
+    let is_count = threshold.r#type == Some(api::DeploymentCircuitBreakerThresholdType::Count);
+    match threshold.value {
+        Some(value) if value < 1 => Err(invalid("thresholdConfiguration value must be at least 1.")),
+        Some(value) if value > 100 && !is_count => {
+            Err(invalid("thresholdConfiguration value must be at most 100 for percentages."))
+        }
+        None if is_count => Err(invalid("thresholdConfiguration value must be specified with the COUNT type.")),
+        _ => Ok(()),
+    }
 }
 
 /// Overlays what is given on what is known, member by member. (That absent members keep their value is unverified.)

@@ -25,9 +25,6 @@ pub(crate) struct Counts {
     pub(crate) pending: i32,
     /// Those that were not asked to stop.
     pub(crate) wanted: i32,
-    /// Those that stopped before they ran.
-    failed: i32,
-    has_run: bool,
 }
 
 impl Counts {
@@ -35,18 +32,11 @@ impl Counts {
         match task.last_status {
             TaskStatus::Running => self.running += 1,
             TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => self.pending += 1,
-            TaskStatus::Stopped if task.started_at.is_none() => self.failed += 1,
             TaskStatus::Deactivating | TaskStatus::Stopping | TaskStatus::Deprovisioning | TaskStatus::Stopped => {}
         }
         if task.stop.is_none() {
             self.wanted += 1;
         }
-        self.has_run |= task.started_at.is_some();
-    }
-
-    /// Returns how many tasks failed to start; none count any more once one has run.
-    fn failed(self) -> i32 {
-        if self.has_run { 0 } else { self.failed }
     }
 }
 
@@ -173,7 +163,9 @@ fn deployment(service: &Service, deployment: &Deployment, counts: Counts, is_pri
     let id = deployment.id();
     let (state, reason) = match &deployment.rollout {
         RolloutState::InProgress => {
-            (api::DeploymentRolloutState::InProgress, format!("ECS deployment {id} in progress."))
+            let reason = deployment.rollout_reason.clone();
+            let reason = reason.unwrap_or_else(|| format!("ECS deployment {id} in progress."));
+            (api::DeploymentRolloutState::InProgress, reason)
         }
         RolloutState::Completed => (api::DeploymentRolloutState::Completed, format!("ECS deployment {id} completed.")),
         RolloutState::Failed { reason } => (api::DeploymentRolloutState::Failed, reason.clone()),
@@ -186,7 +178,7 @@ fn deployment(service: &Service, deployment: &Deployment, counts: Counts, is_pri
         desired_count: Some(desired),
         pending_count: Some(counts.pending),
         running_count: Some(counts.running),
-        failed_tasks: Some(counts.failed()),
+        failed_tasks: Some(i32::try_from(deployment.tally.failed).unwrap_or(i32::MAX)),
         created_at: Some(deployment.created_at.into()),
         updated_at: Some(deployment.updated_at.into()),
         capacity_provider_strategy: capacity::strategy(&workload.capacity),

@@ -2,10 +2,10 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{Service, TaskSet, TaskSetStatus};
+use state::ecs::{TaskSet, TaskSetDraining, TaskSetStatus};
 
 use super::{create, reference, view};
-use crate::{Result, invalid, required};
+use crate::{Error, Result, invalid, required};
 
 /// Changes the scale of a task set.
 pub(crate) async fn update_task_set(cx: &Cx, input: api::UpdateTaskSetRequest) -> Result<api::UpdateTaskSetResponse> {
@@ -31,32 +31,19 @@ pub(crate) async fn update_service_primary_task_set(
 ) -> Result<api::UpdateServicePrimaryTaskSetResponse> {
     let service = reference::service_of(cx, input.cluster, input.service)?;
     let known = reference::find(cx, &service, &required(input.primary_task_set, "primaryTaskSet")?)?;
-    let now = cx.now();
-    let promote = |task_set: &mut TaskSet| -> Result<()> {
-        check_not_draining(task_set)?;
-        task_set.status = TaskSetStatus::Primary;
-        task_set.updated_at = now;
-        Ok(())
-    };
-    let ecs = &cx.state.ecs;
-    let primary = ecs.task_sets.try_update(cx.scope(), &known.key, promote).ok_or_else(reference::not_found)??;
-    for other in ecs.task_sets_of(cx.scope(), &service.key).filter(|other| other.key != primary.key) {
-        ecs.task_sets.update(cx.scope(), &other.key, |task_set| {
-            if task_set.status == TaskSetStatus::Primary {
-                task_set.status = TaskSetStatus::Active;
-                task_set.updated_at = now;
-            }
-        });
-    }
-    let adopt = |service: &mut Service| service.workload = Some(primary.workload.clone());
-    ecs.services.update(cx.scope(), &service.key, adopt);
+    let promoted = cx.state.ecs.promote_task_set(cx.scope(), &known.key, cx.now()).ok_or_else(reference::not_found)?;
+    let primary = promoted.map_err(|TaskSetDraining| draining())?;
     Ok(api::UpdateServicePrimaryTaskSetResponse { task_set: Some(view(cx, &service, &primary, false)) })
 }
 
 fn check_not_draining(task_set: &TaskSet) -> Result<()> {
     match task_set.status {
         TaskSetStatus::Primary | TaskSetStatus::Active => Ok(()),
-        // Text unverified.
-        TaskSetStatus::Draining => Err(invalid("The task set is draining and cannot be changed.")),
+        TaskSetStatus::Draining => Err(draining()),
     }
+}
+
+/// Text unverified.
+fn draining() -> Error {
+    invalid("The task set is draining and cannot be changed.")
 }

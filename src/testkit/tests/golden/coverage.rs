@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The services whose every operation needs a case of success.
-const COVERED: [&str; 13] = [
+const COVERED: [&str; 14] = [
+    "cloudwatch",
     "ec2",
     "ecr",
     "ecr-public",
