@@ -16,6 +16,8 @@ from neargate import BINARY, DATA_DIR_DEFAULT, Neargate, is_locked, pack_busybox
 from tasks import Tasks
 
 REGION = "us-east-1"
+# The waits of services pass ten times as fast as the clock: what AWS takes for healthy after 40 seconds is so after four.
+TIME_SCALE = "10"
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,7 @@ def neargate(tmp_path_factory, busybox) -> Iterator[Neargate]:
     assert BINARY.exists(), f"{BINARY} is missing: cargo build --release"
     assert os.geteuid() == 0, "containers need root"
     folder = tmp_path_factory.mktemp("neargate")
-    with running(folder) as server:
+    with running(folder, options=("--time-scale", TIME_SCALE)) as server:
         server.load_image(busybox, "busybox:latest")
         yield server
 

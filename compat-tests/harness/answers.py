@@ -39,7 +39,8 @@ def _check(operation_model, response_dict, **_) -> None:
     if response_dict["status_code"] >= 300 or shape is None:
         return
     headers = {name.lower(): value for name, value in response_dict["headers"].items()}
-    protocol = operation_model.metadata["protocol"]
+    # The protocol that the model prefers is not the one that the client speaks, where there are several.
+    protocol = operation_model.service_model.resolved_protocol
     if protocol.startswith("rest-"):
         # Members are in the headers as well as in the body, or are the body; the golden cases look at those.
         assert headers.get("x-amzn-requestid") or headers.get("x-amz-request-id"), "an answer has no request id"

@@ -46,13 +46,16 @@ provider "aws" {
   }
 
   endpoints {
+    cloudwatch     = var.endpoint
     ec2            = var.endpoint
     ecr            = var.endpoint
     ecrpublic      = var.endpoint
     ecs            = var.endpoint
     efs            = var.endpoint
+    events         = var.endpoint
     iam            = var.endpoint
     logs           = var.endpoint
+    scheduler      = var.endpoint
     secretsmanager = var.endpoint
     ssm            = var.endpoint
     sts            = var.endpoint

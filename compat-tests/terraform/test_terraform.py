@@ -29,6 +29,8 @@ ACCOUNTS = {
     "secrets": "100000000004",
     "efs": "100000000005",
     "ecr": "100000000006",
+    "rollouts": "100000000007",
+    "events": "100000000010",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
 CHANGES = {
@@ -51,6 +53,13 @@ CHANGES = {
         "aws_ecs_task_definition.web": REPLACE,
         "aws_ecs_task_set.external": UPDATE,
     },
+    "rollouts": {
+        "aws_cloudwatch_metric_alarm.errors": UPDATE,
+        "aws_cloudwatch_metric_alarm.ratio": UPDATE,
+        "aws_ecs_service.rolling": UPDATE,
+        "aws_ecs_task_definition.api": REPLACE,
+        "aws_ecs_task_set.external": UPDATE,
+    },
     "iam": {
         "aws_iam_instance_profile.node": UPDATE,
         "aws_iam_policy.read": UPDATE,
@@ -71,6 +80,15 @@ CHANGES = {
         "aws_efs_backup_policy.data": UPDATE,
         "aws_efs_file_system.data": UPDATE,
         "aws_efs_file_system_policy.data": UPDATE,
+    },
+    "events": {
+        "aws_cloudwatch_event_api_destination.hook": UPDATE,
+        "aws_cloudwatch_event_bus.orders": UPDATE,
+        "aws_cloudwatch_event_connection.hook": UPDATE,
+        "aws_cloudwatch_event_rule.nightly": UPDATE,
+        "aws_cloudwatch_event_rule.tasks": UPDATE,
+        "aws_cloudwatch_event_target.job": UPDATE,
+        "aws_scheduler_schedule.job": UPDATE,
     },
     "ecr": {
         "aws_ecr_account_setting.scan": UPDATE,
@@ -127,6 +145,15 @@ SEEN = {
         "may": "elasticfilesystem:ClientMount",
         "root": "/web",
         "stages": {"two"},
+    },
+    "events": {
+        "log": ["arn:aws:logs:us-east-1:100000000010:log-group:/aws/events/tasks"],
+        "nightly": ("rate(2 hours)", "DISABLED"),
+        "job": {"containerOverrides": [{"name": "main", "command": ["/bin/echo", "second"]}]},
+        "bus": "second",
+        "rate": 20,
+        "schedule": ("rate(5 hours)", "Europe/Berlin", 2),
+        "once": "ENABLED",
     },
     "ecr": {
         "mutability": {"plain": "MUTABLE", "team/sealed": "MUTABLE", "team/sealed-by-key": "MUTABLE", "team/web": "MUTABLE"},
@@ -219,6 +246,26 @@ def look_at_running(stack: Terraform, client) -> dict[str, object]:
         "separate tag": tags_in(services["two"])["separate"],
         "scale": (task_set["scale"], task_set["computedDesiredCount"]),
         **stack.outputs(),
+    }
+
+
+def look_at_rollouts(_: Terraform, client) -> dict[str, object]:
+    """Returns how the services and the alarms ended up."""
+    ecs = client("ecs")
+    described = ecs.describe_services(cluster="rollouts", services=["rolling", "external"])["services"]
+    rolling, external = described
+    [deployment] = rolling["deployments"]
+    arns = ecs.list_tasks(cluster="rollouts", serviceName="rolling")["taskArns"]
+    tasks = ecs.describe_tasks(cluster="rollouts", tasks=arns)["tasks"]
+    alarms = client("cloudwatch").describe_alarms()["MetricAlarms"]
+    return {
+        "rollout": (deployment["rolloutState"], deployment["runningCount"], deployment["failedTasks"]),
+        "providers": sorted(task["capacityProviderName"] for task in tasks),
+        "revisions": {task["taskDefinitionArn"].rpartition("/")[2] for task in tasks},
+        "alarms of the service": sorted(rolling["deploymentConfiguration"]["alarms"]["alarmNames"]),
+        "task set": (external["taskSets"][0]["stabilityStatus"], external["taskSets"][0]["runningCount"]),
+        "alarms": {alarm["AlarmName"]: (alarm["Threshold"], alarm["ActionsEnabled"]) for alarm in alarms},
+        "periods": sorted(query["MetricStat"]["Period"] for query in alarms[1]["Metrics"] if "MetricStat" in query),
     }
 
 
@@ -333,10 +380,12 @@ BETWEEN = {"ecr": push_an_image}
 LOOKS = {
     "records": look_at_records,
     "running": look_at_running,
+    "rollouts": look_at_rollouts,
     "iam": look_at_iam,
     "secrets": look_at_secrets,
     "efs": look_at_efs,
     "ecr": look_at_ecr,
+    "events": look_at_events,
 }
 
 
@@ -344,9 +393,29 @@ def tags_in(resource: dict) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in resource["tags"]}
 
 
+def look_at_events(_: Terraform, client) -> dict[str, object]:
+    """Returns the rules, their targets and the schedules as the services have them."""
+    events, scheduler = client("events"), client("scheduler")
+    nightly = events.describe_rule(Name="nightly")
+    job = scheduler.get_schedule(GroupName="jobs", Name="job")
+    return {
+        "log": [target["Arn"] for target in events.list_targets_by_rule(Rule="tasks")["Targets"]],
+        "nightly": (nightly["ScheduleExpression"], nightly["State"]),
+        "job": json.loads(events.list_targets_by_rule(Rule="nightly")["Targets"][0]["Input"]),
+        "bus": events.describe_event_bus(Name="orders")["Description"],
+        "rate": events.describe_api_destination(Name="hook")["InvocationRateLimitPerSecond"],
+        "schedule": (
+            job["ScheduleExpression"],
+            job["ScheduleExpressionTimezone"],
+            job["Target"]["EcsParameters"]["TaskCount"],
+        ),
+        "once": scheduler.get_schedule(Name="once")["State"],
+    }
+
+
 def left_of(client, account: str) -> dict[str, list]:
     """Returns what an account still has that a destroyed scenario could have made."""
-    ecs, ec2, iam = (client(service, key=account) for service in ("ecs", "ec2", "iam"))
+    ecs, ec2, iam, events = (client(service, key=account) for service in ("ecs", "ec2", "iam", "events"))
     providers = ecs.describe_capacity_providers()["capacityProviders"]
     own = [provider for provider in providers if not provider["name"].startswith("FARGATE")]
     until(lambda: ec2.describe_network_interfaces()["NetworkInterfaces"] == [], "no network interfaces to be left")
@@ -363,10 +432,15 @@ def left_of(client, account: str) -> dict[str, list]:
         "secrets": [secret["Name"] for secret in client("secretsmanager", key=account).list_secrets()["SecretList"]],
         "parameters": [each["Name"] for each in client("ssm", key=account).describe_parameters()["Parameters"]],
         "file systems": client("efs", key=account).describe_file_systems()["FileSystems"],
+        "buses": [bus["Name"] for bus in events.list_event_buses()["EventBuses"] if bus["Name"] != "default"],
+        "rules": events.list_rules()["Rules"],
+        "connections": events.list_connections()["Connections"],
+        "schedules": client("scheduler", key=account).list_schedules()["Schedules"],
         "repositories": client("ecr", key=account).describe_repositories()["repositories"],
         "cache rules": client("ecr", key=account).describe_pull_through_cache_rules()["pullThroughCacheRules"],
         "templates": client("ecr", key=account).describe_repository_creation_templates()["repositoryCreationTemplates"],
         "replication": client("ecr", key=account).describe_registry()["replicationConfiguration"]["rules"],
+        "alarms": client("cloudwatch", key=account).describe_alarms()["MetricAlarms"],
         "public repositories": client("ecr-public", key=account).describe_repositories()["repositories"],
     }
 
@@ -450,6 +524,20 @@ def test_services_and_a_task_set_change_in_place_without_drift(running):
     }
 
 
+def test_services_roll_over_while_terraform_waits(lives):
+    life = lives["rollouts"].result(SCENARIOS_S)
+    assert changes_in(life.plan) == CHANGES["rollouts"]
+    assert life.seen == {
+        "rollout": ("COMPLETED", 2, 0),
+        "providers": ["FARGATE", "FARGATE_SPOT"],
+        "revisions": {"api:2"},
+        "alarms of the service": ["errors", "ratio"],
+        "task set": ("STEADY_STATE", 1),
+        "alarms": {"errors": (1.5, False), "ratio": (0.1, True)},
+        "periods": [120, 120],
+    }
+
+
 def test_data_sources_read_what_the_resources_made(running):
     assert running.seen["read"] == {
         "cluster_status": "ACTIVE",
@@ -471,7 +559,7 @@ def test_data_sources_read_what_the_resources_made(running):
     }
 
 
-@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr"])
+@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr", "events"])
 def test_what_tasks_need_changes_in_place_without_drift(lives, scenario):
     life = lives[scenario].result(SCENARIOS_S)
     assert changes_in(life.plan) == CHANGES[scenario]

@@ -33,6 +33,23 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
+    /// Reads a time that is written as ISO 8601 does.
+    pub fn parse_iso(text: &str) -> Option<Self> {
+        DateTime::from_str(text, Format::DateTimeWithOffset).ok()?.to_millis().ok().map(Self)
+    }
+
+    /// Writes it as ISO 8601 does, in UTC, in whole seconds: `2026-01-01T00:00:00Z`.
+    pub fn iso_seconds(self) -> String {
+        let seconds = DateTime::from_secs(self.0.div_euclid(1000));
+        seconds.fmt(Format::DateTime).unwrap_or_else(|_| self.to_string())
+    }
+
+    /// Writes it as ISO 8601 does, in UTC, with three digits of a second: `2026-01-01T00:00:00.000Z`.
+    pub fn iso_millis(self) -> String {
+        let seconds = self.iso_seconds();
+        format!("{}.{:03}Z", seconds.trim_end_matches('Z'), self.0.rem_euclid(1000))
+    }
+
     /// Returns the point that lies `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
@@ -183,6 +200,16 @@ mod tests {
 
     fn poll(wait: &mut Reached) -> Poll<()> {
         Pin::new(wait).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_time_is_written_with_or_without_its_milliseconds() {
+        let at = Timestamp::from_millis(1_579_802_254_040);
+        assert_eq!(at.iso_seconds(), "2020-01-23T17:57:34Z");
+        assert_eq!(at.iso_millis(), "2020-01-23T17:57:34.040Z");
+        assert_eq!(Timestamp::parse_iso("2020-01-23T17:57:34.040Z"), Some(at));
+        assert_eq!(Timestamp::parse_iso("2020-01-23T18:57:34.040+01:00"), Some(at));
+        assert_eq!(Timestamp::parse_iso("yesterday"), None);
     }
 
     #[test]

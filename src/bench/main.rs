@@ -18,6 +18,7 @@ mod report;
 mod requests;
 mod rootfs;
 mod server;
+mod services;
 mod stages;
 mod tasks;
 mod timing;
@@ -44,8 +45,8 @@ struct Options {
     /// The program that runs a container by libcontainer and nothing else
     #[arg(long, value_name = "FILE", default_value = "target/release/examples/bare_libcontainer")]
     floor: PathBuf,
-    /// Only these: start, api, growth, tasks, images
-    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks,images")]
+    /// Only these: start, api, growth, tasks, services, images
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "start,api,growth,tasks,services,images")]
     only: Vec<String>,
     #[command(flatten)]
     scale: Scale,
@@ -89,6 +90,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         tasks::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
         peers::measure(folder.path(), &rootfs, &options.floor, &options.scale, &mut report)?;
         held::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
+    }
+    if wants("services") {
+        services::measure(&options.binary, folder.path(), &rootfs, &options.scale, &mut report)?;
     }
     if wants("images") {
         images::measure(&options.binary, folder.path(), &rootfs, options.pulls, &mut report)?;

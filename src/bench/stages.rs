@@ -27,6 +27,12 @@ pub(crate) struct Scale {
     /// Tasks that are held RUNNING at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 500)]
     pub(crate) held: usize,
+    /// Services of 5 simulated tasks
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub(crate) services: usize,
+    /// Tasks of the service that rolls over
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub(crate) rollout: usize,
 }
 
 /// When one container came how far, from the request or from the start of the program that runs it.

@@ -7,6 +7,7 @@
 mod codedeploy;
 mod ecr;
 mod ecs;
+mod events;
 mod host_folder;
 mod logs;
 mod s3;
@@ -21,7 +22,11 @@ use reconcile::{Driver, DriverHandle, Status, Timer, Wakeups};
 use state::State;
 use state::ecs::{ContainerInstance, Task};
 
-pub use ecs::{NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale};
+pub use ecs::{
+    NewInstance, NotAdded, NotInterrupted, NotRemoved, Pace, Paces, SpotInterruption, TimeScale, TrafficError,
+    TrafficOnRecord, TrafficOrder, TrafficProgress, TrafficShift,
+};
+pub use events::{ApiFault, OwnApi};
 pub use host_folder::HostFolder;
 pub use settings::Settings;
 
@@ -39,17 +44,34 @@ pub(crate) struct World {
     pub(crate) wakeups: Wakeups,
     pub(crate) timer: Arc<dyn Timer>,
     pub(crate) settings: Arc<Settings>,
+    /// Calls what AWS's own services would call.
+    pub(crate) api: Arc<dyn OwnApi>,
+    pub(crate) traffic: Arc<dyn TrafficShift>,
     pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
     pub(crate) started_at: Timestamp,
 }
 
 /// The controllers before they run: made first, because the node needs somewhere to send its events.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Controllers {
     wakeups: Wakeups,
     settings: Arc<Settings>,
+    traffic: Arc<dyn TrafficShift>,
     sandboxes: Arc<ecs::SandboxIndex>,
+    api: Arc<dyn OwnApi>,
+}
+
+impl Default for Controllers {
+    fn default() -> Self {
+        Self {
+            wakeups: Wakeups::default(),
+            settings: Arc::default(),
+            traffic: Arc::new(TrafficOnRecord),
+            sandboxes: Arc::default(),
+            api: Arc::new(events::NoApi),
+        }
+    }
 }
 
 /// The controllers at work.
@@ -58,6 +80,17 @@ pub struct Running {
     world: World,
     driver: DriverHandle,
     pulls: Arc<ecs::Pulls>,
+}
+
+impl Default for Controllers {
+    fn default() -> Self {
+        Self {
+            wakeups: Wakeups::default(),
+            settings: Arc::default(),
+            traffic: Arc::new(TrafficOnRecord),
+            sandboxes: Arc::default(),
+        }
+    }
 }
 
 impl Controllers {
@@ -70,6 +103,19 @@ impl Controllers {
     #[must_use]
     pub fn with(self, settings: Settings) -> Self {
         Self { settings: Arc::new(settings), ..self }
+    }
+
+    /// Says who answers the calls of AWS's own services.
+    #[must_use]
+    pub fn with_api(self, api: Arc<dyn OwnApi>) -> Self {
+        Self { api, ..self }
+    }
+
+    /// Says who carries out how the traffic of services is shared among their revisions. Unless it is said, the records
+    /// alone show it.
+    #[must_use]
+    pub fn with_traffic(self, traffic: Arc<dyn TrafficShift>) -> Self {
+        Self { traffic, ..self }
     }
 
     /// Returns where the node is to send its events.
@@ -91,7 +137,7 @@ impl Controllers {
         timer: Arc<dyn Timer>,
         ids: Ids,
     ) -> Running {
-        let Self { wakeups, settings, sandboxes } = self;
+        let Self { wakeups, settings, traffic, sandboxes, api } = self;
         sandboxes.watch(&state, &wakeups);
         ecs::watch_task_definitions(&state, &wakeups);
         ecs::watch_services(&state, &wakeups);
@@ -102,6 +148,7 @@ impl Controllers {
         s3::watch_discarded(&state, &wakeups);
         ecr::watch_repositories(&state, &wakeups);
         ecr::watch_for_tidying(&state, &wakeups);
+        events::watch(&state, &wakeups);
         let started_at = clock.now();
         let world = World {
             state,
@@ -111,6 +158,8 @@ impl Controllers {
             wakeups: wakeups.clone(),
             timer: Arc::clone(&timer),
             settings,
+            api,
+            traffic,
             instances,
             started_at,
         };
@@ -128,6 +177,12 @@ impl Controllers {
             .add(Arc::new(ecr::LifecycleReconciler::new(world.clone())))
             .add(Arc::new(ecr::TidyingReconciler::new(world.clone())))
             .add(Arc::new(ecs::OrphanReconciler::new(world.clone())))
+            .add(Arc::new(events::OutboxReconciler::new(world.clone())))
+            .add(Arc::new(events::PostedReconciler::new(world.clone())))
+            .add(Arc::new(events::RuleScheduleReconciler::new(world.clone())))
+            .add(Arc::new(events::ScheduleReconciler::new(world.clone())))
+            .add(Arc::new(events::DeliveryReconciler::new(world.clone(), events::Lane::Own)))
+            .add(Arc::new(events::DeliveryReconciler::new(world.clone(), events::Lane::Http)))
             .add(Arc::new(s3::DiscardReconciler::new(world.clone())))
             .spawn();
         Running { world, driver, pulls }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub node_has_files: bool,
     /// How fast the waits of services pass.
     pub paces: Paces,
+    /// Where the functions of lifecycle hooks are called, `http://host:port`; none skips these hooks.
+    pub lambda_endpoint: Option<String>,
 }
 
 impl Settings {
@@ -37,6 +39,7 @@ impl Settings {
             pull_behavior: PullBehavior::default(),
             node_has_files: true,
             paces: Paces::default(),
+            lambda_endpoint: None,
         }
     }
 

@@ -7,9 +7,10 @@ use std::thread;
 
 use async_trait::async_trait;
 use base::{TaskId, VpcId};
-use node::{Attachment, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError};
+use node::{Attachment, BridgeSpec, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore, oneshot};
 
+use crate::bridge;
 use crate::eni;
 use crate::failure::During;
 use crate::fault;
@@ -126,6 +127,11 @@ impl Network for FargateNetwork {
         self.work(sandbox, move |machine| machine.attach(&id, &eni)).await
     }
 
+    async fn attach_behind(&self, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<Attachment, NetworkError> {
+        let (id, bridge) = (sandbox.clone(), bridge.clone());
+        self.work(sandbox, move |machine| machine.attach_behind(&id, &bridge)).await
+    }
+
     async fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError> {
         let id = sandbox.clone();
         self.work(sandbox, move |machine| machine.detach(&id)).await
@@ -239,6 +245,28 @@ impl Machine {
         }
     }
 
+    fn attach_behind(&self, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<Attachment, NetworkError> {
+        let _turn = self.busy.turn(sandbox);
+        // Nobody else makes links in the gateway meanwhile: their numbers are the sandboxes' addresses.
+        let _gateway = self.busy.turn(&bridge.gateway);
+        let path = self.names.sandbox(sandbox).during("name the network namespace", sandbox)?;
+        let gateway = self.names.sandbox(&bridge.gateway).during("name the network namespace", &bridge.gateway)?;
+        if !bridge::is_there(&path, bridge).during("look into the network namespace", sandbox)? {
+            self.leave_gateway(&path, sandbox)?;
+            namespace::remove(&path).during("take away the network namespace", sandbox)?;
+        }
+        bridge::join(&path, &gateway, sandbox, bridge)?;
+        Ok(Attachment { namespace: path, is_reachable_from_host: false })
+    }
+
+    /// Takes away what the gateway of a sandbox has of it, if it has a gateway.
+    fn leave_gateway(&self, path: &Path, sandbox: &TaskId) -> Result<(), NetworkError> {
+        let found = bridge::find(path).during("look into the network namespace", sandbox)?;
+        let Some(found) = found else { return Ok(()) };
+        let gateway = self.names.sandbox(&found.gateway).during("name the network namespace", &found.gateway)?;
+        bridge::leave(&gateway, sandbox, &found)
+    }
+
     fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError> {
         let _turn = self.busy.turn(sandbox);
         let path = self.names.sandbox(sandbox).during("name the network namespace", sandbox)?;
@@ -248,7 +276,8 @@ impl Machine {
     /// Takes away what is there, as far as it was made.
     fn take_away(&self, path: &Path, host: &mut Host, sandbox: &TaskId) -> Result<(), NetworkError> {
         let cut = eni::find(path).during("look into the network namespace", sandbox).and_then(|found| {
-            let Some(found) = found else { return Ok(()) };
+            // What has no interface may be behind one that has.
+            let Some(found) = found else { return self.leave_gateway(path, sandbox) };
             let vpc = self.names.vpc(&found.vpc()).during("name the network namespace", found.vpc())?;
             match vpc::cut_off(&vpc, found.port, found.address(), sandbox.as_str())? {
                 Some(link) => host.release(found.address(), link, sandbox.as_str()),

@@ -8,6 +8,7 @@
 //! threads: a thread that has entered a namespace never serves anything else afterwards.
 
 mod announcement;
+mod bridge;
 pub mod dns;
 mod eni;
 mod failure;

@@ -28,7 +28,9 @@ pub use forward::ForwardBatch;
 pub use http::{HTTP_ANSWER_BYTES_MAX, HTTP_REQUEST_BYTES_MAX, HttpAnswer, HttpClient, HttpError, HttpRequest};
 pub use images::{Image, ImageConfig, ImageDetail, ImageError, ImageSource, ImageSummary, Images, Pruned};
 pub use isolation::{ContainerFile, DirectoryOwner, Isolation, Mount, MountSource, Tmpfs, Ulimit};
-pub use network::{Attachment, EniSpec, MacAddress, Network, NetworkError, SubnetSpec, VpcSpec};
+pub use network::{
+    Attachment, BridgeSpec, EniSpec, MacAddress, Network, NetworkError, PortForward, SubnetSpec, VpcSpec,
+};
 pub use pull::{
     NetworkFault, Platform, ProgressSink, PullBehavior, PullProgress, PullRequest, PullStage, RegistryCredentials,
     RegistryFault,

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use base::{EniId, SubnetId, TaskId, VpcId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, FaultError, FaultKind, InterfaceStats};
+use crate::{Fault, FaultError, FaultKind, InterfaceStats, Transport};
 
 /// A 48-bit hardware address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,6 +87,28 @@ pub struct Attachment {
     pub is_reachable_from_host: bool,
 }
 
+/// A sandbox's place behind another sandbox, which has the interface: a machine within the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeSpec {
+    /// The sandbox that has the interface. It is attached before.
+    pub gateway: TaskId,
+    /// That one's address.
+    pub address: Ipv4Addr,
+    /// What comes to that address for the sandbox.
+    pub ports: Vec<PortForward>,
+}
+
+/// A port of a gateway's address that leads to a sandbox behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortForward {
+    /// The protocol.
+    pub transport: Transport,
+    /// The port of the gateway.
+    pub from: u16,
+    /// The port of the sandbox.
+    pub to: u16,
+}
+
 /// Why a network operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} of {subject}")]
@@ -106,6 +128,13 @@ pub trait Network: Send + Sync {
     /// Gives the sandbox a network namespace with the interface `eth1` in it (address, default route, loopback up),
     /// making the VPC when it is the first one in it. Repeating it changes nothing.
     async fn attach(&self, sandbox: &TaskId, eni: &EniSpec) -> Result<Attachment, NetworkError>;
+
+    /// Gives the sandbox a network namespace behind that of a gateway: it reaches whatever the gateway reaches, with the
+    /// gateway's address, and is reached at the gateway's ports that lead to it. Repeating it changes nothing.
+    async fn attach_behind(&self, sandbox: &TaskId, _bridge: &BridgeSpec) -> Result<Attachment, NetworkError> {
+        let source = "this node cannot do that".into();
+        Err(NetworkError { action: "make the bridge", subject: sandbox.to_string(), source })
+    }
 
     /// Takes interface and namespace away. A sandbox that has none is no error.
     async fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError>;

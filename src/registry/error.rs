@@ -189,8 +189,13 @@ impl Error {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
     }
 
-    /// Something failed on the disk.
+    /// Something failed on the disk. (The protocol has no code for one that is full.)
     pub(crate) fn disk(error: &std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::StorageFull {
+            tracing::warn!("something that was pushed is refused: too little is left of the disk");
+            let message = "No space is left on the disk of this registry";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "DENIED", message);
+        }
         tracing::error!(%error, "a registry's file cannot be read or written");
         Self::internal()
     }

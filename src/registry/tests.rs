@@ -655,6 +655,21 @@ async fn what_is_signed_is_for_another_service() {
 }
 
 #[tokio::test]
+async fn a_push_onto_a_full_disk_is_refused_in_words() {
+    let world = World::new();
+    let begun = world.simple("POST /v2/web/blobs/uploads/").await;
+    world.ecr().require_free(u64::MAX);
+    let upload = begun.header("location");
+    for line in
+        ["POST /v2/web/blobs/uploads/".to_owned(), format!("PATCH {upload}"), "PUT /v2/web/manifests/v1".to_owned()]
+    {
+        let reply = world.ask(&line, &[], manifest(&[], "").as_bytes()).await;
+        assert_eq!(reply.error(), refused(507, "DENIED"), "{line}");
+        assert!(reply.text().contains("No space is left"), "{line}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
 async fn as_many_bodies_as_there_are_places_are_received_at_once() {
     let world = World::new();
     let places = world.registry.places.0.try_acquire_many(u32::try_from(BODIES_MAX).unwrap()).unwrap();

@@ -39,7 +39,7 @@ impl Cx<'_> {
         let begun = off_thread(move || state.ecr.begin_upload(&scope, &repository, sender, now, &ids)).await?;
         let id = begun.map_err(|error| match error {
             BeginError::RepositoryNotFound => self.name_unknown(name),
-            BeginError::TooMany => Error::too_many_requests(),
+            BeginError::TooMany | BeginError::TooManyToRepository => Error::too_many_requests(),
             BeginError::Io(error) => Error::disk(&error),
         })?;
         let Some(digest) = digest else { return Ok(under_way(StatusCode::ACCEPTED, name, &id, 0)) };

@@ -84,6 +84,39 @@ impl Expression {
     }
 }
 
+impl Expression {
+    /// Returns the last time after `after` and not after `until`.
+    pub fn last_between(
+        &self,
+        zone: &Zone,
+        anchor: Timestamp,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> Option<Timestamp> {
+        let first = self.next_after(zone, anchor, after).filter(|first| *first <= until)?;
+        if let Self::Rate(every) = self {
+            let periods = u32::try_from(until.since(anchor).as_millis() / every.as_millis()).ok()?;
+            return Some(anchor.plus(every.checked_mul(periods)?));
+        }
+        // Looked for from near the end, so that a year of minutes is not walked through.
+        let near = STRETCHES.into_iter().map(|stretch| before(until, stretch)).take_while(|from| *from > first);
+        let from = near.into_iter().find(|from| self.next_after(zone, anchor, *from).is_some_and(|at| at <= until));
+        let mut last = from.and_then(|from| self.next_after(zone, anchor, from)).unwrap_or(first);
+        while let Some(next) = self.next_after(zone, anchor, last).filter(|next| *next <= until) {
+            last = next;
+        }
+        Some(last)
+    }
+}
+
+/// How far back the last of many times is looked for.
+const STRETCHES: [Duration; 4] =
+    [Duration::from_hours(1), Duration::from_hours(24), Duration::from_hours(24 * 31), Duration::from_hours(24 * 366)];
+
+fn before(at: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)))
+}
+
 fn parse_rate(text: &str, dialect: Dialect) -> Option<Duration> {
     let (number, unit) = text.trim().split_once(' ')?;
     if number.is_empty() || !number.bytes().all(|digit| digit.is_ascii_digit()) {
@@ -156,6 +189,25 @@ mod tests {
             ("2026-03-01T00:00:00Z", "2026-03-01T00:00:30Z"),
         ] {
             assert_eq!(rate.next_after(&Zone::UTC, anchor, at(after)), Some(at(expected)), "{after}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_many_times_is_found() {
+        let anchor = at("2026-01-01T00:00:30Z");
+        for (text, after, until, expected) in [
+            ("rate(5 minutes)", "2026-01-01T00:00:30Z", "2026-01-01T00:04:00Z", None),
+            ("rate(5 minutes)", "2026-01-01T00:00:30Z", "2026-01-01T01:02:00Z", Some("2026-01-01T01:00:30Z")),
+            ("cron(* * * * ? *)", "2026-01-01T00:00:00Z", "2027-01-01T00:00:10Z", Some("2027-01-01T00:00:00Z")),
+            ("cron(0 3 * * ? *)", "2026-01-01T00:00:00Z", "2026-05-01T00:00:00Z", Some("2026-04-30T03:00:00Z")),
+            ("cron(0 3 1 1 ? *)", "2026-01-01T00:00:00Z", "2029-05-01T00:00:00Z", Some("2029-01-01T03:00:00Z")),
+            ("cron(0 3 * * ? *)", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00Z", None),
+            ("cron(0 3 * * ? *)", "2026-01-01T00:00:00Z", "2026-01-01T03:00:00Z", Some("2026-01-01T03:00:00Z")),
+            ("at(2026-01-02T00:00:00)", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", Some("2026-01-02T00:00:00Z")),
+        ] {
+            let expression = Expression::parse(text, Dialect::Scheduler).unwrap();
+            let last = expression.last_between(&Zone::UTC, anchor, at(after), at(until));
+            assert_eq!(last, expected.map(at), "{text} {until}");
         }
     }
 

@@ -1,4 +1,5 @@
-//! What AWS does not have: health, reset, images, interruptions of Spot tasks, the clock. Under `/_neargate/`.
+//! What AWS does not have: health, reset, images, container instances, interruptions of Spot tasks, the clock. Under
+//! `/_neargate/`.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::{Emulator, Limits, clock, image_admin, spot};
+use crate::{Emulator, Limits, clock, image_admin, instance, spot};
 
 /// The folder of all paths here.
 const PREFIX: &str = "/_neargate/";
@@ -47,10 +48,19 @@ pub(crate) async fn answer(emulator: &Emulator, limits: &Limits, request: &Parts
         (&Method::GET, "clock") => (StatusCode::OK, clock::show(emulator)),
         (&Method::POST, "clock/advance") => clock::advance(emulator, body, limits.body_timeout).await,
         (&Method::POST, "spot/interrupt") => spot::interrupt(emulator, body, limits.body_timeout).await,
+        (&Method::GET, "instances") => instance::list(emulator),
+        (&Method::POST, "instances") => instance::add(emulator, body, limits.body_timeout).await,
+        (&Method::DELETE, "instances") => match parameter(request, "name") {
+            Some(name) => {
+                let is_forced = parameter(request, "force").is_some_and(|force| force == "true");
+                instance::remove(emulator, &name, is_forced)
+            }
+            None => no_name(),
+        },
         (
             _,
             "health" | "reset" | MOTO_RESET | "images" | "images/pull" | "images/inspect" | "images/prune"
-            | "spot/interrupt" | "clock" | "clock/advance",
+            | "instances" | "spot/interrupt" | "clock" | "clock/advance",
         ) => (StatusCode::METHOD_NOT_ALLOWED, json!({ "message": format!("{path} does not take {}", request.method) })),
         _ => (StatusCode::NOT_FOUND, json!({ "message": format!("{path} is no path of Neargate") })),
     };

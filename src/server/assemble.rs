@@ -170,6 +170,7 @@ fn settings(config: &Config) -> Settings {
         host_folders: config.host_folders.clone(),
         node_has_files: config.node == NodeKind::Fargate,
         paces: config.paces.clone(),
+        lambda_endpoint: config.lambda_endpoint.clone(),
         ..Settings::new(&config.data_dir())
     }
 }

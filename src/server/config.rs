@@ -31,6 +31,8 @@ pub struct Config {
     pub host_folders: Vec<HostFolder>,
     /// How fast the waits of services pass.
     pub paces: Paces,
+    /// Where the functions of lifecycle hooks are called; none skips these hooks.
+    pub lambda_endpoint: Option<String>,
     /// Where images come from, and how long they stay.
     pub images: ImageConfig,
     /// The limits of the gateway.

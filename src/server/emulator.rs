@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tracing::Instrument;
 
 use crate::data_channel::{self, Channels};
+use crate::own_api::InProcess;
 use crate::{ManualTime, NodeKind, upload};
 
 /// Why an emulator could not start.
@@ -101,6 +102,8 @@ impl Emulator {
     pub fn start(parts: Parts, controllers: Controllers) -> Arc<Self> {
         let Parts { state, node, node_kind, clock, timer, manual_time, ids, scope } = parts;
         let (shared, clocks) = (Arc::clone(&state), Arc::clone(&clock));
+        let api = InProcess { state: Arc::clone(&state), clock: Arc::clone(&clock), ids: ids.clone() };
+        let controllers = controllers.with_api(Arc::new(api));
         let controllers = controllers.spawn(shared, node.clone(), clocks, Arc::clone(&timer), ids.clone());
         let started_at = clock.now();
         let channels = Channels::default();

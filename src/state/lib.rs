@@ -19,6 +19,7 @@ pub mod logs;
 mod order;
 mod record;
 pub mod s3;
+pub mod scheduler;
 pub mod secretsmanager;
 pub mod ssm;
 mod table;
@@ -48,6 +49,10 @@ pub struct State {
     pub ecr: ecr::Ecr,
     /// Amazon EFS.
     pub efs: efs::Efs,
+    /// Amazon EventBridge.
+    pub events: events::EventBridge,
+    /// Amazon EventBridge Scheduler.
+    pub scheduler: scheduler::Scheduler,
     /// CloudWatch.
     pub cloudwatch: cloudwatch::CloudWatch,
     /// CloudWatch Logs.
@@ -78,6 +83,9 @@ impl State {
     pub fn open(path: &Path) -> Result<Arc<Self>, JournalError> {
         let journal = Arc::new(Journal::open(path)?);
         let mut state = Self::with_journal(Some(&journal));
+        // First: changes of tasks ask the rules.
+        state.events.load(&journal)?;
+        state.scheduler.load(&journal)?;
         state.ecs.load(&journal)?;
         state.codedeploy.load(&journal)?;
         state.ec2.load(&journal)?;
@@ -93,12 +101,15 @@ impl State {
     }
 
     fn with_journal(journal: Option<&Arc<Journal>>) -> Self {
+        let events = events::EventBridge::new(journal);
         Self {
-            ecs: ecs::Ecs::new(journal, Arc::default()),
+            ecs: ecs::Ecs::new(journal, Arc::clone(&events.rules)),
             codedeploy: codedeploy::CodeDeploy::new(journal),
             ec2: ec2::Ec2::new(journal),
             ecr: ecr::Ecr::new(journal),
             efs: efs::Efs::new(journal),
+            events,
+            scheduler: scheduler::Scheduler::new(journal),
             cloudwatch: cloudwatch::CloudWatch::new(journal),
             logs: logs::Logs::new(journal),
             iam: iam::Iam::new(journal),
@@ -111,6 +122,9 @@ impl State {
 
     /// Removes every row of every table. Running tasks must have been taken off the node before.
     pub fn clear(&self) {
+        // First: no rule and no schedule is to start anything anew.
+        self.scheduler.clear();
+        self.events.clear();
         self.ecs.clear();
         self.codedeploy.clear();
         self.ec2.clear();

@@ -15,7 +15,7 @@ use state::ecs::{Container, ContainerStatus, Task, TaskDefinition};
 use crate::container::{self, ContainerView, NetworkView, Place};
 use crate::echoed::Echoed;
 use crate::fault::{self, FaultRequest};
-use crate::find::{Finder, Peer};
+use crate::find::{self, Finder, Peer};
 use crate::path::{self, FaultAction, FaultName, Of, Route, Version};
 use crate::rate::{Buckets, Rate};
 use crate::samples::{Sample, Samples};
@@ -96,7 +96,7 @@ impl TaskMetadata {
         let id = query.split('&').find_map(|pair| pair.strip_prefix("id="));
         let id = id.map(|id| percent_decode_str(id).decode_utf8_lossy());
         let Some(route) = path::parse(request.uri().path(), id.as_deref()) else { return reply::no_such_page() };
-        let asking = self.asking(peer).await;
+        let asking = self.asking(peer, route.named()).await;
         match route {
             Route::Metadata { version, of, container } => {
                 self.metadata(version, of, container.as_deref(), asking.as_ref(), peer).await
@@ -123,8 +123,9 @@ impl TaskMetadata {
         }
     }
 
-    async fn asking(&self, peer: &Peer) -> Option<Asking> {
-        let (scope, task) = self.finder.find(&self.parts.state, peer)?;
+    async fn asking(&self, peer: &Peer, named: Option<&str>) -> Option<Asking> {
+        let found = self.finder.find(&self.parts.state, peer);
+        let (scope, task) = found.or_else(|| find::on_instance(&self.parts.state, peer, named?))?;
         let task = self.up_to_date(task).await;
         let definition = self.parts.state.ecs.task_definitions.get(&scope, &task.definition);
         Some(Asking { scope, task, definition })

@@ -46,6 +46,25 @@ impl Finder {
     }
 }
 
+/// Returns the task on the container instance that has the address: several share it, so that it is told by the id that
+/// the request's path names, its container's or that of its credentials.
+pub(crate) fn on_instance(state: &State, peer: &Peer, named: &str) -> Option<(Scope, Arc<Task>)> {
+    let table = &state.ecs.container_instances;
+    let is_its = |task: &Task| {
+        let credentials = task.credentials.iter().chain(&task.execution_credentials);
+        let mut ids = task.containers.iter().map(|container| container.id.as_str()).chain(credentials.map(|c| &*c.id));
+        task.last_status != TaskStatus::Stopped && ids.any(|id| id == named)
+    };
+    table.keys().into_iter().find_map(|(scope, key)| {
+        let instance = table.get(&scope, &key)?;
+        let interface = instance.host.as_ref()?.interface.as_ref()?;
+        let interface = state.ec2.network_interfaces.get(&scope, interface)?;
+        let has_address = interface.vpc == peer.vpc && interface.address == peer.address;
+        let task = state.ecs.tasks_on(&scope, &instance).into_iter().find(|task| has_address && is_its(task))?;
+        Some((scope, task))
+    })
+}
+
 /// Returns the task if it still has the address.
 fn current(state: &State, scope: &Scope, key: &TaskKey, peer: &Peer) -> Option<(Scope, Arc<Task>)> {
     let task = state.ecs.tasks.get(scope, key)?;

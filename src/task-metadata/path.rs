@@ -20,6 +20,17 @@ pub(crate) enum Route {
     Fault { container: String, fault: FaultName, action: FaultAction },
 }
 
+impl Route {
+    /// Returns the id that the path names: a container's, or that of credentials.
+    pub(crate) fn named(&self) -> Option<&str> {
+        match self {
+            Self::Metadata { container, .. } => container.as_deref(),
+            Self::Credentials { id, .. } => Some(id),
+            Self::Protection { container } | Self::Fault { container, .. } => Some(container),
+        }
+    }
+}
+
 /// A version of the metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use base::{AccountId, Clock, Ids, ManualClock, Region, Scope, SequentialEntropy,
 use bytes::Bytes;
 use controllers::{Controllers, Paces};
 use http::Request;
+use node::EventSink;
 use node::simulated::SimulatedNode;
 use reconcile::ManualTimer;
 use serde_json::Value;
@@ -31,6 +32,9 @@ const SIMULATED_WAIT_MAX: Duration = Duration::from_secs(600);
 const SIMULATED_STEP: Duration = Duration::from_millis(100);
 /// How long real time goes between two looks at a condition.
 const REAL_STEP: Duration = Duration::from_millis(5);
+/// How often the controllers are looked at until they count as at rest: what goes on beside their steps takes some turns to
+/// wake them.
+const REST_LOOKS: usize = 16;
 /// How often others get their turn before the controllers count as waiting for time to pass.
 const TURNS_MAX: usize = 2_000;
 
@@ -53,21 +57,7 @@ impl Testkit {
     ///
     /// Outside a tokio runtime. The runtime must have one thread, so that what happens is the same each time.
     pub fn simulated() -> Self {
-        let clock = Arc::new(ManualClock::new(START));
-        let controllers = Controllers::new();
-        let node = SimulatedNode::new(Arc::clone(&clock) as Arc<dyn Clock>, controllers.event_sink());
-        let parts = Parts {
-            state: State::in_memory(),
-            node: node.node(),
-            node_kind: NodeKind::Simulated,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            timer: Arc::new(ManualTimer::new(Arc::clone(&clock))),
-            manual_time: Some(ManualTime::new(Arc::clone(&clock), Arc::clone(&node))),
-            ids: Ids::new(Arc::new(SequentialEntropy::default())),
-            scope: scope(),
-        };
-        let emulator = Emulator::start(parts, controllers);
-        Self { emulator, scope: scope(), time: Time::Manual { clock, node } }
+        SimulatedMachine::new().start(State::in_memory(), Controllers::new())
     }
 
     /// Starts an emulator with the real node, on the machine's clock, with everything it keeps in `data_dir`. Needs
@@ -92,6 +82,7 @@ impl Testkit {
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
             paces: Paces::default(),
+            lambda_endpoint: None,
             images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits: Limits::default(),
         };
@@ -173,14 +164,22 @@ impl Testkit {
     /// If the kit is on the machine's clock.
     pub async fn pass(&self, by: Duration) {
         let Time::Manual { clock, node } = &self.time else { panic!("the machine's clock cannot be advanced") };
-        self.settle().await;
+        self.come_to_rest().await;
         let until = clock.now().plus(by);
         while clock.now() < until {
             let soonest = clock.now().plus(Duration::from_millis(1));
             let next = clock.next_wait().into_iter().chain(node.next_due()).min();
             clock.advance_to(next.map_or(until, |next| next.clamp(soonest, until)));
             node.fire_due();
+            self.come_to_rest().await;
+        }
+    }
+
+    /// Waits until the controllers have nothing to do, and neither has what they have begun beside their steps.
+    async fn come_to_rest(&self) {
+        for _ in 0..REST_LOOKS {
             self.settle().await;
+            tokio::task::yield_now().await;
         }
     }
 
@@ -241,6 +240,70 @@ impl Testkit {
     /// Ends the emulator with all its tasks.
     pub async fn shutdown(self) {
         self.emulator.shutdown(false).await;
+    }
+}
+
+/// A simulated node with a clock that a test advances. It outlives the emulators that run on it, as a machine does.
+pub struct SimulatedMachine {
+    clock: Arc<ManualClock>,
+    node: Arc<SimulatedNode>,
+    events: Arc<Mutex<Option<EventSink>>>,
+    ids: Ids,
+}
+
+impl SimulatedMachine {
+    /// Makes one whose clock stands at [`START`] and whose identifiers count from one.
+    pub fn new() -> Self {
+        let clock = Arc::new(ManualClock::new(START));
+        let events = Arc::<Mutex<Option<EventSink>>>::default();
+        let sink = Arc::clone(&events);
+        let tell = move |event| {
+            let sink = sink.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // Without an emulator nobody hears it: the next one looks for itself.
+            if let Some(sink) = sink {
+                sink(event);
+            }
+        };
+        let node = SimulatedNode::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(tell));
+        Self { clock, node, events, ids: Ids::new(Arc::new(SequentialEntropy::default())) }
+    }
+
+    /// Returns the node, to arrange what happens on it.
+    pub fn node(&self) -> &Arc<SimulatedNode> {
+        &self.node
+    }
+
+    /// Returns what its clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Starts an emulator on it. To kill one, drop it with the runtime that it runs on.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. The runtime must have one thread, so that what happens is the same each time.
+    pub fn start(&self, state: Arc<State>, controllers: Controllers) -> Testkit {
+        *self.events.lock().unwrap_or_else(PoisonError::into_inner) = Some(controllers.event_sink());
+        let (clock, node) = (Arc::clone(&self.clock), Arc::clone(&self.node));
+        let parts = Parts {
+            state,
+            node: node.node(),
+            node_kind: NodeKind::Simulated,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            timer: Arc::new(ManualTimer::new(Arc::clone(&clock))),
+            manual_time: Some(ManualTime::new(Arc::clone(&clock), Arc::clone(&node))),
+            ids: self.ids.clone(),
+            scope: scope(),
+        };
+        let emulator = Emulator::start(parts, controllers);
+        Testkit { emulator, scope: scope(), time: Time::Manual { clock, node } }
+    }
+}
+
+impl Default for SimulatedMachine {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

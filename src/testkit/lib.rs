@@ -6,6 +6,8 @@
 
 mod kit;
 mod message;
+mod traffic;
 
-pub use kit::{START, Testkit};
+pub use kit::{START, SimulatedMachine, Testkit};
 pub use message::{Reply, form_request, json_request, rest_request};
+pub use traffic::ScriptedTraffic;

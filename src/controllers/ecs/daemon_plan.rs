@@ -51,8 +51,9 @@ impl Daemon<'_> {
         let bare = self.spots.iter().filter(|spot| spot.is_wanted && spot.takes_tasks).filter(is_free);
         let bare = bare.map(|spot| spot.id.clone()).collect::<Vec<_>>();
         let is_short = !bare.is_empty();
+        let has_old = !old.is_empty() || strayed.iter().any(|member| member.revision != self.primary.revision);
         self.start(bare, &tally, actions);
-        self.finish(&fit, !old.is_empty() || !unhealthy.is_empty() || is_short, actions);
+        self.finish(&fit, has_old || !unhealthy.is_empty() || is_short, actions);
     }
 
     fn spot_of(&self, member: &Member) -> Option<&Spot> {

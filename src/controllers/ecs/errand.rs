@@ -1,15 +1,18 @@
-//! Work for containers that goes on beside the steps: whoever keeps it waiting holds no step up.
+//! Work for containers, and for others, that goes on beside the steps: whoever keeps it waiting holds no step up.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::ContainerId;
 use tokio::task::AbortHandle;
 
-/// What is under way, at most one errand a container, and what came of it.
-pub(super) struct Errands<T> {
-    known: Arc<Mutex<HashMap<ContainerId, Errand<T>>>>,
+/// What is under way, at most one errand a container (or whatever else it is for), and what came of it.
+pub(super) struct Errands<T, K = ContainerId> {
+    known: Known<T, K>,
 }
+
+type Known<T, K> = Arc<Mutex<HashMap<K, Errand<T>>>>;
 
 /// An errand.
 pub(super) enum Errand<T> {
@@ -19,17 +22,17 @@ pub(super) enum Errand<T> {
     Over(T),
 }
 
-impl<T> Default for Errands<T> {
+impl<T, K> Default for Errands<T, K> {
     fn default() -> Self {
         Self { known: Arc::default() }
     }
 }
 
-impl<T: Send + 'static> Errands<T> {
+impl<T: Send + 'static, K: Clone + Eq + Hash + Send + 'static> Errands<T, K> {
     /// Begins the errand of a container that has none; `tell` is called when it is over.
     pub(super) fn begin(
         &self,
-        container: &ContainerId,
+        container: &K,
         work: impl Future<Output = T> + Send + 'static,
         tell: impl FnOnce() + Send + 'static,
     ) {
@@ -56,12 +59,12 @@ impl<T: Send + 'static> Errands<T> {
     }
 
     /// Returns whether the errand of a container is under way.
-    pub(super) fn is_under_way(&self, container: &ContainerId) -> bool {
+    pub(super) fn is_under_way(&self, container: &K) -> bool {
         matches!(lock(&self.known).get(container), Some(Errand::UnderWay(_)))
     }
 
     /// Takes what came of the errand of a container, if it is over.
-    pub(super) fn take(&self, container: &ContainerId) -> Option<T> {
+    pub(super) fn take(&self, container: &K) -> Option<T> {
         let mut known = lock(&self.known);
         match known.remove(container)? {
             Errand::Over(outcome) => Some(outcome),
@@ -73,7 +76,7 @@ impl<T: Send + 'static> Errands<T> {
     }
 
     /// Returns what came of the errand of a container, if it is over.
-    pub(super) fn seen(&self, container: &ContainerId) -> Option<T>
+    pub(super) fn seen(&self, container: &K) -> Option<T>
     where
         T: Clone,
     {
@@ -83,8 +86,15 @@ impl<T: Send + 'static> Errands<T> {
         }
     }
 
+    /// Forgets the errand of a container.
+    pub(super) fn forget(&self, container: &K) {
+        if let Some(Errand::UnderWay(work)) = lock(&self.known).remove(container) {
+            work.abort();
+        }
+    }
+
     /// Forgets the errands of containers that are not left.
-    pub(super) fn retain(&self, is_left: impl Fn(&ContainerId) -> bool) {
+    pub(super) fn retain(&self, is_left: impl Fn(&K) -> bool) {
         lock(&self.known).retain(|container, errand| {
             let is_left = is_left(container);
             if let Errand::UnderWay(work) = errand
@@ -97,7 +107,7 @@ impl<T: Send + 'static> Errands<T> {
     }
 }
 
-impl<T> Drop for Errands<T> {
+impl<T, K> Drop for Errands<T, K> {
     fn drop(&mut self) {
         for errand in lock(&self.known).values() {
             if let Errand::UnderWay(work) = errand {
@@ -107,7 +117,7 @@ impl<T> Drop for Errands<T> {
     }
 }
 
-fn lock<T>(known: &Mutex<HashMap<ContainerId, Errand<T>>>) -> MutexGuard<'_, HashMap<ContainerId, Errand<T>>> {
+fn lock<T, K>(known: &Mutex<HashMap<K, Errand<T>>>) -> MutexGuard<'_, HashMap<K, Errand<T>>> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -66,7 +66,7 @@ impl Reconciler for HealthReconciler {
             self.forget(|container| container.as_str().starts_with(name.id.as_str()));
             return Step::Settled;
         };
-        if task.launch.container_instance().is_some() {
+        if task.launch.has_agent() {
             // Its agent checks it.
             return Step::Settled;
         }

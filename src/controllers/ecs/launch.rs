@@ -33,11 +33,15 @@ pub(super) fn sandbox(
     let hostname = hostname.unwrap_or_else(|| task.key.id.to_string());
     let mut hosts = vec!["127.0.0.1 localhost".to_owned()];
     hosts.extend(task.eni.as_ref().and_then(|eni| eni.address).map(|address| format!("{address} {hostname}")));
+    // On an instance a task takes what its containers ask for, and is held to that only if the definition says so.
+    let is_on_instance = task.launch.container_instance().is_some();
+    let cpu_units = task.cpu_units.filter(|_| !is_on_instance || definition.cpu_units.is_some());
+    let memory_mib = task.memory_mib.filter(|_| !is_on_instance || definition.memory_mib.is_some());
     let storage_mib = settings.ephemeral_storage_mib.unwrap_or_else(|| u64::from(task.ephemeral_storage_gib) * 1024);
     SandboxSpec {
         id: task.key.id.clone(),
-        cpu_units: task.cpu_units,
-        memory_mib: task.memory_mib.map(u64::from),
+        cpu_units,
+        memory_mib: memory_mib.map(u64::from),
         network_namespace,
         hostname,
         hosts,
@@ -119,7 +123,7 @@ impl Launch<'_> {
     fn injected(&self) -> Vec<(&'static str, String)> {
         let Self { task, container, region, .. } = self;
         let mut injected = vec![
-            ("AWS_EXECUTION_ENV", "AWS_ECS_FARGATE".to_owned()),
+            ("AWS_EXECUTION_ENV", execution_environment(task).to_owned()),
             ("AWS_REGION", region.as_str().to_owned()),
             ("AWS_DEFAULT_REGION", region.as_str().to_owned()),
             ("ECS_AGENT_URI", format!("{ENDPOINT}/api/{}", container.id)),
@@ -138,6 +142,13 @@ impl Launch<'_> {
         let hostname = task.eni.as_ref().and_then(|eni| eni.private_dns_name.clone());
         injected.extend(hostname.map(|hostname| ("HOSTNAME", hostname)));
         injected
+    }
+}
+
+fn execution_environment(task: &Task) -> &'static str {
+    match task.launch {
+        state::ecs::Launch::Fargate { .. } => "AWS_ECS_FARGATE",
+        state::ecs::Launch::Ec2 { .. } | state::ecs::Launch::External { .. } => "AWS_ECS_EC2",
     }
 }
 

@@ -110,7 +110,7 @@ impl Reconciler for LogReconciler {
             self.forget(name.id.as_str());
             return Step::Settled;
         };
-        if task.launch.container_instance().is_some() {
+        if task.launch.has_agent() {
             // The agent of its instance delivers its output.
             return Step::Settled;
         }

@@ -67,7 +67,7 @@ pub(crate) fn next(known: Known<'_>, now: Timestamp) -> Action {
     let task = known.task;
     let is_stopping = task.stop.is_some();
     // The rest of its life is its agent's.
-    if task.launch.container_instance().is_some() && task.last_status != TaskStatus::Stopped {
+    if task.launch.has_agent() && task.last_status != TaskStatus::Stopped {
         return Action::Wait;
     }
     let action = match task.last_status {

@@ -1,6 +1,6 @@
 //! The words for why a task or container failed. Clients match on them, so they are AWS's own, in this one place.
 
-use base::Region;
+use base::{ContainerInstanceId, Region};
 use node::{ImageError, NetworkError, NetworkFault, PullStage, RegistryFault, RuntimeError, RuntimeErrorKind};
 use state::ecs::{Container, ContainerStatus, Task};
 use state::secretsmanager::NoVersion;
@@ -39,6 +39,19 @@ pub(crate) fn is_unhealthy(reason: &str) -> bool {
 /// else it needs before its containers start.
 pub(crate) fn is_placement_failure(reason: &str) -> bool {
     reason.starts_with("CannotPull") || reason.starts_with("ResourceInitializationError")
+}
+
+/// Words that a container instance has no place in the network. (Unverified: on AWS such an instance has no agent.)
+pub(crate) fn no_instance_network(instance: &ContainerInstanceId) -> String {
+    format!("CannotStartContainerError: the container instance {instance} has no network interface")
+}
+
+/// Words that no port of a container instance is free, as Docker does.
+pub(crate) fn no_free_port(instance: &ContainerInstanceId) -> String {
+    format!(
+        "CannotStartContainerError: Error response from daemon: all ports are allocated on the container instance \
+         {instance}"
+    )
 }
 
 /// Words the failure to pull an image, as Fargate platform version 1.4.0 does (containerd underneath).

@@ -101,6 +101,7 @@ pub(crate) fn container(name: &str) -> ContainerDefinition {
         has_init: false,
         ulimits: Vec::new(),
         system_controls: Vec::new(),
+        port_mappings: Vec::new(),
         host_ports: Ports::default(),
         gpus: 0,
     }

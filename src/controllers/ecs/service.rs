@@ -8,13 +8,14 @@ use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
 use state::ecs::{
-    ClusterName, ContainerInstanceKey, Deployment, HookAction, HookOutcome, InstanceStatus, PauseHook, PauseStage,
-    RolloutState, Service, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey,
-    ServiceName, ServiceStatus, ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
+    ClusterName, ContainerInstanceKey, Deployment, InstanceStatus, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey, ServiceName, ServiceStatus,
+    ServiceTaskKey, StopCode, StopRequest, Task, TaskKey, TaskSetKey, deployment_id,
 };
 
-use super::service_plan::{self, Action, Gate, Known, Member, event};
-use super::{SERVICES, network_interface, reason};
+use super::service_plan::{self, Action, Known, Member, event};
+use super::shift::HookCalls;
+use super::{SERVICES, network_interface, reason, shift_plan};
 use crate::World;
 use crate::codedeploy::wake_deployments_of;
 
@@ -24,6 +25,7 @@ const STARTS_PER_STEP_MAX: usize = 50;
 /// Keeps each service at the tasks that it wants.
 pub(crate) struct ServiceReconciler {
     world: World,
+    calls: HookCalls,
 }
 
 #[async_trait]
@@ -42,13 +44,13 @@ impl Reconciler for ServiceReconciler {
 
     async fn step(&self, key: &Key) -> Step {
         let Some(name) = service_of(key) else { return Step::Settled };
-        OneService { world: &self.world, scope: &key.scope, key: name }.step()
+        OneService { world: &self.world, scope: &key.scope, key: name, calls: &self.calls }.step()
     }
 }
 
 impl ServiceReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, calls: HookCalls::default() }
     }
 }
 
@@ -107,6 +109,8 @@ pub(super) struct OneService<'a> {
     pub(super) world: &'a World,
     pub(super) scope: &'a Scope,
     pub(super) key: ServiceKey,
+    /// The functions of hooks that are being called.
+    pub(super) calls: &'a HookCalls,
 }
 
 impl OneService<'_> {
@@ -120,27 +124,19 @@ impl OneService<'_> {
         self.track(&service);
         let members = self.members();
         let task_sets = ecs.task_sets_of(self.scope, &self.key).collect::<Vec<_>>();
-        let pause = self.pause(&service);
-        let mut next = match pause.as_ref().and_then(PauseHook::expires_at) {
-            Some(at) if at <= self.now() => return self.time_out(&service),
-            Some(at) => Step::At(at),
-            None => Step::Settled,
-        };
-        let gate = pause.as_ref().map(gate_of);
         let known = Known {
             service: &service,
             members: &members,
             task_sets: &task_sets,
-            gate,
             alarms: &self.alarms(&service),
             zones: &self.zones(&service),
             pace: self.world.settings.pace_of(&self.key),
             now: self.now(),
         };
-        let actions = match self.daemon_plan(&known) {
-            Some(actions) => actions,
-            None => service_plan::plan(&known),
-        };
+        let shifting = self.shifting(&service);
+        let shifted = shifting.as_ref().and_then(|row| Some(shift_plan::plan(&known, row, row.shift.as_ref()?)));
+        let actions = shifted.or_else(|| self.daemon_plan(&known)).unwrap_or_else(|| service_plan::plan(&known));
+        let mut next = Step::Settled;
         for action in actions {
             match action {
                 Action::Start { revision, count } => {
@@ -154,11 +150,7 @@ impl OneService<'_> {
                 Action::GiveUp(cause) => self.give_up(&service, cause),
                 Action::Bake => self.bake(&service),
                 Action::Complete => self.complete(&service),
-                Action::Pause => {
-                    if let Some(at) = self.begin_pause(&service) {
-                        next = sooner(next, at);
-                    }
-                }
+                Action::Shift(step) => self.take_shift_step(&service, step),
                 Action::Steady => self.be_steady(&service),
                 Action::Report(obstacle) => self.report_obstacle(&service, &obstacle),
                 Action::DropDeployment { revision } => self.drop_deployment(&revision),
@@ -173,50 +165,10 @@ impl OneService<'_> {
         next
     }
 
-    /// Returns where the primary deployment pauses next, or has paused.
-    fn pause(&self, service: &Service) -> Option<PauseHook> {
-        let row = self.world.state.ecs.service_deployments.get(self.scope, &self.current(service)?)?;
-        // On its way back a deployment pauses nowhere.
-        row.next_pause().filter(|_| row.rollback.is_none()).cloned()
-    }
-
-    fn current(&self, service: &Service) -> Option<ServiceDeploymentKey> {
+    /// Returns the service deployment that the primary deployment belongs to.
+    pub(super) fn current(&self, service: &Service) -> Option<ServiceDeploymentKey> {
         let id = service.primary()?.service_deployment.clone();
         Some(ServiceDeploymentKey { service: self.key.clone(), id })
-    }
-
-    /// Says that the primary deployment has come to where it pauses, and returns until when it does.
-    fn begin_pause(&self, service: &Service) -> Option<Timestamp> {
-        let (key, now) = (self.current(service)?, self.now());
-        let pause = |row: &mut ServiceDeployment| {
-            let next = row.pauses.iter_mut().find(|pause| pause.outcome.is_none()).ok_or(())?;
-            if next.paused_at.is_some() {
-                return Err(());
-            }
-            next.paused_at = Some(now);
-            row.updated_at = now;
-            Ok(())
-        };
-        let table = &self.world.state.ecs.service_deployments;
-        let begun = table.try_update(self.scope, &key, pause)?;
-        begun.ok().or_else(|| table.get(self.scope, &key))?.next_pause()?.expires_at()
-    }
-
-    /// Goes on as a hook says that nobody has answered in time.
-    fn time_out(&self, service: &Service) -> Step {
-        let Some((key, pause)) = self.current(service).zip(self.pause(service)) else { return Step::Again };
-        let ecs = &self.world.state.ecs;
-        ecs.service_deployments.update(self.scope, &key, |row| {
-            row.resume(&pause.id, HookOutcome::TimedOut);
-        });
-        if pause.on_timeout == HookAction::RollBack {
-            // Text unverified.
-            let reason = "Service deployment rolled back because a PAUSE lifecycle hook timed out.";
-            if let Some(Err(status)) = ecs.stop_service_deployment(self.scope, &key, true, reason, self.now()) {
-                tracing::warn!(service = %self.key.name, status = status.as_str(), "cannot roll back");
-            }
-        }
-        Step::Again
     }
 
     /// Finds the service's tasks. A membership whose task is gone, or never came to be, is forgotten.
@@ -419,19 +371,6 @@ fn next_status(row: &ServiceDeployment, fate: &Fate<'_>) -> Option<(ServiceDeplo
 
 fn goes_back(row: &ServiceDeployment, revision: &ServiceRevisionId) -> bool {
     row.rollback.is_some() && row.target != *revision
-}
-
-/// Says what waits until a deployment has paused and gone on.
-fn gate_of(pause: &PauseHook) -> Gate {
-    match pause.stage {
-        PauseStage::ReconcileService | PauseStage::PreScaleUp => Gate::ScaleUp,
-        PauseStage::PostScaleUp
-        | PauseStage::TestTrafficShift
-        | PauseStage::PostTestTrafficShift
-        | PauseStage::PreProductionTrafficShift
-        | PauseStage::ProductionTrafficShift
-        | PauseStage::PostProductionTrafficShift => Gate::Replace,
-    }
 }
 
 pub(super) fn listed(tasks: &[TaskId]) -> String {

@@ -159,7 +159,7 @@ impl OneService<'_> {
         self.emit(Occurrence::ServiceAction(action));
     }
 
-    fn change(&self, service: &Service, of: &Deployment, kind: OccurrenceType, name: &str, reason: String) {
+    pub(super) fn change(&self, service: &Service, of: &Deployment, kind: OccurrenceType, name: &str, reason: String) {
         let (service, name) = (service.arn.clone(), name.to_owned());
         self.emit(Occurrence::DeploymentChange(DeploymentChange { service, kind, name, deployment: of.id(), reason }));
     }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use base::{ContainerInstanceId, ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{DeploymentController, Service, ServiceStatus, Tally, Task, TaskSet, TaskStatus};
 
+use super::shift_plan::ShiftStep;
 use super::task_set_plan;
 use crate::Pace;
 
@@ -53,8 +54,8 @@ pub(super) enum Action {
     Bake,
     /// Say that the primary deployment is done.
     Complete,
-    /// Say that the primary deployment has come to where it pauses.
-    Pause,
+    /// Take a step that only a deployment takes whose traffic is shifted.
+    Shift(ShiftStep),
     /// Say that the service has all that it wants.
     Steady,
     /// Say what keeps the service from it.
@@ -80,22 +81,12 @@ pub(super) enum Cause {
     Alarms(Vec<String>),
 }
 
-/// What the primary deployment may not do until somebody says that it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
-    /// Start its tasks.
-    ScaleUp,
-    /// Take the place of the others.
-    Replace,
-}
-
 /// What is known of a service.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) service: &'a Service,
     pub(super) members: &'a [Member],
     pub(super) task_sets: &'a [Arc<TaskSet>],
-    pub(super) gate: Option<Gate>,
     /// Those of the service's alarms that are in ALARM.
     pub(super) alarms: &'a [String],
     /// The availability zones that the primary deployment's tasks can be in, each once.

@@ -8,7 +8,7 @@ use state::ecs::{Container, ContainerDefinition, ContainerOverride, CpuArchitect
 
 use super::environment::{self, Fetched};
 use super::launch::{self, Launch};
-use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason};
+use super::{awslogs, efs, firelens, instance_network, log_delivery, mount, network_interface, reason};
 use crate::World;
 
 /// The image that the container at a place needs.
@@ -100,14 +100,18 @@ impl<'a> Start<'a> {
     pub(super) async fn make_sandbox(&self) -> Result<(), Failure> {
         let Self { world, scope, task, definition } = *self;
         let spec = task.eni.as_ref().and_then(|eni| network_interface::spec(world, scope, eni));
-        let namespace = match spec {
-            None => None,
+        let (namespace, host) = match spec {
+            None => instance_network::join(world, scope, task, definition).await.map_err(of_task)?,
             Some(spec) => {
                 let attached = world.node.network.attach(&task.key.id, &spec).await;
-                Some(attached.map_err(|error| of_task(reason::cannot_attach(&error)))?.namespace)
+                (Some(attached.map_err(|error| of_task(reason::cannot_attach(&error)))?.namespace), None)
             }
         };
-        let sandbox = launch::sandbox(task, definition, &world.settings, &scope.region, namespace);
+        let mut sandbox = launch::sandbox(task, definition, &world.settings, &scope.region, namespace);
+        if let Some(host) = host {
+            sandbox.hosts.push(format!("{} {}", host.address, host.name));
+            sandbox.hostname = host.name;
+        }
         let made = world.node.runtime.create_sandbox(&sandbox).await;
         made.map_err(|error| of_task(reason::cannot_run(&error)))
     }

@@ -137,7 +137,7 @@ impl OneTask<'_> {
 
     /// Writes the ends of containers into the record.
     async fn observe(&self, task: Arc<Task>, definitions: &[ContainerDefinition]) -> Result<Arc<Task>, Gone> {
-        if task.launch.container_instance().is_some() {
+        if task.launch.has_agent() {
             return Ok(task);
         }
         if matches!(task.last_status, TaskStatus::Provisioning | TaskStatus::Deprovisioning | TaskStatus::Stopped) {

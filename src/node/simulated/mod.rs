@@ -31,7 +31,7 @@ use self::images::Store;
 use self::network::Joined;
 use self::reference::Reference;
 use self::schedule::Schedule;
-use crate::{EventSink, ForwardBatch, ImageError, Node, SandboxSpec};
+use crate::{BridgeSpec, EventSink, ForwardBatch, ImageError, Node, SandboxSpec};
 
 /// A node that plays tasks by script.
 pub struct SimulatedNode {
@@ -48,6 +48,8 @@ struct World {
     sandboxes: BTreeMap<TaskId, SandboxSpec>,
     containers: BTreeMap<ContainerId, Container>,
     joined: BTreeMap<TaskId, Joined>,
+    /// Those behind others.
+    bridged: BTreeMap<TaskId, BridgeSpec>,
     store: Store,
     http: http::Http,
     schedule: Schedule,
@@ -85,8 +87,9 @@ impl SimulatedNode {
         let containers =
             world.containers.iter().map(|(id, container)| format!("container {id} of {}", container.sandbox));
         let joined = world.joined.iter().map(|(id, joined)| format!("interface {} of {id}", joined.eni.id));
+        let bridged = world.bridged.iter().map(|(id, bridge)| format!("bridge of {} to {id}", bridge.gateway));
         let sandboxes = world.sandboxes.keys().map(|id| format!("sandbox {id}"));
-        containers.chain(joined).chain(sandboxes).collect()
+        containers.chain(joined).chain(bridged).chain(sandboxes).collect()
     }
 
     /// Returns what log routers were handed.

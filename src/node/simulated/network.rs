@@ -8,7 +8,10 @@ use async_trait::async_trait;
 use base::TaskId;
 
 use super::{SimulatedNode, World};
-use crate::{Attachment, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError, SubnetSpec};
+use crate::{
+    Attachment, BridgeSpec, EniSpec, Fault, FaultError, FaultKind, InterfaceStats, Network, NetworkError, PortForward,
+    SubnetSpec,
+};
 
 /// Addresses of a subnet that no interface gets, as in AWS: the first four, and the last.
 const RESERVED_FIRST: u32 = 4;
@@ -33,17 +36,30 @@ impl Network for SimulatedNode {
         })
     }
 
+    async fn attach_behind(&self, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<Attachment, NetworkError> {
+        self.world().attach_behind(sandbox, bridge).map_err(|why| NetworkError {
+            action: "make the bridge",
+            subject: sandbox.to_string(),
+            source: why.into(),
+        })
+    }
+
     async fn detach(&self, sandbox: &TaskId) -> Result<(), NetworkError> {
-        self.world().joined.remove(sandbox);
+        let mut world = self.world();
+        world.joined.remove(sandbox);
+        world.bridged.remove(sandbox);
         Ok(())
     }
 
     async fn sandboxes(&self) -> Result<Vec<TaskId>, NetworkError> {
-        Ok(self.world().joined.keys().cloned().collect())
+        let world = self.world();
+        Ok(world.joined.keys().chain(world.bridged.keys()).cloned().collect())
     }
 
     async fn clear(&self) -> Result<(), NetworkError> {
-        self.world().joined.clear();
+        let mut world = self.world();
+        world.joined.clear();
+        world.bridged.clear();
         Ok(())
     }
 
@@ -102,6 +118,27 @@ impl World {
             Joined { eni: eni.clone(), attachment: attachment.clone(), faults: BTreeSet::new() },
         );
         Ok(attachment)
+    }
+}
+
+impl World {
+    fn attach_behind(&mut self, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<Attachment, String> {
+        if let Some(message) = self.trouble.next_attach_failure.take() {
+            return Err(message);
+        }
+        let gateway = self.joined.get(&bridge.gateway).ok_or_else(|| format!("{} has no interface", bridge.gateway))?;
+        if gateway.eni.address != bridge.address {
+            return Err(format!("{} has the address {}", bridge.gateway, gateway.eni.address));
+        }
+        let key = |port: &PortForward| (port.transport, port.from);
+        let others = self.bridged.iter().filter(|(id, other)| *id != sandbox && other.gateway == bridge.gateway);
+        let taken = others.flat_map(|(_, other)| other.ports.iter().map(key)).collect::<BTreeSet<_>>();
+        if let Some(port) = bridge.ports.iter().find(|port| taken.contains(&key(port))) {
+            return Err(format!("port {} of {} is taken", port.from, bridge.gateway));
+        }
+        self.bridged.insert(sandbox.clone(), bridge.clone());
+        let namespace = Path::new("simulated").join(sandbox.as_str());
+        Ok(Attachment { namespace, is_reachable_from_host: false })
     }
 }
 

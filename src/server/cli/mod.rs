@@ -5,6 +5,7 @@ mod clock;
 mod doctor;
 mod exec;
 mod image;
+mod instance;
 mod serve;
 mod spot;
 
@@ -35,6 +36,9 @@ enum Command {
     /// What `aws ecs execute-command` does, without AWS's plugin: the task must have been run with --enable-execute-command.
     /// Ends with the command's exit code.
     Exec(exec::Exec),
+    /// Add, list and remove container instances that this machine runs tasks for
+    #[command(subcommand)]
+    Instance(instance::Instance),
     /// Take the capacity of Spot tasks back
     #[command(subcommand)]
     Spot(spot::Spot),
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(serve) => serve.run().map(|()| ExitCode::SUCCESS),
         Command::Image(image) => image.run().map(|()| ExitCode::SUCCESS),
+        Command::Instance(instance) => instance.run().map(|()| ExitCode::SUCCESS),
         Command::Spot(spot) => spot.run().map(|()| ExitCode::SUCCESS),
         Command::Clock(clock) => clock.run().map(|()| ExitCode::SUCCESS),
         Command::Doctor(doctor) => return doctor.run(),

@@ -59,6 +59,10 @@ pub(super) struct Serve {
     /// all, CLUSTER/SERVICE=N for one (repeat it for more)
     #[arg(long = "time-scale", value_name = "[CLUSTER/SERVICE=]N", value_delimiter = ',', env = "NEARGATE_TIME_SCALE")]
     time_scales: Vec<TimeScale>,
+    /// Where the Lambda functions of deployments' lifecycle hooks are called, as in http://127.0.0.1:9001; without it (and
+    /// without AWS_ENDPOINT_URL_LAMBDA) these hooks are skipped, and the service's events say so
+    #[arg(long, value_name = "URL", value_parser = endpoint, env = "NEARGATE_LAMBDA_ENDPOINT")]
+    lambda_endpoint: Option<String>,
     /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,
     /// except with `always`
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", env = "NEARGATE_IMAGE_PULL_BEHAVIOR")]
@@ -127,6 +131,19 @@ fn time(text: &str) -> Result<Timestamp, String> {
     Timestamp::from_rfc3339(text).ok_or_else(|| format!("`{text}` is no date and time with an offset"))
 }
 
+fn endpoint(text: &str) -> Result<String, String> {
+    let has_host = |rest: &str| rest.chars().next().is_some_and(|first| first != '/');
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let is_endpoint = rest.is_some_and(has_host) && !text.contains(['?', '#', ' ']);
+    if is_endpoint { Ok(text.to_owned()) } else { Err(format!("`{text}` is no address such as http://127.0.0.1:9001")) }
+}
+
+/// Returns the endpoint of Lambda that AWS's SDKs would use, if one is named.
+fn lambda_endpoint_of_sdks() -> Option<String> {
+    let named = std::env::var("AWS_ENDPOINT_URL_LAMBDA").ok().filter(|url| !url.is_empty())?;
+    endpoint(&named).inspect_err(|error| tracing::warn!(%error, "AWS_ENDPOINT_URL_LAMBDA is not used")).ok()
+}
+
 fn host_folder(text: &str) -> Result<HostFolder, String> {
     HostFolder::find(Path::new(text)).map_err(|error| error.to_string())
 }
@@ -160,6 +177,7 @@ impl Serve {
             ephemeral_storage_mib: self.ephemeral_storage_mib,
             host_folders: self.host_folders,
             paces: Paces::new(self.time_scales),
+            lambda_endpoint: self.lambda_endpoint.or_else(lambda_endpoint_of_sdks),
             images: ImageConfig {
                 pull_behavior: self.image_pull_behavior.into(),
                 asks_elsewhere: !self.offline,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use api::ecr as api;
-use base::{Scope, Timestamp};
-use state::ecr::{Change, DeleteImageError, Deleted, Digest, Image, Push, PutImageError, Reference};
+use base::Scope;
+use state::ecr::{Change, DeleteImageError, Digest, Image, Push, PutImageError, Reference};
 use state::{Cx, State};
 use wire::ApiError;
 
 use crate::image_id::{self, Failure, failure};
-use crate::{Error, Result, invalid, keep, lookup, off_thread, required};
+use crate::{Error, Result, broken, invalid, keep, lookup, off_thread, required};
 
 /// Puts an image in, or a tag on one that is there.
 pub(crate) async fn put_image(cx: &Cx, input: api::PutImageRequest) -> Result<api::PutImageResponse> {
@@ -90,8 +90,14 @@ pub(crate) async fn batch_delete_image(
     let (mut deleted, mut failures) = (Vec::new(), Vec::new());
     let now = cx.now();
     let delete_all = move |state: &State| {
-        let delete = |id| (delete(state, (&scope, &name), &id, now), id);
-        ids.into_iter().map(delete).collect::<Vec<_>>()
+        let found = ids.iter().map(|id| wanted(state, &scope, &name, id)).collect::<Vec<_>>();
+        let references = found.iter().flatten().cloned().collect::<Vec<_>>();
+        let mut deleted = state.ecr.delete_images(&scope, &name, &references, now).into_iter();
+        let outcomes = found.into_iter().map(|found| match found {
+            Ok(_) => deleted.next().expect("each reference has an outcome").map_err(word_delete),
+            Err(failure) => Err(failure),
+        });
+        outcomes.zip(ids).collect::<Vec<_>>()
     };
     let outcomes = off_thread(cx, delete_all).await?;
     keep(cx).await?;
@@ -110,18 +116,22 @@ pub(crate) async fn batch_delete_image(
     Ok(api::BatchDeleteImageResponse { image_ids: Some(deleted), failures: Some(failures) })
 }
 
-fn delete(
+/// Tells what is to be deleted.
+fn wanted(
     state: &State,
-    (scope, name): (&Scope, &str),
+    scope: &Scope,
+    name: &str,
     id: &api::ImageIdentifier,
-    now: Timestamp,
-) -> std::result::Result<Deleted, Failure> {
+) -> std::result::Result<Reference, Failure> {
     let image = image_id::resolve(state, scope, name, id)?;
-    let reference = match &id.image_tag {
+    Ok(match &id.image_tag {
         Some(tag) => Reference::Tag(tag.clone()),
         None => Reference::Digest(image.digest),
-    };
-    state.ecr.delete_image(scope, name, &reference, now).map_err(|error| match error {
+    })
+}
+
+fn word_delete(error: DeleteImageError) -> Failure {
+    match error {
         DeleteImageError::RepositoryNotFound | DeleteImageError::NotFound => {
             failure(api::ImageFailureCode::ImageNotFound, "Requested image not found")
         }
@@ -129,7 +139,7 @@ fn delete(
             api::ImageFailureCode::ImageReferencedByManifestList,
             format!("Requested image referenced by manifest list: [{}]", list(&indexes)),
         ),
-    })
+    }
 }
 
 /// Reads a manifest. Manifests are JSON, so they are text.
@@ -187,10 +197,7 @@ fn word_put(scope: &Scope, name: &str, digest: Option<Digest>, error: PutImageEr
              registry with id '{}'",
             scope.account
         )),
-        PutImageError::Io(error) => {
-            tracing::error!(%error, repository = name, "cannot keep a manifest");
-            ApiError::internal().into()
-        }
+        PutImageError::Io(error) => broken("cannot keep a manifest", &error),
     }
 }
 

@@ -5,9 +5,8 @@ use aws_smithy_types::Blob;
 use base::{EcrHost, Scope};
 use state::Cx;
 use state::ecr::{BeginError, CompleteError, Digest, ResumeError, TokenClaims, UploadSender, Writing};
-use wire::ApiError;
 
-use crate::{Error, Result, keep, lookup, off_thread, required};
+use crate::{Error, Result, broken, keep, lookup, off_thread, required};
 
 /// How large the parts of an upload should be.
 const PART_BYTES: i64 = 20 * 1024 * 1024;
@@ -64,7 +63,9 @@ pub(crate) async fn initiate_layer_upload(
         off_thread(cx, move |state| state.ecr.begin_upload(&of, &repository, UploadSender::Api, now, &ids)).await?;
     let id = begun.map_err(|error| match error {
         BeginError::RepositoryNotFound => lookup::not_found(&scope, &name),
-        BeginError::TooMany | BeginError::Io(_) => broken("cannot begin an upload", &error),
+        BeginError::TooMany | BeginError::TooManyToRepository | BeginError::Io(_) => {
+            broken("cannot begin an upload", &error)
+        }
     })?;
     Ok(api::InitiateLayerUploadResponse { upload_id: Some(id), part_size: Some(PART_BYTES) })
 }
@@ -209,11 +210,6 @@ fn upload_not_found(scope: &Scope, name: &str, id: &str) -> Error {
         "The upload with id '{id}' does not exist in the repository with name '{name}' in the registry with id '{}'",
         scope.account
     ))
-}
-
-fn broken(what: &str, error: &dyn std::error::Error) -> Error {
-    tracing::error!(error = %error, "{what}");
-    ApiError::internal().into()
 }
 
 fn size(part: &Blob) -> Option<i64> {

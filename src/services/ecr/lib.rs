@@ -107,6 +107,19 @@ async fn keep(cx: &Cx) -> Result<()> {
     })
 }
 
+/// Makes the error of something that the disk does not do. (The text of one that is full unverified.)
+fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::error!(%error, "{what}");
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let is_full = causes.any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    });
+    match is_full {
+        true => Error::Server("No space is left on the disk of this registry".to_owned()),
+        false => ApiError::internal().into(),
+    }
+}
+
 /// Makes the error of a parameter that cannot be.
 fn invalid(parameter: &str, constraint: &str) -> Error {
     Error::InvalidParameter(violation::invalid(parameter, constraint))

@@ -9,6 +9,13 @@ use state::ecr::Digest;
 
 /// Sends a request as a client would and returns what is answered, which must be a success.
 async fn send(cx: &Cx, operation: &str, body: Value) -> Value {
+    let (status, answer) = ask(cx, operation, body).await;
+    assert_eq!(status, 200, "{operation}: {answer}");
+    answer
+}
+
+/// Sends a request as a client would and returns status and body of what is answered.
+async fn ask(cx: &Cx, operation: &str, body: Value) -> (u16, Value) {
     let routed = wire::Routed {
         service: wire::service_named("ecr").unwrap(),
         protocol: wire::Protocol::Json11,
@@ -16,14 +23,12 @@ async fn send(cx: &Cx, operation: &str, body: Value) -> Value {
     };
     let request = Request::new(Bytes::from(body.to_string()));
     let response = wire::handle(&[&crate::SERVICE], &routed, &request, cx, "id-1").await;
-    assert_eq!(response.status(), 200, "{operation}: {:?}", response.body());
-    serde_json::from_slice(response.body()).unwrap()
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
 }
 
-#[tokio::test]
-async fn what_is_answered_survives_the_server() {
-    let folder = tempfile::tempdir().unwrap();
-    let cx = Cx {
+/// What a handler is given, with records in `folder`.
+fn cx(folder: &tempfile::TempDir) -> Cx {
+    Cx {
         state: state::State::open(&folder.path().join("state.redb")).unwrap(),
         clock: Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000))),
         ids: Ids::system(),
@@ -33,7 +38,36 @@ async fn what_is_answered_survives_the_server() {
             request_id: "id-1".to_owned(),
             host: None,
         },
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_the_servers_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let cx = cx(&folder);
+    send(&cx, "CreateRepository", json!({ "repositoryName": "web" })).await;
+    let upload = send(&cx, "InitiateLayerUpload", json!({ "repositoryName": "web" })).await["uploadId"].clone();
+    cx.state.ecr.require_free(u64::MAX);
+    let manifest = json!({ "schemaVersion": 2, "config": { "mediaType": "x/y", "digest": Digest::of(b"{}").to_string(), "size": 2 }, "layers": [] });
+    let rows = [
+        ("InitiateLayerUpload", json!({ "repositoryName": "web" })),
+        (
+            "UploadLayerPart",
+            json!({ "repositoryName": "web", "uploadId": upload, "partFirstByte": 0, "partLastByte": 1, "layerPartBlob": "e30=" }),
+        ),
+        ("PutImage", json!({ "repositoryName": "web", "imageManifest": manifest.to_string() })),
+    ];
+    for (operation, body) in rows {
+        let (status, answer) = ask(&cx, operation, body).await;
+        assert_eq!((status, &answer["__type"]), (500, &json!("ServerException")), "{operation}: {answer}");
+        assert_eq!(answer["message"], "No space is left on the disk of this registry");
+    }
+}
+
+#[tokio::test]
+async fn what_is_answered_survives_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let cx = cx(&folder);
     let is_kept = |what: &str| assert!(cx.state.is_kept(cx.state.moment()), "{what}");
     send(&cx, "CreateRepository", json!({ "repositoryName": "web" })).await;
     let upload = send(&cx, "InitiateLayerUpload", json!({ "repositoryName": "web" })).await["uploadId"].clone();

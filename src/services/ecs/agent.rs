@@ -222,7 +222,7 @@ fn find(cx: &Cx, cluster: &Cluster, reference: Option<String>) -> Result<Arc<Tas
 }
 
 fn on_instance(task: &Task) -> bool {
-    task.launch.container_instance().is_some()
+    task.launch.has_agent()
 }
 
 /// Reads a status of the agent's; none for one that a task's record does not show.

@@ -7,8 +7,8 @@ use api::ecs as api;
 use base::{Arn, Page, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use state::Cx;
 use state::ecs::{
-    ClusterName, FailureThreshold, HookAction, HookOutcome, PauseHook, PauseStage, Service, ServiceDeployment,
-    ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName,
+    ClusterName, FailureThreshold, Hook, HookAction, HookOutcome, HookTarget, LifecycleStage, Service,
+    ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceKey, ServiceName, Traffic,
 };
 
 use crate::service::{self, Counts};
@@ -95,7 +95,7 @@ pub(crate) async fn continue_service_deployment(
             HookAction::Continue
         }
     };
-    let resume = |row: &mut ServiceDeployment| row.resume(&hook, HookOutcome::Told(action)).ok_or(());
+    let resume = |row: &mut ServiceDeployment| row.resume(&hook, action).ok_or(());
     let resumed = cx.state.ecs.service_deployments.try_update(cx.scope(), &key, resume).ok_or_else(not_found)?;
     // Text unverified.
     resumed.map_err(|()| invalid(format!("The service deployment is not paused at the lifecycle hook {hook}.")))?;
@@ -201,7 +201,7 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
     let summary = |id: &ServiceRevisionId| {
         let counts = counts.get(id).copied().unwrap_or_default();
         let is_wanted = primary.as_ref() == Some(id);
-        summary(cx, &row.key.service, id, counts, if is_wanted { i32::try_from(desired).ok() } else { None })
+        summary(cx, row, id, counts, if is_wanted { i32::try_from(desired).ok() } else { None })
     };
     let brief = brief(cx, row);
     api::ServiceDeployment {
@@ -218,7 +218,7 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
         status: brief.status,
         status_reason: brief.status_reason,
         lifecycle_stage: lifecycle_stage(row),
-        lifecycle_hook_details: Some(row.pauses.iter().filter_map(hook).collect()),
+        lifecycle_hook_details: Some(row.shift.iter().flat_map(|shift| &shift.hooks).filter_map(hook).collect()),
         deployment_configuration: Some(document::read(&row.deployment_configuration)),
         rollback: row.rollback.as_ref().map(|rollback| api::Rollback {
             reason: Some(rollback.reason.clone()),
@@ -232,18 +232,20 @@ fn view(cx: &Cx, row: &ServiceDeployment) -> api::ServiceDeployment {
 
 fn summary(
     cx: &Cx,
-    service: &ServiceKey,
+    row: &ServiceDeployment,
     id: &ServiceRevisionId,
     counts: Counts,
     requested: Option<i32>,
 ) -> api::ServiceRevisionSummary {
+    let shift = row.shift.as_ref();
+    let weight = |traffic| shift.map(|shift| shift.weight_of(traffic, id, &row.target).percent());
     api::ServiceRevisionSummary {
-        arn: Some(service::revision_arn(cx, service, id).to_string()),
+        arn: Some(service::revision_arn(cx, &row.key.service, id).to_string()),
         requested_task_count: Some(requested.unwrap_or(counts.wanted)),
         running_task_count: Some(counts.running),
         pending_task_count: Some(counts.pending),
-        requested_test_traffic_weight: None,
-        requested_production_traffic_weight: None,
+        requested_test_traffic_weight: weight(Traffic::Test),
+        requested_production_traffic_weight: weight(Traffic::Production),
     }
 }
 
@@ -272,39 +274,42 @@ fn monitor_status(
     }
 }
 
-/// Says at which stage the deployment has paused; that of one which goes on is not shown.
+/// Says at which stage the deployment is, or has come to an end. (That a rolling one shows none is unverified.)
 fn lifecycle_stage(row: &ServiceDeployment) -> Option<api::ServiceDeploymentLifecycleStage> {
-    let pause = row.next_pause().filter(|pause| pause.paused_at.is_some())?;
-    Some(match pause.stage {
-        PauseStage::ReconcileService => api::ServiceDeploymentLifecycleStage::ReconcileService,
-        PauseStage::PreScaleUp => api::ServiceDeploymentLifecycleStage::PreScaleUp,
-        PauseStage::PostScaleUp => api::ServiceDeploymentLifecycleStage::PostScaleUp,
-        PauseStage::TestTrafficShift => api::ServiceDeploymentLifecycleStage::TestTrafficShift,
-        PauseStage::PostTestTrafficShift => api::ServiceDeploymentLifecycleStage::PostTestTrafficShift,
-        // Hooks alone know this stage; deployments show the one that it comes before.
-        PauseStage::PreProductionTrafficShift | PauseStage::ProductionTrafficShift => {
-            api::ServiceDeploymentLifecycleStage::ProductionTrafficShift
-        }
-        PauseStage::PostProductionTrafficShift => api::ServiceDeploymentLifecycleStage::PostProductionTrafficShift,
-    })
+    row.shift.as_ref()?.stage.map(LifecycleStage::as_str).map(api::ServiceDeploymentLifecycleStage::from)
 }
 
-/// Shapes a pause; one that the deployment has not come to is not shown.
-fn hook(pause: &PauseHook) -> Option<api::DeploymentLifecycleHookDetail> {
-    let expires_at = pause.expires_at()?;
-    let status = match pause.outcome {
-        None => api::DeploymentLifecycleHookStatus::AwaitingAction,
-        Some(HookOutcome::Told(HookAction::Continue)) => api::DeploymentLifecycleHookStatus::Succeeded,
-        Some(HookOutcome::Told(HookAction::RollBack)) => api::DeploymentLifecycleHookStatus::Failed,
+/// Shapes a hook; one that the deployment has not come to, or that could not be asked, is not shown.
+fn hook(hook: &Hook) -> Option<api::DeploymentLifecycleHookDetail> {
+    let expires_at = hook.expires_at?;
+    let (target_type, target_arn, waiting) = match &hook.target {
+        HookTarget::Pause => {
+            (api::DeploymentLifecycleHookTargetType::Pause, None, api::DeploymentLifecycleHookStatus::AwaitingAction)
+        }
+        HookTarget::Lambda { function, .. } => (
+            api::DeploymentLifecycleHookTargetType::AwsLambda,
+            Some(function.clone()),
+            api::DeploymentLifecycleHookStatus::InProgress,
+        ),
+    };
+    let status = match &hook.outcome {
+        None => waiting,
+        Some(HookOutcome::Told(HookAction::Continue) | HookOutcome::Succeeded) => {
+            api::DeploymentLifecycleHookStatus::Succeeded
+        }
+        Some(HookOutcome::Told(HookAction::RollBack) | HookOutcome::Failed { .. }) => {
+            api::DeploymentLifecycleHookStatus::Failed
+        }
         Some(HookOutcome::TimedOut) => api::DeploymentLifecycleHookStatus::TimedOut,
+        Some(HookOutcome::Skipped) => return None,
     };
     Some(api::DeploymentLifecycleHookDetail {
-        hook_id: Some(pause.id.clone()),
-        target_type: Some(api::DeploymentLifecycleHookTargetType::Pause),
-        target_arn: None,
+        hook_id: Some(hook.id.clone()),
+        target_type: Some(target_type),
+        target_arn,
         status: Some(status),
         expires_at: Some(expires_at.into()),
-        timeout_action: Some(match pause.on_timeout {
+        timeout_action: Some(match hook.on_timeout {
             HookAction::Continue => api::DeploymentLifecycleHookAction::Continue,
             HookAction::RollBack => api::DeploymentLifecycleHookAction::Rollback,
         }),

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Digest;
 use crate::folder::{Folder, entries, make_folder, new_name};
@@ -16,11 +18,47 @@ use crate::folder::{Folder, entries, make_folder, new_name};
 #[derive(Debug)]
 pub(super) struct Blobs {
     folder: Folder,
+    /// How many bytes of the disk must stay free.
+    free_bytes_min: Arc<AtomicU64>,
+}
+
+/// How many bytes of the disk are left to the records of this server, unless [`super::Ecr::require_free`] says otherwise.
+const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
+/// After how many bytes of an upload it is looked again how many are left.
+const LOOK_AGAIN_AFTER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Room on the disk for bytes that come in.
+#[derive(Debug)]
+pub(super) struct Room {
+    folder: PathBuf,
+    free_bytes_min: Arc<AtomicU64>,
+    taken_bytes: u64,
+}
+
+impl Room {
+    /// Notes that `bytes` are about to be written. Fails as a full disk does, if too few were left when it was last looked.
+    pub(super) fn take(&mut self, bytes: u64) -> io::Result<()> {
+        self.taken_bytes = self.taken_bytes.saturating_add(bytes);
+        if self.taken_bytes < LOOK_AGAIN_AFTER_BYTES {
+            return Ok(());
+        }
+        self.look()?;
+        self.taken_bytes = 0;
+        Ok(())
+    }
+
+    fn look(&self) -> io::Result<()> {
+        let found = rustix::fs::statvfs(&self.folder)?;
+        match found.f_bavail.saturating_mul(found.f_frsize) < self.free_bytes_min.load(Ordering::Relaxed) {
+            true => Err(rustix::io::Errno::NOSPC.into()),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Default for Blobs {
     fn default() -> Self {
-        Self { folder: Folder::new("ecr") }
+        Self { folder: Folder::new("ecr"), free_bytes_min: Arc::new(AtomicU64::new(FREE_BYTES_MIN)) }
     }
 }
 
@@ -28,6 +66,19 @@ impl Blobs {
     /// Keeps files in a folder, which is made when it is needed.
     pub(super) fn keep_in(&mut self, folder: PathBuf) {
         self.folder.keep_in(folder);
+    }
+
+    pub(super) fn require_free(&self, bytes: u64) {
+        self.free_bytes_min.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Looks whether there is room for bytes. Blocks on the disk.
+    pub(super) fn room(&self) -> io::Result<Room> {
+        let folder = self.folder.path()?.join("incoming");
+        make_folder(&folder)?;
+        let room = Room { folder, free_bytes_min: Arc::clone(&self.free_bytes_min), taken_bytes: 0 };
+        room.look()?;
+        Ok(room)
     }
 
     /// Returns where the file of an upload is.
@@ -39,6 +90,7 @@ impl Blobs {
 
     /// Writes some bytes into a file that nobody else knows; it is to be given to [`Blobs::keep`].
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<PathBuf> {
+        self.room()?;
         let path = self.incoming(&new_name())?;
         let written = File::create_new(&path).and_then(|mut file| file.write_all(bytes));
         written.inspect_err(|_| remove(&path))?;

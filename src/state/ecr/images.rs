@@ -318,8 +318,7 @@ impl Ecr {
         self.update_image(scope, repository, digest, |image| image.last_pulled_at = Some(now));
     }
 
-    /// Removes an image with all its tags, or a tag, and with its last one the image. Layers that no other image of the
-    /// repository names go too.
+    /// Removes an image, as [`Ecr::delete_images`] removes several.
     pub fn delete_image(
         &self,
         scope: &Scope,
@@ -327,8 +326,50 @@ impl Ecr {
         reference: &Reference,
         now: Timestamp,
     ) -> Result<Deleted, DeleteImageError> {
+        let outcomes = self.delete_images(scope, repository, std::slice::from_ref(reference), now);
+        outcomes.into_iter().next().expect("each reference has an outcome")
+    }
+
+    /// Removes each image with all its tags, or a tag, and with its last one the image. Layers that no other image of the
+    /// repository names go too, and so does what is about an image that went: signatures and other artifacts. (ECR takes
+    /// up to 24 hours for these.)
+    pub fn delete_images(
+        &self,
+        scope: &Scope,
+        repository: &str,
+        references: &[Reference],
+        now: Timestamp,
+    ) -> Vec<Result<Deleted, DeleteImageError>> {
         let mut files = self.change();
         let _together = self.journal.as_ref().map(|journal| journal.hold());
+        let delete = |reference| self.delete_one(&mut files, scope, repository, reference, now);
+        let outcomes = references.iter().map(delete).collect::<Vec<_>>();
+        let gone = outcomes.iter().flatten().filter(|deleted| deleted.is_image_gone);
+        // Afterwards: what is about an image may be among the references.
+        let mut subjects = gone.map(|deleted| deleted.digest).collect::<Vec<_>>();
+        while let Some(subject) = subjects.pop() {
+            for referrer in self.referrers(scope, repository, &subject, None).collect::<Vec<_>>() {
+                if !self.indexes_of(scope, repository, &referrer.digest).is_empty() {
+                    continue;
+                }
+                for tag in self.tags_of_image(scope, repository, &referrer.digest) {
+                    self.tags.remove(scope, &(repository.to_owned(), tag));
+                }
+                self.remove_image(&mut files, scope, &referrer, now);
+                subjects.push(referrer.digest);
+            }
+        }
+        outcomes
+    }
+
+    fn delete_one(
+        &self,
+        files: &mut Files,
+        scope: &Scope,
+        repository: &str,
+        reference: &Reference,
+        now: Timestamp,
+    ) -> Result<Deleted, DeleteImageError> {
         self.repository(scope, repository).ok_or(DeleteImageError::RepositoryNotFound)?;
         let image = self.image(scope, repository, reference).ok_or(DeleteImageError::NotFound)?;
         let all = self.tags_of_image(scope, repository, &image.digest);
@@ -343,7 +384,7 @@ impl Ecr {
             self.tags.remove(scope, &(repository.to_owned(), tag.clone()));
         }
         if is_image_gone {
-            self.remove_image(&mut files, scope, &image, now);
+            self.remove_image(files, scope, &image, now);
         }
         Ok(Deleted { digest: image.digest, tags, is_image_gone })
     }

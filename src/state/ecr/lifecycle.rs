@@ -10,8 +10,8 @@ use std::time::Duration;
 use base::{Scope, Timestamp};
 use serde_json::{Map, Value};
 
-use super::Ecr;
 use super::repository::matches_wildcard;
+use super::{Digest, Ecr, Reference};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rules a policy has at most. AWS's limit.
@@ -76,7 +76,8 @@ pub struct Candidate {
     pub pushed_at: Timestamp,
     /// When it was last pulled, if it ever was.
     pub pulled_at: Option<Timestamp>,
-    /// Whether it goes only with another one: an index names it, or it is about another image.
+    /// Whether it goes only with another one: an index names it, or it is about another image
+    /// that is there.
     pub is_bound: bool,
 }
 
@@ -94,12 +95,14 @@ pub struct Verdict {
 impl Ecr {
     /// Returns what a lifecycle policy must know of the images of a repository.
     pub fn lifecycle_candidates(&self, scope: &Scope, repository: &str) -> Vec<Candidate> {
+        let is_here = |digest: &Digest| self.image(scope, repository, &Reference::Digest(*digest)).is_some();
         let candidate = |image: std::sync::Arc<super::Image>| Candidate {
             digest: image.digest.to_string(),
             tags: self.tags_of_image(scope, repository, &image.digest),
             pushed_at: image.pushed_at,
             pulled_at: image.last_pulled_at,
-            is_bound: image.subject.is_some() || !self.indexes_of(scope, repository, &image.digest).is_empty(),
+            is_bound: image.subject.is_some_and(|subject| is_here(&subject))
+                || !self.indexes_of(scope, repository, &image.digest).is_empty(),
         };
         self.images_of(scope, repository, None).map(candidate).collect()
     }

@@ -145,6 +145,11 @@ impl Ecr {
         self.collect(&mut files);
     }
 
+    /// Says how many bytes of the disk must stay free: with fewer, nothing is taken in.
+    pub fn require_free(&self, bytes: u64) {
+        self.blobs.require_free(bytes);
+    }
+
     /// Makes a repository, or returns the one that has the name.
     pub fn create_repository(&self, scope: &Scope, repository: Repository) -> Result<(), Arc<Repository>> {
         let _changing = self.change();

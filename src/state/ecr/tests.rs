@@ -273,6 +273,32 @@ fn layers_go_when_no_image_names_them_and_nobody_pushes() {
 }
 
 #[test]
+fn what_is_about_an_image_goes_with_it_and_is_bound_as_long_as_it_is_there() {
+    let state = state();
+    let ecr = &state.ecr;
+    let subject = image(ecr, "signed");
+    let about = |subject: Digest, tag| {
+        let more = format!(r#","artifactType":"a/b","subject":{{"mediaType":"x","digest":"{subject}","size":1}}"#);
+        put(ecr, tag, &manifest(b"{}", &[], &more)).unwrap().image.digest
+    };
+    let signature = about(subject, Some("sig"));
+    let of_signature = about(signature, None);
+    let early = about(Digest::of(b"yet to come"), None);
+    let bound = || {
+        let candidates = ecr.lifecycle_candidates(&scope(), "web").into_iter().filter(|candidate| candidate.is_bound);
+        candidates.map(|candidate| candidate.digest).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!(bound(), [signature, of_signature].map(|digest| digest.to_string()).into());
+    let all = [Reference::Digest(subject), Reference::Digest(of_signature), by_tag("none")];
+    let outcomes = ecr.delete_images(&scope(), "web", &all, NOW);
+    let gone = |outcome: &Result<Deleted, _>| outcome.as_ref().map(|deleted| deleted.digest).ok();
+    assert_eq!(outcomes.iter().map(gone).collect::<Vec<_>>(), [Some(subject), Some(of_signature), None]);
+    let left = ecr.images_of(&scope(), "web", None).map(|image| image.digest).collect::<Vec<_>>();
+    assert_eq!(left, [early]);
+    assert_eq!(ecr.tags_of(&scope(), "web", None).count(), 0);
+}
+
+#[test]
 fn uploads_that_are_left_go() {
     let state = state();
     let ecr = &state.ecr;
@@ -292,13 +318,47 @@ fn the_uploads_of_one_kind_of_sender_do_not_use_up_those_of_others() {
     // Rows alone: that many files are not needed for this.
     for n in 0..2_047 {
         let upload = Upload { sender: UploadSender::Task, begun_at: NOW, touched_at: NOW };
-        state.ecr.uploads.insert(&scope(), &("web".to_owned(), n.to_string()), upload);
+        state.ecr.uploads.insert(&scope(), &(format!("web{}", n % 10), n.to_string()), upload);
     }
     begin(UploadSender::Task).unwrap();
     assert!(matches!(begin(UploadSender::Task), Err(BeginError::TooMany)));
     for sender in [UploadSender::User, UploadSender::Api] {
         begin(sender).unwrap();
     }
+}
+
+#[test]
+fn the_uploads_to_one_repository_do_not_use_up_those_to_others() {
+    let state = state();
+    let other = Repository::new(&scope(), "other", NOW);
+    state.ecr.create_repository(&scope(), other).unwrap();
+    let begin = |repository| state.ecr.begin_upload(&scope(), repository, UploadSender::User, NOW, &Ids::system());
+    for _ in 0..256 {
+        begin("web").unwrap();
+    }
+    assert!(matches!(begin("web"), Err(BeginError::TooManyToRepository)));
+    begin("other").unwrap();
+}
+
+#[test]
+fn nothing_is_taken_in_where_the_disk_has_too_little_left() {
+    let state = state();
+    let ecr = &state.ecr;
+    let id = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system()).unwrap();
+    let mut writing = ecr.resume_upload(&scope(), "web", &id, NOW).unwrap();
+    ecr.require_free(u64::MAX);
+    let piece = vec![0; 1024 * 1024];
+    let written = (0..32).map_while(|_| writing.write(&piece).ok()).count();
+    assert!(written < 17, "{written} MiB were taken");
+    let length = writing.length();
+    drop(writing);
+    let is_full = |error: &std::io::Error| error.kind() == std::io::ErrorKind::StorageFull;
+    let begun = ecr.begin_upload(&scope(), "web", UploadSender::User, NOW, &Ids::system());
+    assert!(matches!(begun, Err(BeginError::Io(error)) if is_full(&error)));
+    let resumed = ecr.resume_upload(&scope(), "web", &id, NOW);
+    assert!(matches!(resumed, Err(ResumeError::Io(error)) if is_full(&error)));
+    ecr.require_free(0);
+    assert_eq!(ecr.resume_upload(&scope(), "web", &id, NOW).unwrap().length(), length, "what came stays");
 }
 
 #[test]

@@ -11,10 +11,13 @@ use std::time::Duration;
 use base::{Ids, Scope, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use super::blobs::Room;
 use super::{Digest, Ecr, Layer, Upload, UploadName, UploadSender, blobs};
 
 /// How many uploads there may be of one kind of sender that are not completed, in all registries.
 const UPLOADS_MAX: usize = 2_048;
+/// How many of these may be for one repository: more than clients have at once, by far.
+const UPLOADS_PER_REPOSITORY_MAX: usize = 256;
 /// How much of a file is read at a time for its digest.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -38,6 +41,9 @@ pub enum BeginError {
     /// There are too many already.
     #[error("there are {UPLOADS_MAX} uploads already")]
     TooMany,
+    /// There are too many already to this repository.
+    #[error("there are {UPLOADS_PER_REPOSITORY_MAX} uploads to the repository already")]
+    TooManyToRepository,
     /// Its file cannot be made.
     #[error("cannot make a file for an upload")]
     Io(#[from] io::Error),
@@ -93,6 +99,7 @@ pub struct Writing {
     file: File,
     hasher: Sha256,
     length: u64,
+    room: Room,
     /// Whether the file may have bytes that the digest has not.
     is_torn: bool,
 }
@@ -109,6 +116,7 @@ impl Writing {
 
     /// Puts some bytes at the end. Blocks on the disk.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.room.take(bytes.len() as u64)?;
         self.is_torn = true;
         self.file.write_all_at(bytes, self.length)?;
         self.hasher.update(bytes);
@@ -167,11 +175,16 @@ impl Ecr {
         self.expire_if_due(&mut files, now);
         self.repository(scope, repository).ok_or(BeginError::RepositoryNotFound)?;
         let is_theirs = |upload: &Arc<Upload>| upload.sender == sender;
-        let uploads = self.uploads.keys();
-        let uploads = uploads.iter().filter_map(|(scope, name)| self.uploads.get(scope, name)).filter(is_theirs);
-        if uploads.count() >= UPLOADS_MAX {
+        let mut uploads = self.uploads.keys();
+        uploads.retain(|(of, name)| self.uploads.get(of, name).as_ref().is_some_and(is_theirs));
+        if uploads.len() >= UPLOADS_MAX {
             return Err(BeginError::TooMany);
         }
+        if uploads.iter().filter(|(of, name)| of == scope && name.0 == repository).count() >= UPLOADS_PER_REPOSITORY_MAX
+        {
+            return Err(BeginError::TooManyToRepository);
+        }
+        self.blobs.room()?;
         let id = ids.uuid();
         // The ids of tests are predictable, and files may be left of a former process: what was there is gone.
         File::create(self.blobs.incoming(&id)?)?;
@@ -209,6 +222,7 @@ impl Ecr {
         let name = (repository.to_owned(), id.to_owned());
         let upload = self.uploads.update(scope, &name, |upload| upload.touched_at = now);
         upload.ok_or(ResumeError::NotFound)?;
+        let room = self.blobs.room()?;
         let key = (scope.clone(), name.clone());
         let known = match self.receiving().insert(key.clone(), Progress::Busy) {
             Some(Progress::Busy) => return Err(ResumeError::Busy),
@@ -229,7 +243,7 @@ impl Ecr {
             }
         };
         let receiving = Arc::clone(&self.receiving);
-        Ok(Writing { receiving, scope: scope.clone(), name, path, file, hasher, length, is_torn: false })
+        Ok(Writing { receiving, scope: scope.clone(), name, path, file, hasher, length, room, is_torn: false })
     }
 
     /// Makes a layer of an upload if its bytes have the digest.

@@ -13,6 +13,9 @@ use super::{
     Attribute, ClusterName, Ecs, LaunchType, PlacementRules, Service, Task, TaskDefinition, TaskKey, TaskStatus,
 };
 
+/// The ports that are chosen where a definition leaves that to the machine: the API's documentation of `hostPort`.
+const DYNAMIC_PORTS: std::ops::RangeInclusive<u16> = 49153..=65535;
+
 /// What names a container instance: its cluster and its id. So the instances of a cluster lie together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContainerInstanceKey {
@@ -364,6 +367,32 @@ impl Ecs {
             instance.change(claim, |changed| self.outbox.instance_changes(scope, changed));
             Ok(())
         })
+    }
+
+    /// Chooses ports of an instance for a task that holds a claim there: so many of TCP and of UDP. What was chosen once
+    /// stays. None if there are too few, or no such claim.
+    pub fn choose_ports(
+        &self,
+        scope: &Scope,
+        key: &ContainerInstanceKey,
+        task: &TaskId,
+        tcp: usize,
+        udp: usize,
+    ) -> Option<Ports> {
+        let mut chosen = None;
+        self.update_container_instance(scope, key, |instance| {
+            let mut taken = instance.remaining().ports;
+            taken.join(&instance.chosen_ports());
+            let Some(claim) = instance.claims.get_mut(task) else { return };
+            if claim.chosen_ports.tcp.len() != tcp || claim.chosen_ports.udp.len() != udp {
+                let free = |taken: &BTreeSet<u16>, count| {
+                    DYNAMIC_PORTS.filter(|port| !taken.contains(port)).take(count).collect::<BTreeSet<_>>()
+                };
+                claim.chosen_ports = Ports { tcp: free(&taken.tcp, tcp), udp: free(&taken.udp, udp) };
+            }
+            chosen = Some(claim.chosen_ports.clone());
+        });
+        chosen.filter(|ports| ports.tcp.len() == tcp && ports.udp.len() == udp)
     }
 
     /// Returns the instances that tasks of a kind of capacity are placed on: the active ones, and with a capacity provider

@@ -18,6 +18,7 @@ mod query;
 mod rollback;
 mod service;
 mod service_deployment;
+mod shift;
 mod task;
 mod task_definition;
 mod task_set;
@@ -67,8 +68,11 @@ pub use service::{
     ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Workload, deployment_id, next_provider,
 };
 pub use service_deployment::{
-    HookAction, HookOutcome, Monitors, PauseHook, PauseStage, Rollback, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    Monitors, Rollback, ServiceDeployment, ServiceDeploymentKey, ServiceDeploymentStatus, ServiceRevision,
+    ServiceRevisionKey,
+};
+pub use shift::{
+    Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, Shifting, Traffic, Weight,
 };
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
@@ -76,8 +80,8 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, RestartPolicy,
-    Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, PortMapping,
+    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetDraining, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Document, Label, Record, Tag};
 
-use super::{AlarmWatch, CircuitBreaker, ClusterName, ServiceName, Tally, TaskDefinitionName, TaskNetwork, TaskVolume};
+use super::{
+    AlarmWatch, CircuitBreaker, ClusterName, ServiceName, Shifting, Tally, TaskDefinitionName, TaskNetwork, TaskVolume,
+};
 
 /// How many events a service remembers: ECS shows the latest hundred.
 pub const SERVICE_EVENTS_MAX: usize = 100;
@@ -167,6 +169,9 @@ pub struct RolloutPolicy {
     /// How long a deployment is watched by its alarms when its tasks are up, in minutes.
     #[serde(default)]
     pub bake_time_min: u32,
+    /// How traffic goes over from one deployment to the next; none if tasks take the place of others one by one.
+    #[serde(default)]
+    pub shifting: Option<Shifting>,
 }
 
 /// What the tasks of a service or task set are: everything that a service revision holds.

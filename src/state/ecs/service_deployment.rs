@@ -1,13 +1,11 @@
 //! The history of a service: its revisions, and the deployments of them.
 
-use std::time::Duration;
-
 use base::{Arn, ServiceDeploymentId, ServiceRevisionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Document, Record};
 
-use super::{ServiceKey, Workload};
+use super::{HookAction, HookOutcome, HookTarget, ServiceKey, Shift, Workload};
 
 /// What names a revision of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,8 +70,9 @@ pub struct ServiceDeployment {
     pub status_reason: Option<String>,
     /// The way back, once it is taken.
     pub rollback: Option<Rollback>,
-    /// Where it pauses, in the order of the stages.
-    pub pauses: Vec<PauseHook>,
+    /// How traffic goes over to it; none if its tasks take the place of others one by one.
+    #[serde(default)]
+    pub shift: Option<Shift>,
     /// What those have found who watch it.
     #[serde(default)]
     pub monitors: Monitors,
@@ -92,76 +91,7 @@ pub struct Monitors {
     pub triggered_alarms: Vec<String>,
 }
 
-/// A stage at which a service deployment pauses until it is told to go on. The controller writes `paused_at`, and
-/// `outcome` where it is that nobody said anything in time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PauseHook {
-    /// A UUID.
-    pub id: String,
-    /// The stage.
-    pub stage: PauseStage,
-    /// How long it pauses at most, in minutes.
-    pub timeout_min: u32,
-    /// What happens then.
-    pub on_timeout: HookAction,
-    /// When the deployment came here.
-    pub paused_at: Option<Timestamp>,
-    /// How it went on.
-    pub outcome: Option<HookOutcome>,
-}
-
-/// A stage of a service deployment at which it can pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum PauseStage {
-    /// Before anything is done, while several revisions have tasks.
-    ReconcileService,
-    /// Before the new tasks are started.
-    PreScaleUp,
-    /// When the new tasks run.
-    PostScaleUp,
-    /// While test traffic goes over to them.
-    TestTrafficShift,
-    /// When test traffic has gone over.
-    PostTestTrafficShift,
-    /// Before production traffic goes over.
-    PreProductionTrafficShift,
-    /// While production traffic goes over to them.
-    ProductionTrafficShift,
-    /// When production traffic has gone over.
-    PostProductionTrafficShift,
-}
-
-/// How a paused service deployment is to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HookAction {
-    /// To the next stage.
-    Continue,
-    /// Back to where it came from.
-    RollBack,
-}
-
-/// How a paused service deployment went on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HookOutcome {
-    /// It was told to.
-    Told(HookAction),
-    /// Nobody told it in time.
-    TimedOut,
-}
-
-impl PauseHook {
-    /// Returns when it has paused for long enough.
-    pub fn expires_at(&self) -> Option<Timestamp> {
-        Some(self.paused_at?.plus(Duration::from_secs(u64::from(self.timeout_min) * 60)))
-    }
-}
-
 impl ServiceDeployment {
-    /// Returns where it pauses next, or has paused.
-    pub fn next_pause(&self) -> Option<&PauseHook> {
-        self.pauses.iter().find(|pause| pause.outcome.is_none()).filter(|_| !self.status.is_final())
-    }
-
     /// Writes that it is to stop, and where the service goes back to. On the error, it cannot be stopped any more.
     pub(super) fn ask_to_stop(
         &mut self,
@@ -184,9 +114,10 @@ impl ServiceDeployment {
     }
 
     /// Writes how the pause `id` went on. None if it does not pause there now.
-    pub fn resume(&mut self, id: &str, outcome: HookOutcome) -> Option<()> {
-        let pause = self.pauses.iter_mut().find(|pause| pause.outcome.is_none() && pause.paused_at.is_some());
-        pause.filter(|pause| pause.id == id)?.outcome = Some(outcome);
+    pub fn resume(&mut self, id: &str, action: HookAction) -> Option<()> {
+        let hooks = self.shift.iter_mut().flat_map(|shift| &mut shift.hooks).filter(|_| !self.status.is_final());
+        let mut paused = hooks.filter(|hook| hook.target == HookTarget::Pause && hook.is_under_way());
+        paused.find(|hook| hook.id == id)?.outcome = Some(HookOutcome::Told(action));
         Some(())
     }
 }

@@ -178,12 +178,26 @@ pub struct ContainerDefinition {
     /// Kernel parameters of its namespaces.
     #[serde(default)]
     pub system_controls: Vec<KeyValue>,
+    /// Its ports, as far as the network mode maps them to ports of the machine it runs on.
+    #[serde(default)]
+    pub port_mappings: Vec<PortMapping>,
     /// The ports that it takes of the machine it runs on; none with an interface of the task's own.
     #[serde(default)]
     pub host_ports: Ports,
     /// How many GPUs it takes.
     #[serde(default)]
     pub gpus: u32,
+}
+
+/// A port of a container that is one of its machine's, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    /// The port of the container.
+    pub container_port: u16,
+    /// The port of the machine; none is chosen when the task begins.
+    pub host_port: Option<u16>,
+    /// Whether it is UDP's and not TCP's.
+    pub is_udp: bool,
 }
 
 /// A container that another one waits for.

@@ -6,7 +6,7 @@ use base::Timestamp;
 use state::ecs::{Deployment, RolloutState, Tally};
 
 use super::{
-    Action, Cause, Gate, Health, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy,
+    Action, Cause, Health, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy,
     throttle, zones,
 };
 use crate::ecs::circuit_breaker;
@@ -80,8 +80,6 @@ pub(super) fn plan(known: &Known<'_>, primary: &Deployment, tally: &Tally, actio
     let rollout = Rollout { known, primary, health: known.health() };
     if matches!(primary.rollout, RolloutState::Failed { .. }) {
         rollout.stall(actions);
-    } else if known.gate == Some(Gate::ScaleUp) {
-        actions.push(Action::Pause);
     } else {
         rollout.roll(tally, actions);
     }
@@ -110,14 +108,9 @@ impl<'a> Rollout<'a> {
         let mut budget = self.budget();
         stop(self.surplus(&fit, &mut budget, actions), actions);
         stop_unhealthy(self.replaced(&unhealthy, &fit, started), actions);
-        let is_gated = self.known.gate.is_some();
-        let outdated = if is_gated { Vec::new() } else { self.outdated(&old, &mut budget) };
-        let is_stuck = !is_gated
-            && started == 0
-            && outdated.is_empty()
-            && !old.is_empty()
-            && new.len() < self.desired()
-            && self.room() == 0;
+        let outdated = self.outdated(&old, &mut budget);
+        let is_stuck =
+            started == 0 && outdated.is_empty() && !old.is_empty() && new.len() < self.desired() && self.room() == 0;
         let is_waiting = new.iter().any(|member| !self.health.is_healthy(member))
             || old.iter().any(|member| self.health.next_look(member).is_some())
             || self.known.members.iter().any(|member| is_counted(member) && !is_live(member))
@@ -295,12 +288,7 @@ impl<'a> Rollout<'a> {
     /// Says what has come to an end, and when there will be more to say.
     fn finish(&self, new: &[&Member], old: &[&Member], actions: &mut Vec<Action>) {
         drop_emptied(self.known, actions);
-        let is_up = self.is_up(new);
-        if is_up && self.known.gate.is_some() {
-            actions.push(Action::Pause);
-            return;
-        }
-        if is_up && old.is_empty() && !has_others(self.known, self.primary) {
+        if self.is_up(new) && old.is_empty() && !has_others(self.known, self.primary) {
             if let Some(baked_at) = self.baked_at(actions).filter(|at| self.known.now < *at) {
                 actions.push(Action::LookAgain(baked_at));
                 return;

@@ -86,6 +86,7 @@ pub(crate) fn service(desired_count: u32, minimum_healthy_percent: u32, maximum_
             circuit_breaker: None,
             alarms: None,
             bake_time_min: 0,
+            shifting: None,
         },
         placement_constraints: None,
         placement_strategy: None,
@@ -163,7 +164,7 @@ pub(crate) fn members(words: &str) -> Vec<Member> {
 /// What is known of a service of which nothing special is known.
 pub(crate) fn known<'a>(service: &'a Service, members: &'a [Member]) -> Known<'a> {
     let (alarms, zones): (&[String], &[String]) = (&[], &[]);
-    Known { service, members, task_sets: &[], gate: None, alarms, zones, pace: Pace::REAL, now: second(NOW_S) }
+    Known { service, members, task_sets: &[], alarms, zones, pace: Pace::REAL, now: second(NOW_S) }
 }
 
 /// Renders a plan in a line.
@@ -187,7 +188,7 @@ pub(crate) fn shown(actions: &[Action]) -> String {
         Action::GiveUp(Cause::Alarms(names)) => format!("give up for {}", names.join(" ")),
         Action::Bake => "bake".to_owned(),
         Action::Complete => "complete".to_owned(),
-        Action::Pause => "pause".to_owned(),
+        Action::Shift(step) => crate::ecs::shift_plan::tests::shown(step),
         Action::Steady => "steady".to_owned(),
         Action::Report(Obstacle::Protected(revision)) => format!("too many protected of {revision}"),
         Action::Report(Obstacle::Unbalanced(zones)) => {

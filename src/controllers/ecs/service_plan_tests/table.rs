@@ -9,7 +9,6 @@ use super::*;
 
 struct Row {
     service: Service,
-    gate: Option<Gate>,
     ringing: Vec<String>,
     zones: Vec<String>,
     pace: Pace,
@@ -24,7 +23,7 @@ impl Row {
         if !has_old {
             service.deployments.truncate(1);
         }
-        let mut row = Self { service, gate: None, ringing: Vec::new(), zones: Vec::new(), pace: Pace::REAL };
+        let mut row = Self { service, ringing: Vec::new(), zones: Vec::new(), pace: Pace::REAL };
         for word in words {
             let (name, value) = word.split_once(':').unwrap_or((word, ""));
             row.take(name, value);
@@ -78,7 +77,6 @@ impl Row {
             "even" => self.service.rebalances_zones = true,
             // The providers `f` and `s`, as `base/weight` each.
             "shares" => primary.workload.capacity = capacity(value),
-            "gate" => self.gate = Some(if value == "up" { Gate::ScaleUp } else { Gate::Replace }),
             "pace" => self.pace = value.parse().unwrap(),
             // What it said so many seconds ago; the last word is the newest.
             "said-steady" => self.say(event::STEADY, ago()),
@@ -118,13 +116,8 @@ fn check(table: Expect) {
         let is_old = |member: &Member| member.revision.as_str() == "o";
         let has_old = members.iter().any(is_old) || words.contains(" old ");
         let row = Row::read(&words.replace(" old ", " "), has_old);
-        let planned = plan(&Known {
-            gate: row.gate,
-            alarms: &row.ringing,
-            zones: &row.zones,
-            pace: row.pace,
-            ..known(&row.service, &members)
-        });
+        let planned =
+            plan(&Known { alarms: &row.ringing, zones: &row.zones, pace: row.pace, ..known(&row.service, &members) });
         found += format!("{text:width$} → {}", shown(&planned)).trim_end();
         found.push('\n');
     }
@@ -328,7 +321,6 @@ fn bounds_that_leave_no_way_are_said() {
         2 51 100 | oh oh                                → Percentages
         3 67 100 | oh*3                                 → Percentages
         3 66 100 | oh*3                                 → stop 1 of o
-        1 100 150 gate:replace | oh                     →
     "#]]);
 }
 
@@ -561,18 +553,6 @@ fn tasks_whose_instances_are_emptied_are_replaced_within_the_bounds() {
         2 100 100 | nh lh    → Percentages
         2 100 200 | lh lh    → start 2 of n
         2 100 200 | nh lp    → start 1 of n, stop 2 of n
-    "#]]);
-}
-
-#[test]
-fn a_gate_holds_a_rollout_up() {
-    check(expect![[r#"
-        1 100 200 gate:up | oh                 → pause
-        1 100 200 gate:replace | oh            → start 1 of n
-        1 100 200 gate:replace | oh nr         → look in 30
-        1 100 200 gate:replace | oh nh         → pause
-        1 100 200 gate:replace old | nh        → drop o, pause
-        1 100 200 gate:up breaker fails:3 | oh → give up
     "#]]);
 }
 

@@ -4,8 +4,8 @@ use api::ecs as api;
 use base::Arn;
 use state::Cx;
 use state::ecs::{
-    Deployment, HookAction, Monitors, PauseHook, PauseStage, Service, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, Workload,
+    Deployment, Hook, HookAction, HookStage, HookTarget, Monitors, Service, ServiceDeployment, ServiceDeploymentKey,
+    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, Shift, Workload,
 };
 
 use crate::{Result, document, invalid};
@@ -14,8 +14,8 @@ use crate::{Result, document, invalid};
 const DEPLOYMENTS_ACTIVE_MAX: usize = 5;
 /// How many deployments of a service are remembered: a bound for the table, which AWS has as a time of 90 days.
 const DEPLOYMENTS_KEPT_MAX: usize = 100;
-/// How long a deployment pauses at most unless its hook says, in minutes.
-const PAUSE_DEFAULT_MIN: u32 = 1440;
+/// How long a deployment waits for a hook unless that says, in minutes.
+const HOOK_TIMEOUT_DEFAULT_MIN: u32 = 1440;
 
 /// The rows of history that a new deployment makes.
 pub(super) struct History {
@@ -51,7 +51,7 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Resu
             status: ServiceDeploymentStatus::Pending,
             status_reason: None,
             rollback: None,
-            pauses: pauses(cx, service),
+            shift: shift(cx, service),
             monitors: Monitors::default(),
             key: key.clone(),
         },
@@ -66,47 +66,55 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Resu
     Ok(history)
 }
 
-/// Lists where a deployment pauses. Hooks that call functions are not called yet; their stages pass by.
-fn pauses(cx: &Cx, service: &Service) -> Vec<PauseHook> {
+/// Says how traffic comes over to a new deployment, and who has a say at which stage.
+fn shift(cx: &Cx, service: &Service) -> Option<Shift> {
+    let policy = service.rollout.shifting?;
     let configuration: api::DeploymentConfiguration = document::read(&service.rollout.document);
-    let mut pauses = Vec::new();
-    for hook in configuration.lifecycle_hooks.iter().flatten() {
-        if hook.target_type != Some(api::DeploymentLifecycleHookTargetType::Pause) {
-            continue;
-        }
+    let mut hooks = Vec::new();
+    for hook in configuration.lifecycle_hooks.unwrap_or_default() {
         let timeout = hook.timeout_configuration.as_ref();
         let minutes = timeout.and_then(|timeout| u32::try_from(timeout.timeout_in_minutes?).ok());
         let continues =
             timeout.and_then(|timeout| timeout.action.as_ref()) == Some(&api::DeploymentLifecycleHookAction::Continue);
-        for stage in hook.lifecycle_stages.iter().flatten().filter_map(stage) {
-            // With one revision there is nothing to reconcile.
-            if stage == PauseStage::ReconcileService && service.deployments.is_empty() {
-                continue;
-            }
-            pauses.push(PauseHook {
-                id: cx.ids.uuid(),
-                stage,
-                timeout_min: minutes.unwrap_or(PAUSE_DEFAULT_MIN),
-                on_timeout: if continues { HookAction::Continue } else { HookAction::RollBack },
-                paused_at: None,
-                outcome: None,
-            });
-        }
+        let target = match hook.target_type {
+            Some(api::DeploymentLifecycleHookTargetType::Pause) => HookTarget::Pause,
+            // The model's check has refused others.
+            None
+            | Some(
+                api::DeploymentLifecycleHookTargetType::AwsLambda | api::DeploymentLifecycleHookTargetType::Other(_),
+            ) => HookTarget::Lambda {
+                function: hook.hook_target_arn.unwrap_or_default(),
+                details: hook.hook_details.as_ref().map(|details| document::write(details)),
+            },
+        };
+        hooks.extend(hook.lifecycle_stages.iter().flatten().filter_map(stage).map(|stage| Hook {
+            id: cx.ids.uuid(),
+            stage,
+            target: target.clone(),
+            timeout_min: minutes.unwrap_or(HOOK_TIMEOUT_DEFAULT_MIN),
+            on_timeout: if continues { HookAction::Continue } else { HookAction::RollBack },
+            is_back: false,
+            begun_at: None,
+            expires_at: None,
+            call_at: None,
+            call_failures: 0,
+            outcome: None,
+        }));
     }
-    pauses.sort_by_key(|pause| pause.stage);
-    pauses
+    hooks.sort_by_key(|hook| hook.stage);
+    Some(Shift::new(policy, hooks))
 }
 
-fn stage(stage: &api::DeploymentLifecycleHookStage) -> Option<PauseStage> {
+fn stage(stage: &api::DeploymentLifecycleHookStage) -> Option<HookStage> {
     Some(match stage {
-        api::DeploymentLifecycleHookStage::ReconcileService => PauseStage::ReconcileService,
-        api::DeploymentLifecycleHookStage::PreScaleUp => PauseStage::PreScaleUp,
-        api::DeploymentLifecycleHookStage::PostScaleUp => PauseStage::PostScaleUp,
-        api::DeploymentLifecycleHookStage::TestTrafficShift => PauseStage::TestTrafficShift,
-        api::DeploymentLifecycleHookStage::PostTestTrafficShift => PauseStage::PostTestTrafficShift,
-        api::DeploymentLifecycleHookStage::PreProductionTrafficShift => PauseStage::PreProductionTrafficShift,
-        api::DeploymentLifecycleHookStage::ProductionTrafficShift => PauseStage::ProductionTrafficShift,
-        api::DeploymentLifecycleHookStage::PostProductionTrafficShift => PauseStage::PostProductionTrafficShift,
+        api::DeploymentLifecycleHookStage::ReconcileService => HookStage::ReconcileService,
+        api::DeploymentLifecycleHookStage::PreScaleUp => HookStage::PreScaleUp,
+        api::DeploymentLifecycleHookStage::PostScaleUp => HookStage::PostScaleUp,
+        api::DeploymentLifecycleHookStage::TestTrafficShift => HookStage::TestTrafficShift,
+        api::DeploymentLifecycleHookStage::PostTestTrafficShift => HookStage::PostTestTrafficShift,
+        api::DeploymentLifecycleHookStage::PreProductionTrafficShift => HookStage::PreProductionTrafficShift,
+        api::DeploymentLifecycleHookStage::ProductionTrafficShift => HookStage::ProductionTrafficShift,
+        api::DeploymentLifecycleHookStage::PostProductionTrafficShift => HookStage::PostProductionTrafficShift,
         // The model's check has refused others.
         api::DeploymentLifecycleHookStage::Other(_) => return None,
     })

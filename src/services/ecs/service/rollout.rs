@@ -2,7 +2,8 @@
 
 use api::ecs as api;
 use state::ecs::{
-    AlarmWatch, CircuitBreaker, DeploymentController, FailureThreshold, RolloutPolicy, SchedulingStrategy,
+    AlarmWatch, CircuitBreaker, DeploymentController, FailureThreshold, RolloutPolicy, SchedulingStrategy, ShiftSteps,
+    Shifting, Weight,
 };
 
 use crate::{Result, document, invalid};
@@ -51,8 +52,39 @@ pub(super) fn parse(
         circuit_breaker: breaker.map(circuit_breaker),
         alarms: shown.alarms.as_ref().and_then(alarms),
         bake_time_min: shown.bake_time_in_minutes.and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or_default(),
+        shifting: shifting(&shown),
         document: document::write(&shown),
     })
+}
+
+/// Says how traffic goes over from one deployment to the next; none if tasks take the place of others one by one.
+fn shifting(shown: &api::DeploymentConfiguration) -> Option<Shifting> {
+    let minutes = |minutes: Option<i32>| minutes.and_then(|minutes| u32::try_from(minutes).ok()).unwrap_or_default();
+    let steps = match shown.strategy.as_ref()? {
+        // The model's check has refused others.
+        api::DeploymentStrategy::Rolling | api::DeploymentStrategy::Other(_) => return None,
+        api::DeploymentStrategy::BlueGreen => ShiftSteps::AtOnce,
+        api::DeploymentStrategy::Linear => {
+            let linear = shown.linear_configuration.as_ref()?;
+            let step = share(linear.step_percent?);
+            ShiftSteps::Linear { step, bake_min: minutes(linear.step_bake_time_in_minutes) }
+        }
+        api::DeploymentStrategy::Canary => {
+            let canary = shown.canary_configuration.as_ref()?;
+            let first = share(canary.canary_percent?);
+            ShiftSteps::Canary { first, bake_min: minutes(canary.canary_bake_time_in_minutes) }
+        }
+    };
+    Some(Shifting { steps, bake_min: minutes(shown.bake_time_in_minutes) })
+}
+
+/// Reads a share in percent, rounded to a tenth of one; none is less than that, so that each step leads on.
+fn share(percent: f64) -> Weight {
+    let tenths = (1..=1000_u16).min_by(|&a, &b| {
+        let distance = |tenths: u16| (f64::from(tenths) - percent * 10.0).abs();
+        distance(a).total_cmp(&distance(b))
+    });
+    Weight::of_tenths(tenths.unwrap_or(1))
 }
 
 fn circuit_breaker(breaker: &api::DeploymentCircuitBreaker) -> CircuitBreaker {

@@ -175,7 +175,9 @@ fn container(task: &Task, container: &Container) -> api::Container {
         image: Some(container.image.clone()),
         image_digest: container.image_digest.clone(),
         runtime_id: match &task.launch {
-            Launch::Fargate { .. } => container.started_at.map(|_| container.id.to_string()),
+            Launch::Fargate { .. } | Launch::Ec2 { is_local: true, .. } => {
+                container.started_at.map(|_| container.id.to_string())
+            }
             Launch::Ec2 { .. } | Launch::External { .. } => container.agent_runtime_id.clone(),
         },
         last_status: Some(container.status.as_str().to_owned()),

@@ -2,8 +2,8 @@
 
 use api::ecs as api;
 use state::ecs::{
-    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, Ports, RestartPolicy, Secret, TmpfsMount,
-    Ulimit,
+    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, PortMapping, Ports, RestartPolicy,
+    Secret, TmpfsMount, Ulimit,
 };
 
 /// How long a container must have run to be started again, unless its definition says, in seconds. (ContainerRestartPolicy)
@@ -73,6 +73,7 @@ pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode)
         has_init: linux.is_some_and(|linux| linux.init_process_enabled == Some(true)),
         ulimits: container.ulimits.iter().flatten().filter_map(ulimit).collect(),
         system_controls: container.system_controls.iter().flatten().filter_map(system_control).collect(),
+        port_mappings: port_mappings(container, mode),
         host_ports: host_ports(container, mode),
         gpus: gpus(container.resource_requirements.as_deref()).unwrap_or(0),
     }
@@ -128,6 +129,26 @@ fn system_control(control: &api::SystemControl) -> Option<KeyValue> {
 
 fn pair(name: &str, value: &str) -> KeyValue {
     KeyValue { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// Reads the ports that are the machine's, too. In its own network a container's port is the machine's.
+fn port_mappings(container: &api::ContainerDefinition, mode: NetworkMode) -> Vec<PortMapping> {
+    let mapping = |mapping: &api::PortMapping| {
+        let port = |number: Option<i32>| number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+        let container_port = port(mapping.container_port)?;
+        let host_port = match mode {
+            NetworkMode::Host => Some(container_port),
+            NetworkMode::Bridge | NetworkMode::Awsvpc | NetworkMode::None => port(mapping.host_port),
+        };
+        let is_udp = mapping.protocol == Some(api::TransportProtocol::Udp);
+        Some(PortMapping { container_port, host_port, is_udp })
+    };
+    match mode {
+        NetworkMode::Bridge | NetworkMode::Host => {
+            container.port_mappings.iter().flatten().filter_map(mapping).collect()
+        }
+        NetworkMode::Awsvpc | NetworkMode::None => Vec::new(),
+    }
 }
 
 /// Reads the ports that are asked of the machine. Ports of 0 are the agent's to choose.

@@ -67,6 +67,7 @@ impl Site {
             ephemeral_storage_mib: None,
             host_folders: Vec::new(),
             paces: Paces::default(),
+            lambda_endpoint: None,
             images: server::ImageConfig { asks_elsewhere: false, ..server::ImageConfig::default() },
             limits,
         };

@@ -4,8 +4,23 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The services whose every operation needs a case of success.
-const COVERED: [&str; 12] =
-    ["codedeploy", "ec2", "ecr", "ecr-public", "ecs", "efs", "iam", "logs", "s3", "secretsmanager", "ssm", "sts"];
+const COVERED: [&str; 15] = [
+    "cloudwatch",
+    "codedeploy",
+    "ec2",
+    "ecr",
+    "ecr-public",
+    "ecs",
+    "efs",
+    "events",
+    "iam",
+    "logs",
+    "s3",
+    "scheduler",
+    "secretsmanager",
+    "ssm",
+    "sts",
+];
 
 /// Fails if an operation that is implemented has no case in which it succeeds.
 pub(crate) fn check(cases: &[PathBuf]) -> Result<(), String> {

@@ -1,0 +1,104 @@
+//! Deployments in which a function has a say.
+
+use std::sync::Arc;
+
+use expect_test::expect;
+use node::{HttpAnswer, HttpError};
+use serde_json::{Value, json};
+use state::State;
+use testkit::SimulatedMachine;
+
+use crate::rig::{FUNCTION, Rig, function_url, run};
+
+fn asking_at(stages: &[&str]) -> Value {
+    let hook = json!({
+        "hookTargetArn": FUNCTION,
+        "roleArn": "arn:aws:iam::123456789012:role/hook",
+        "lifecycleStages": stages,
+        "hookDetails": {"suite": "smoke"},
+    });
+    json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1, "lifecycleHooks": [hook]})
+}
+
+fn says(body: &str) -> Result<HttpAnswer, HttpError> {
+    Ok(HttpAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() })
+}
+
+/// Deploys with a function that says these things, one after the other.
+async fn deploy(stages: &[&str], answers: Vec<Result<HttpAnswer, HttpError>>) -> Rig {
+    let mut rig = Rig::new();
+    rig.create(1, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 1})).await;
+    rig.pass(100, 10).await;
+    rig.log.clear();
+    rig.kit.ecs("UpdateService", &json!({"service": "web", "deploymentConfiguration": asking_at(stages)})).await;
+    rig.traffic.take_orders();
+    rig.machine.node().answer_http(&function_url(), answers);
+    rig.update().await;
+    rig
+}
+
+/// Takes the events that the function got, a line each.
+fn events(rig: &Rig) -> String {
+    let requests = rig.machine.node().take_http_requests();
+    let body = |request: node::HttpRequest| {
+        assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", function_url().as_str()));
+        String::from_utf8(request.body).unwrap()
+    };
+    requests.into_iter().map(body).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_function_is_asked_again_until_it_has_made_up_its_mind() {
+    run(async {
+        let again = r#"{"hookStatus":"IN_PROGRESS","callBackDelay":20,"hookDetails":{"run":7}}"#;
+        let answers = vec![says(again), says(r#"{"hookStatus":"IN_PROGRESS"}"#), says(r#"{"hookStatus":"SUCCEEDED"}"#)];
+        let mut rig = deploy(&["POST_SCALE_UP"], answers).await;
+        rig.pass(200, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+        expect![[""]].assert_eq(&events(&rig));
+    });
+}
+
+#[test]
+fn a_function_that_is_against_it_takes_the_deployment_back() {
+    run(async {
+        // It is against it when production traffic has come over, and is told when that goes back.
+        let answers = vec![says(r#"{"hookStatus":"FAILED"}"#), says(r#"{"hookStatus":"SUCCEEDED"}"#)];
+        let mut rig = deploy(&["PRODUCTION_TRAFFIC_SHIFT"], answers).await;
+        rig.pass(120, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+        expect![[""]].assert_eq(&events(&rig));
+    });
+}
+
+#[test]
+fn a_function_that_cannot_be_understood_takes_the_deployment_back() {
+    let refused = || Err(HttpError::Unreachable { why: "connection refused".to_owned() });
+    let rows = [
+        vec![says("true")],
+        vec![says(r#"{"hookStatus":"MAYBE"}"#)],
+        vec![refused()],
+        vec![refused(), refused(), says(r#"{"hookStatus":"SUCCEEDED"}"#)],
+        vec![Ok(HttpAnswer { status: 404, headers: Vec::new(), body: Vec::new() })],
+    ];
+    let mut log = String::new();
+    for answers in rows {
+        run(async {
+            let mut rig = deploy(&["PRE_SCALE_UP"], answers).await;
+            rig.pass(70, 1).await;
+            log += &format!("{}\n\n", rig.take_log());
+        });
+    }
+    expect![[""]].assert_eq(&log);
+}
+
+#[test]
+fn without_an_endpoint_functions_are_skipped_and_the_events_say_so() {
+    run(async {
+        let mut rig = Rig::on(Arc::new(SimulatedMachine::new()), State::in_memory(), None);
+        rig.create(1, asking_at(&["PRE_SCALE_UP", "POST_SCALE_UP"])).await;
+        rig.pass(60, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+        assert_eq!(rig.deployment().await["lifecycleHookDetails"], json!([]));
+    });
+}

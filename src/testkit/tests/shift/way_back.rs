@@ -1,0 +1,141 @@
+//! Deployments that go back to where they came from.
+
+use controllers::{TrafficError, TrafficProgress};
+use expect_test::expect;
+use node::simulated::Fate;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, run};
+
+fn pausing_at(stage: &str) -> Value {
+    let hook = json!({"targetType": "PAUSE", "lifecycleStages": [stage]});
+    json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "lifecycleHooks": [hook]})
+}
+
+/// The hooks of the first deployment are passed by, so that the second one meets them.
+async fn deploy_twice(rig: &mut Rig, deployment: Value) {
+    rig.create(1, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
+    rig.pass(100, 10).await;
+    rig.log.clear();
+    rig.kit.ecs("UpdateService", &json!({"service": "web", "deploymentConfiguration": deployment})).await;
+    rig.traffic.take_orders();
+    rig.update().await;
+}
+
+#[test]
+fn a_deployment_that_is_stopped_goes_back_from_every_stage() {
+    let stages = [
+        "PRE_SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+        "PRODUCTION_TRAFFIC_SHIFT",
+        "POST_PRODUCTION_TRAFFIC_SHIFT",
+    ];
+    let mut log = String::new();
+    for stage in stages {
+        run(async {
+            let mut rig = Rig::new();
+            deploy_twice(&mut rig, pausing_at(stage)).await;
+            rig.pass(100, 10).await;
+            assert!(rig.awaited_hook().await.is_some(), "{stage}");
+            rig.log.clear();
+            rig.stop("ROLLBACK").await;
+            rig.pass(60, 1).await;
+            log += &format!("{stage}\n{}\n", rig.take_log());
+        });
+    }
+    expect![[""]].assert_eq(&log);
+}
+
+#[test]
+fn a_deployment_that_is_stopped_in_its_scale_up_or_bake_goes_back() {
+    let mut log = String::new();
+    for seconds in [20, 120] {
+        run(async {
+            let mut rig = Rig::new();
+            deploy_twice(&mut rig, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
+            rig.pass(seconds, 1).await;
+            log += &format!("{}\n", rig.deployment().await["lifecycleStage"]);
+            rig.log.clear();
+            rig.stop("ROLLBACK").await;
+            rig.pass(60, 1).await;
+            log += &format!("{}\n", rig.take_log());
+        });
+    }
+    expect![[""]].assert_eq(&log);
+}
+
+#[test]
+fn a_deployment_that_is_aborted_stays_where_it_is() {
+    run(async {
+        let mut rig = Rig::new();
+        deploy_twice(&mut rig, pausing_at("PRODUCTION_TRAFFIC_SHIFT")).await;
+        rig.pass(100, 10).await;
+        rig.log.clear();
+        rig.stop("ABORT").await;
+        rig.pass(600, 10).await;
+        expect![[""]].assert_eq(&rig.take_log());
+    });
+}
+
+#[test]
+fn a_pause_ends_when_it_is_told_to() {
+    run(async {
+        let mut rig = Rig::new();
+        deploy_twice(&mut rig, pausing_at("POST_TEST_TRAFFIC_SHIFT")).await;
+        rig.pass(3600, 10).await;
+        rig.tell("CONTINUE").await;
+        rig.pass(400, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+    });
+}
+
+#[test]
+fn a_pause_that_nobody_ends_times_out() {
+    run(async {
+        let mut rig = Rig::new();
+        let timeout = json!({"timeoutInMinutes": 30, "action": "ROLLBACK"});
+        let hook =
+            json!({"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"], "timeoutConfiguration": timeout});
+        let deployment = json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "lifecycleHooks": [hook]});
+        deploy_twice(&mut rig, deployment).await;
+        rig.pass(2000, 10).await;
+        expect![[""]].assert_eq(&rig.take_log());
+    });
+}
+
+#[test]
+fn traffic_that_cannot_be_shifted_takes_the_deployment_back() {
+    run(async {
+        let mut rig = Rig::new();
+        deploy_twice(&mut rig, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
+        let failed = || {
+            Err(TrafficError(
+                "invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the \
+                 productionListenerRule or testListenerRule."
+                    .to_owned(),
+            ))
+        };
+        rig.traffic.answer([Ok(TrafficProgress::Done), failed(), failed(), failed(), failed(), failed()]);
+        rig.pass(300, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+    });
+}
+
+#[test]
+fn tasks_that_fail_take_the_deployment_back() {
+    run(async {
+        let mut rig = Rig::new();
+        let breaker = json!({"enable": true, "rollback": true});
+        deploy_twice(
+            &mut rig,
+            json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "deploymentCircuitBreaker": breaker}),
+        )
+        .await;
+        rig.machine.node().set_fate("app", Fate::parse("exit 1 after 5s").unwrap());
+        rig.pass(100, 1).await;
+        expect![[""]].assert_eq(&rig.take_log());
+    });
+}
