@@ -47,6 +47,7 @@ provider "aws" {
 
   endpoints {
     cloudwatch     = var.endpoint
+    codedeploy     = var.endpoint
     ec2            = var.endpoint
     ecr            = var.endpoint
     ecrpublic      = var.endpoint

@@ -31,6 +31,7 @@ ACCOUNTS = {
     "ecr": "100000000006",
     "rollouts": "100000000007",
     "events": "100000000010",
+    "codedeploy": "100000000011",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
 CHANGES = {
@@ -59,6 +60,10 @@ CHANGES = {
         "aws_ecs_service.rolling": UPDATE,
         "aws_ecs_task_definition.api": REPLACE,
         "aws_ecs_task_set.external": UPDATE,
+    },
+    "codedeploy": {
+        "aws_codedeploy_app.shop": UPDATE,
+        "aws_codedeploy_deployment_group.web": UPDATE,
     },
     "iam": {
         "aws_iam_instance_profile.node": UPDATE,
@@ -269,6 +274,20 @@ def look_at_rollouts(_: Terraform, client) -> dict[str, object]:
     }
 
 
+def look_at_codedeploy(_: Terraform, client) -> dict[str, object]:
+    """Returns how the group's deployments would go."""
+    deploy = client("codedeploy")
+    group = deploy.get_deployment_group(applicationName="shop", deploymentGroupName="web")["deploymentGroupInfo"]
+    config = deploy.get_deployment_config(deploymentConfigName=group["deploymentConfigName"])["deploymentConfigInfo"]
+    waits = group["blueGreenDeploymentConfiguration"]
+    return {
+        "routing": config["trafficRoutingConfig"],
+        "ready": waits["deploymentReadyOption"],
+        "rollback": sorted(group["autoRollbackConfiguration"]["events"]),
+        "applications": deploy.list_applications()["applications"],
+    }
+
+
 def look_at_iam(stack: Terraform, client) -> dict[str, object]:
     """Returns the roles as IAM has them."""
     iam = client("iam")
@@ -386,6 +405,7 @@ LOOKS = {
     "efs": look_at_efs,
     "ecr": look_at_ecr,
     "events": look_at_events,
+    "codedeploy": look_at_codedeploy,
 }
 
 
@@ -440,6 +460,7 @@ def left_of(client, account: str) -> dict[str, list]:
         "cache rules": client("ecr", key=account).describe_pull_through_cache_rules()["pullThroughCacheRules"],
         "templates": client("ecr", key=account).describe_repository_creation_templates()["repositoryCreationTemplates"],
         "replication": client("ecr", key=account).describe_registry()["replicationConfiguration"]["rules"],
+        "applications": client("codedeploy", key=account).list_applications()["applications"],
         "alarms": client("cloudwatch", key=account).describe_alarms()["MetricAlarms"],
         "public repositories": client("ecr-public", key=account).describe_repositories()["repositories"],
     }
@@ -535,6 +556,17 @@ def test_services_roll_over_while_terraform_waits(lives):
         "task set": ("STEADY_STATE", 1),
         "alarms": {"errors": (1.5, False), "ratio": (0.1, True)},
         "periods": [120, 120],
+    }
+
+
+def test_what_codedeploy_deploys_with_is_made_changed_and_destroyed(lives):
+    life = lives["codedeploy"].result(SCENARIOS_S)
+    assert changes_in(life.plan) == CHANGES["codedeploy"]
+    assert life.seen == {
+        "routing": {"type": "TimeBasedLinear", "timeBasedLinear": {"linearPercentage": 20, "linearInterval": 2}},
+        "ready": {"actionOnTimeout": "STOP_DEPLOYMENT", "waitTimeInMinutes": 30},
+        "rollback": ["DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_REQUEST"],
+        "applications": ["shop"],
     }
 
 

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! In bodies, `$TASK` stands for the id of the task that was started last, `$INSTANCE` for that of the container instance
-//! that was registered last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
+//! that was registered last, `$DEPLOYMENT` for that of CodeDeploy's deployment that was made last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
 //! an empty line's worth of `--`, and a body, as they are.
 
 use std::time::Duration;
@@ -42,6 +42,8 @@ const REGION: &str = "us-east-1";
 const TASK: &str = "$TASK";
 /// Stands for the id of the container instance that was registered last.
 const INSTANCE: &str = "$INSTANCE";
+/// Stands for the id of the deployment of CodeDeploy that was made last.
+const DEPLOYMENT: &str = "$DEPLOYMENT";
 
 /// Headers that are shown otherwise, or say nothing.
 const UNSHOWN: [&str; 3] = ["content-type", "x-amz-request-id", "x-amz-id-2"];
@@ -57,19 +59,23 @@ enum Part<'a> {
 /// Plays a case, and returns it with the replies that were given.
 pub(crate) async fn play(text: &str) -> Result<String, String> {
     let kit = Testkit::simulated();
-    let (mut played, mut task, mut instance) = (String::new(), String::new(), String::new());
+    let (mut played, mut task, mut instance, mut deployment) =
+        (String::new(), String::new(), String::new(), String::new());
     for part in parts(text) {
         match part {
             Part::Text(line) => played.push_str(&format!("{line}\n")),
             Part::Step { sign, head, body } => {
                 played.push_str(&format!("{sign} {head}\n"));
                 body.iter().for_each(|line| played.push_str(&format!("{line}\n")));
-                let body =
-                    body.iter().map(|line| line.replace(TASK, &task).replace(INSTANCE, &instance)).collect::<Vec<_>>();
+                let filled = |line: &&str| {
+                    line.replace(TASK, &task).replace(INSTANCE, &instance).replace(DEPLOYMENT, &deployment)
+                };
+                let body = body.iter().map(filled).collect::<Vec<_>>();
                 let reply = step(&kit, head, &body).await?;
                 let started = reply.as_ref().and_then(|reply| started(&reply.json()));
                 task = started.unwrap_or(task);
                 instance = reply.as_ref().and_then(|reply| registered(&reply.json())).unwrap_or(instance);
+                deployment = reply.as_ref().and_then(|reply| deployed(&reply.json())).unwrap_or(deployment);
                 match reply {
                     Some(reply) if sign == '>' => played.push_str(&written(&reply)),
                     Some(reply) if !reply.status.is_success() => {
@@ -122,6 +128,11 @@ fn parts(text: &str) -> Vec<Part<'_>> {
 fn started(output: &serde_json::Value) -> Option<String> {
     let task = output["tasks"].get(0).filter(|task| task["version"] == 1)?;
     Some(task["taskArn"].as_str()?.rsplit('/').next()?.to_owned())
+}
+
+/// Takes the id of the deployment out of CreateDeployment's output.
+fn deployed(output: &serde_json::Value) -> Option<String> {
+    Some(output["deploymentId"].as_str()?.to_owned())
 }
 
 /// Takes the id of the container instance out of RegisterContainerInstance's output.

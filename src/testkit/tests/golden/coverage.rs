@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The services whose every operation needs a case of success.
-const COVERED: [&str; 14] = [
+const COVERED: [&str; 15] = [
     "cloudwatch",
+    "codedeploy",
     "ec2",
     "ecr",
     "ecr-public",

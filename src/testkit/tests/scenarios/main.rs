@@ -1,0 +1,187 @@
+//! Services on the simulated node and the manual clock, for as long as AWS takes: what their event log says, line by line.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::Testkit;
+
+/// The subnet of the default VPC in which the tasks are.
+async fn subnet(kit: &Testkit) -> String {
+    let reply = kit.call_form("ec2", "DescribeSubnets", "").await;
+    let text = reply.text();
+    let from = text.find("<subnetId>").expect("there is a subnet") + "<subnetId>".len();
+    text[from..].split('<').next().unwrap_or_default().to_owned()
+}
+
+/// Makes a service of tasks that live as the script says.
+async fn start(kit: &Testkit, script: &str, service: Value) {
+    let capacity = json!({ "capacityProviders": ["FARGATE", "FARGATE_SPOT"], "defaultCapacityProviderStrategy": [] });
+    let mut cluster = json!({ "clusterName": "default" });
+    merge(&mut cluster, capacity);
+    kit.ecs("CreateCluster", &cluster).await;
+    define(kit, script).await;
+    let network = json!({ "awsvpcConfiguration": { "subnets": [subnet(kit).await], "assignPublicIp": "ENABLED" } });
+    let mut input = json!({ "serviceName": "web", "taskDefinition": "app", "networkConfiguration": network });
+    merge(&mut input, service);
+    kit.ecs("CreateService", &input).await;
+    kit.settle().await;
+}
+
+async fn define(kit: &Testkit, script: &str) {
+    let definition = json!({
+        "family": "app", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+        "containerDefinitions": [{
+            "name": "app", "image": "busybox",
+            "environment": [{ "name": "NEARGATE_SIMULATE", "value": script }],
+        }],
+    });
+    kit.ecs("RegisterTaskDefinition", &definition).await;
+}
+
+fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
+
+/// Returns the event log, the oldest first: seconds since the start and the message, with tasks numbered as they come.
+async fn log(kit: &Testkit) -> Vec<String> {
+    let output = kit.ecs("DescribeServices", &json!({ "services": ["web"] })).await;
+    let service = &output["services"][0];
+    let created = service["createdAt"].as_f64().unwrap_or_default();
+    let mut names = BTreeMap::new();
+    let events = service["events"].as_array().cloned().unwrap_or_default();
+    let mut lines = Vec::new();
+    for event in events.iter().rev() {
+        let words = event["message"].as_str().unwrap_or_default().split(' ').map(|word| {
+            let core = word.trim_matches(|sign| "().,".contains(sign));
+            let is_id = core.len() == 32 && core.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let is_deployment = core.starts_with("ecs-svc/");
+            if !is_id && !is_deployment {
+                return word.to_owned();
+            }
+            let next = names.len() + 1;
+            let number = *names.entry(core.to_owned()).or_insert(next);
+            word.replace(core, &format!("#{number}"))
+        });
+        let words = words.collect::<Vec<_>>().join(" ");
+        lines.push(format!("{:.0} {words}", event["createdAt"].as_f64().unwrap_or_default() - created));
+    }
+    lines
+}
+
+async fn running(kit: &Testkit) -> u64 {
+    let output = kit.ecs("DescribeServices", &json!({ "services": ["web"] })).await;
+    output["services"][0]["runningCount"].as_u64().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn half_of_a_service_that_spot_takes_is_replaced() {
+    let kit = Testkit::simulated();
+    let strategy = json!([
+        { "capacityProvider": "FARGATE", "weight": 1 }, { "capacityProvider": "FARGATE_SPOT", "weight": 1 },
+    ]);
+    start(&kit, "", json!({ "desiredCount": 4, "capacityProviderStrategy": strategy })).await;
+    kit.pass(Duration::from_secs(60)).await;
+    assert_eq!(running(&kit).await, 4);
+    let interrupted = kit.emulator().controllers().interrupt(&controllers::SpotInterruption::default());
+    assert_eq!(interrupted.expect("there are Spot tasks").len(), 2);
+    kit.pass(Duration::from_secs(60)).await;
+    assert_eq!(running(&kit).await, 4);
+    assert_eq!(
+        log(&kit).await,
+        [
+            "0 (service web) has started 4 tasks: (task #1) (task #2) (task #3) (task #4).",
+            "40 (service web) (deployment #5) deployment completed.",
+            "40 (service web) has reached a steady state.",
+            "60 (service web) has started 2 tasks: (task #6) (task #7).",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_service_whose_tasks_never_start_is_tried_ever_more_rarely_up_to_27_minutes() {
+    let kit = Testkit::simulated();
+    start(&kit, "fail start \"exec format error\"", json!({ "desiredCount": 1, "launchType": "FARGATE" })).await;
+    kit.pass(Duration::from_secs(3 * 3600)).await;
+    let log = log(&kit).await;
+    let starts = log.iter().filter(|line| line.contains("has started")).map(|line| {
+        line.split(' ').next().and_then(|second| second.parse::<u64>().ok()).unwrap_or_default()
+    });
+    let starts = starts.collect::<Vec<_>>();
+    let waits = starts.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert_eq!(waits.last(), Some(&(27 * 60)), "{waits:?}");
+    assert!(log.iter().any(|line| line.ends_with("is unable to consistently start tasks successfully.")), "{log:#?}");
+    // A task definition that can start is not held up.
+    define(&kit, "").await;
+    kit.ecs("UpdateService", &json!({ "service": "web", "taskDefinition": "app" })).await;
+    kit.pass(Duration::from_secs(60)).await;
+    assert_eq!(running(&kit).await, 1);
+}
+
+#[tokio::test]
+async fn a_blue_green_of_code_deploy_goes_through_its_stages_at_their_times() {
+    let kit = Testkit::simulated();
+    let group = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/blue/0123456789abcdef";
+    let service = json!({
+        "desiredCount": 2, "launchType": "FARGATE", "deploymentController": { "type": "CODE_DEPLOY" },
+        "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 80 }],
+    });
+    kit.ecs("CreateCluster", &json!({})).await;
+    let definition = json!({
+        "family": "app", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512",
+        "containerDefinitions": [{ "name": "app", "image": "busybox", "portMappings": [{ "containerPort": 80 }] }],
+    });
+    kit.ecs("RegisterTaskDefinition", &definition).await;
+    kit.ecs("RegisterTaskDefinition", &definition).await;
+    let network = json!({ "awsvpcConfiguration": { "subnets": [subnet(&kit).await] } });
+    let mut input = json!({ "serviceName": "web", "taskDefinition": "app:1", "networkConfiguration": network });
+    merge(&mut input, service);
+    kit.ecs("CreateService", &input).await;
+    kit.pass(Duration::from_secs(10)).await;
+    kit.ask("codedeploy", "CreateApplication", &json!({ "applicationName": "a", "computePlatform": "ECS" })).await;
+    let routes = json!({ "listenerArns": ["arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/l/1/2"] });
+    let group = json!({
+        "applicationName": "a", "deploymentGroupName": "g", "serviceRoleArn": "arn:aws:iam::123456789012:role/r",
+        "deploymentConfigName": "CodeDeployDefault.ECSLinear10PercentEvery3Minutes",
+        "deploymentStyle": { "deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL" },
+        "blueGreenDeploymentConfiguration": { "terminateBlueInstancesOnDeploymentSuccess": {
+            "action": "TERMINATE", "terminationWaitTimeInMinutes": 60,
+        } },
+        "loadBalancerInfo": { "targetGroupPairInfoList": [{
+            "targetGroups": [{ "name": "blue" }, { "name": "green" }], "prodTrafficRoute": routes,
+        }] },
+        "ecsServices": [{ "clusterName": "default", "serviceName": "web" }],
+    });
+    kit.ask("codedeploy", "CreateDeploymentGroup", &group).await;
+    let spec = json!({ "version": 0.0, "Resources": [{ "T": { "Type": "AWS::ECS::Service", "Properties": {
+        "TaskDefinition": "arn:aws:ecs:us-east-1:123456789012:task-definition/app:2",
+        "LoadBalancerInfo": { "ContainerName": "app", "ContainerPort": 80 },
+    } } }] });
+    let revision = json!({ "revisionType": "AppSpecContent", "appSpecContent": { "content": spec.to_string() } });
+    let deployment = json!({ "applicationName": "a", "deploymentGroupName": "g", "revision": revision });
+    let made = kit.ask("codedeploy", "CreateDeployment", &deployment).await;
+    let id = made["deploymentId"].as_str().unwrap_or_default().to_owned();
+    let status = async || {
+        let shown = kit.ask("codedeploy", "GetDeployment", &json!({ "deploymentId": id })).await;
+        shown["deploymentInfo"]["status"].as_str().unwrap_or_default().to_owned()
+    };
+    // Ten parts, nine waits of three minutes, and the hour of the original tasks.
+    kit.pass(Duration::from_secs(9 * 180 + 3600 - 1)).await;
+    assert_eq!(status().await, "InProgress");
+    kit.pass(Duration::from_secs(10)).await;
+    assert_eq!(status().await, "Succeeded");
+    let shown = log(&kit).await.into_iter().map(|line| line.split_once(' ').map(|(_, text)| text.to_owned()));
+    assert_eq!(
+        shown.map(Option::unwrap_or_default).collect::<Vec<_>>(),
+        [
+            "(service web, taskSet #1) has started 2 tasks: (task #2) (task #3).",
+            "(service web, taskSet #1) has reached a steady state.",
+            "(service web, taskSet #4) has started 2 tasks: (task #5) (task #6).",
+            "(service web, taskSet #4) has reached a steady state.",
+            "(service web, taskSet #1) has stopped 2 running tasks: (task #2) (task #3).",
+        ]
+    );
+}
