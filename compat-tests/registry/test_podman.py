@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,11 +27,18 @@ network_config_dir = "{folder}/networks"
 
 
 @pytest.fixture
-def podman(tmp_path) -> Iterator[Callable[..., str]]:
+def podman() -> Iterator[Callable[..., str]]:
     """Runs podman, which has no service: each command is the whole of it."""
-    folder = tmp_path / "podman"
-    folder.mkdir()
+    # podman takes no path of more than 50 characters for what it keeps while it runs.
+    with tempfile.TemporaryDirectory(prefix="podman-", dir="/tmp") as folder:
+        yield runner(Path(folder))
+        mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if folder in line]
+        assert not mounts, mounts
+
+
+def runner(folder: Path) -> Callable[..., str]:
     (folder / "containers.conf").write_text(SETTINGS.format(folder=folder))
+    (folder / "auth.json").write_text("{}")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -47,9 +56,7 @@ def podman(tmp_path) -> Iterator[Callable[..., str]]:
         assert (done.returncode != 0) == fails, f"podman {' '.join(arguments)}: {done.stderr}"
         return done.stderr if fails else done.stdout
 
-    yield run
-    mounts = [line for line in open("/proc/self/mountinfo", encoding="utf-8") if str(folder) in line]
-    assert not mounts, mounts
+    return run
 
 
 def test_what_podman_pushes_it_pulls_back_the_same(registry_server, ecr, repository, podman, busybox, tmp_path):

@@ -46,6 +46,7 @@ pub(crate) struct World {
     pub(crate) settings: Arc<Settings>,
     /// Calls what AWS's own services would call.
     pub(crate) api: Arc<dyn OwnApi>,
+    /// Carries out how the traffic of services is shared.
     pub(crate) traffic: Arc<dyn TrafficShift>,
     pub(crate) instances: Arc<ecs::InstanceWatch>,
     /// When these controllers began.
@@ -80,17 +81,6 @@ pub struct Running {
     world: World,
     driver: DriverHandle,
     pulls: Arc<ecs::Pulls>,
-}
-
-impl Default for Controllers {
-    fn default() -> Self {
-        Self {
-            wakeups: Wakeups::default(),
-            settings: Arc::default(),
-            traffic: Arc::new(TrafficOnRecord),
-            sandboxes: Arc::default(),
-        }
-    }
 }
 
 impl Controllers {

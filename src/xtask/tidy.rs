@@ -40,6 +40,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("libcontainer", &["shim"]),
     ("dashmap", &["state"]),
     ("redb", &["state"]),
+    ("minicbor", &["wire"]),
     ("quick-xml", &["wire"]),
     ("hyper", &["balancer", "bench", "server", "testkit"]),
 ];

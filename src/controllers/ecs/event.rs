@@ -53,7 +53,7 @@ impl Members {
 /// A task, much as DescribeTasks shows it; without its tags.
 fn task_detail(task: &Task, at: Timestamp) -> Map<String, Value> {
     let mut detail = Members::default();
-    detail.put("attachments", task.eni.iter().map(|eni| attachment(eni)).collect::<Value>());
+    detail.put("attachments", task.eni.iter().map(attachment).collect::<Value>());
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     detail.put("attributes", json!([{ "name": "ecs.cpu-architecture", "value": architecture }]));
     detail.put_if("availabilityZone", task.availability_zone.clone());

@@ -3,7 +3,8 @@
 //! An instance is an interface in a network namespace of its own. Its tasks run on this machine's node like any other,
 //! joined to that namespace where their network mode says so.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use base::{Arn, ContainerInstanceId, Scope, SubnetId, TaskId};
@@ -260,6 +261,8 @@ fn attributes(world: &World, wanted: &NewInstance, subnet: &Subnet, instance_typ
 /// Gives each container instance of this machine its place in the network, and takes it away.
 pub(crate) struct InstanceReconciler {
     world: World,
+    /// Those whose place in the network this process has seen to: every task that comes or goes changes their row.
+    attached: Mutex<BTreeSet<Key>>,
 }
 
 #[async_trait]
@@ -278,14 +281,19 @@ impl Reconciler for InstanceReconciler {
         let table = &self.world.state.ecs.container_instances;
         let Some(instance) = table.get(&key.scope, &name) else { return Step::Settled };
         let Some(host) = &instance.host else { return Step::Settled };
+        let is_there = instance.is_agent_connected && host.interface.is_some();
         let done = match instance.status {
-            InstanceStatus::Active | InstanceStatus::Draining
-                if instance.is_agent_connected && host.interface.is_some() =>
-            {
-                self.attach(&key.scope, &instance, host).await
+            InstanceStatus::Active | InstanceStatus::Draining if is_there && self.attached().contains(key) => Ok(()),
+            InstanceStatus::Active | InstanceStatus::Draining => {
+                let joined = self.join(&key.scope, &instance, host).await;
+                joined.map(|()| {
+                    self.attached().insert(key.clone());
+                })
             }
-            InstanceStatus::Active | InstanceStatus::Draining => self.join(&key.scope, &instance, host).await,
-            InstanceStatus::Inactive if instance.claims.is_empty() => self.leave(&key.scope, &instance, host).await,
+            InstanceStatus::Inactive if instance.claims.is_empty() => {
+                self.attached().remove(key);
+                self.leave(&key.scope, &instance, host).await
+            }
             // Its tasks are still ending.
             InstanceStatus::Inactive => Ok(()),
         };
@@ -298,7 +306,11 @@ impl Reconciler for InstanceReconciler {
 
 impl InstanceReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, attached: Mutex::default() }
+    }
+
+    fn attached(&self) -> MutexGuard<'_, BTreeSet<Key>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives an instance its interface; then its agent is there.

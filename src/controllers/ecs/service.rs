@@ -121,6 +121,9 @@ impl OneService<'_> {
             ecs.carry_out_stop(self.scope, &current, self.now());
         }
         let Some(service) = ecs.services.get(self.scope, &self.key) else { return Step::Settled };
+        if let Some(until) = self.awaits_history(&service) {
+            return Step::At(until);
+        }
         self.track(&service);
         let members = self.members();
         let task_sets = ecs.task_sets_of(self.scope, &self.key).collect::<Vec<_>>();

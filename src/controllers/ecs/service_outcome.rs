@@ -193,3 +193,7 @@ impl OneService<'_> {
 fn began(deployment: &Deployment) -> (&base::ServiceDeploymentId, Timestamp) {
     (&deployment.service_deployment, deployment.updated_at)
 }
+
+#[cfg(test)]
+#[path = "service_outcome_tests.rs"]
+mod tests;

@@ -109,10 +109,10 @@ pub(super) fn plan(known: &Known<'_>) -> Vec<Action> {
         (ServiceStatus::Inactive, _) => {}
         (ServiceStatus::Draining, _) => drain(known.members, &mut actions),
         (ServiceStatus::Active, DeploymentController::Ecs) => {
-            if let Some(primary) = known.service.primary() {
-                if let Some(tally) = watch(known, primary, &mut actions) {
-                    rollout::plan(known, primary, &tally, &mut actions);
-                }
+            if let Some(primary) = known.service.primary()
+                && let Some(tally) = watch(known, primary, &mut actions)
+            {
+                rollout::plan(known, primary, &tally, &mut actions);
             }
         }
         (ServiceStatus::Active, DeploymentController::CodeDeploy | DeploymentController::External) => {

@@ -6,15 +6,15 @@ use base::{ContainerInstanceId, ServiceRevisionId, TaskId};
 use state::Tag;
 use state::ecs::{
     Claim, Cluster, ContainerInstance, ContainerInstanceKey, DeploymentController, InstanceKind, InstanceStatus,
-    Launch, LaunchType, Overrides, PlacementObstacle, PlacementRules, SchedulingStrategy, Service, ServiceCapacity,
-    ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Task, TaskDefinition, TaskSet, TaskSize, TaskStart,
-    Workload, ZONE_ATTRIBUTE, closest, deployment_id, next_provider,
+    Launch, LaunchType, Occurrence, OccurrenceType, Overrides, PlacementObstacle, PlacementRules, SchedulingStrategy,
+    Service, ServiceAction, ServiceCapacity, ServiceStatus, ServiceTask, ServiceTaskKey, TagSource, Task,
+    TaskDefinition, TaskSet, TaskSize, TaskStart, Workload, ZONE_ATTRIBUTE, closest, deployment_id, next_provider,
 };
 
 use super::daemon_plan::{Daemon, Spot};
 use super::network_interface;
 use super::service::{OneService, driver_key, listed};
-use super::service_plan::{Action, Known, Member, is_live, zones};
+use super::service_plan::{Action, Known, Member, event, is_live, zones};
 
 /// The platform version that `LATEST` means.
 const PLATFORM_VERSION_LATEST: &str = "1.4.0";
@@ -262,8 +262,33 @@ impl OneService<'_> {
         }
     }
 
+    /// Says why a task was not placed: as an event of the service, and to EventBridge, once for as long as it is so.
     fn report_not_placed(&self, why: &NotPlaced) {
-        self.report_once(&words(why));
+        let words = words(why);
+        let ecs = &self.world.state.ecs;
+        let Some(service) = ecs.services.get(self.scope, &self.key) else { return };
+        let since = service.primary().map_or(service.created_at, |primary| primary.updated_at);
+        if !event::is_due(&service, &words, since, self.now()) {
+            return;
+        }
+        let action = ServiceAction {
+            service: service.arn.clone(),
+            cluster: service.cluster_arn.clone(),
+            kind: OccurrenceType::Error,
+            name: "SERVICE_TASK_PLACEMENT_FAILURE".to_owned(),
+            reason: match why {
+                NotPlaced::NoInstances | NotPlaced::BadRules => None,
+                NotPlaced::Closest(_, obstacle) => Some(obstacle.as_str().to_owned()),
+            },
+            tasks: Vec::new(),
+            container_instances: match why {
+                NotPlaced::NoInstances | NotPlaced::BadRules => Vec::new(),
+                NotPlaced::Closest(instance, _) => vec![instance.arn.clone()],
+            },
+            capacity_providers: Vec::new(),
+        };
+        ecs.emit(self.scope, self.now(), Occurrence::ServiceAction(action));
+        self.report(&words);
     }
 
     /// Has the service asked again when a container instance changes. Called before the instances are looked at, so that

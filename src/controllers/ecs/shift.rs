@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::Timestamp;
 use state::ecs::{
     Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, OccurrenceType, RolloutState,
     SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, Traffic, Weight,
@@ -16,6 +17,8 @@ use super::service::{OneService, driver_key};
 use super::shift_plan::ShiftStep;
 use super::traffic::{TrafficOrder, TrafficProgress};
 
+/// How long the row of a new deployment is waited for.
+const HISTORY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long it takes until it is asked again whether traffic has been shifted.
 const TRAFFIC_LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long traffic may be under way until that counts as a failure.
@@ -27,6 +30,15 @@ const TRAFFIC_RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(super) type HookCalls = Errands<Answer, String>;
 
 impl OneService<'_> {
+    /// Returns until when the row of a deployment is waited for whose traffic is to be shifted: handlers write it right after
+    /// the service. Of one that a killed server did not write, the tasks take the place of others one by one.
+    pub(super) fn awaits_history(&self, service: &Service) -> Option<Timestamp> {
+        let until = service.primary().filter(|_| service.rollout.shifting.is_some())?.updated_at.plus(HISTORY_WAIT_MAX);
+        let table = &self.world.state.ecs.service_deployments;
+        let is_there = || self.current(service).is_some_and(|key| table.get(self.scope, &key).is_some());
+        (self.now() < until && service.status == ServiceStatus::Active && !is_there()).then_some(until)
+    }
+
     /// Returns the deployment of a service whose traffic is being shifted, if there is one, with all that the functions
     /// of its hooks have said.
     pub(super) fn shifting(&self, service: &Service) -> Option<Arc<ServiceDeployment>> {

@@ -27,8 +27,8 @@ pub(crate) fn parse(mut given: api::Target) -> Result<Target> {
     // Schedules show what holds unless something was said.
     let retry = given.retry_policy.get_or_insert_default();
     let known = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    let attempts = *retry.maximum_retry_attempts.get_or_insert(known(RETRY_ATTEMPTS_DEFAULT));
-    let age_s = *retry.maximum_event_age_in_seconds.get_or_insert(known(RETRY_AGE_DEFAULT_S));
+    let attempts = *retry.maximum_retry_attempts.get_or_insert_with(|| known(RETRY_ATTEMPTS_DEFAULT));
+    let age_s = *retry.maximum_event_age_in_seconds.get_or_insert_with(|| known(RETRY_AGE_DEFAULT_S));
     let number = |given: i32, usual: u32| u32::try_from(given).unwrap_or(usual);
     Ok(Target {
         id: String::new(),

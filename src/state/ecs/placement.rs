@@ -322,3 +322,166 @@ fn constraints(shown: Vec<ShownConstraint>) -> Result<Vec<PlacementConstraint>, 
 fn read<T: Default + for<'a> Deserialize<'a>>(document: &Document) -> T {
     serde_json::from_str(document.as_str()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use base::{AccountId, Arn, Region, Scope, TaskId, Timestamp};
+
+    use super::super::{Attribute, ClusterName, ContainerInstanceKey, InstanceKind, Resources};
+    use super::*;
+
+    /// Makes an instance: its id, attributes `name=value`, CPU units, MiB, and the groups of the tasks on it, each of which
+    /// takes 100 units and 100 MiB.
+    fn instance(id: &str, attributes: &str, cpu_units: u32, memory_mib: u32, groups: &str) -> Arc<ContainerInstance> {
+        let scope = Scope::new(AccountId::DEFAULT, Region::default());
+        let key = ContainerInstanceKey { cluster: ClusterName::default_cluster(), id: ContainerInstanceId::new(id) };
+        let attribute = |text: &str| {
+            let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
+            Attribute { name: name.to_owned(), value: value.map(str::to_owned), is_custom: true }
+        };
+        let claim = |(place, group): (usize, &str)| {
+            let claim = Claim { group: group.to_owned(), cpu_units: 100, memory_mib: 100, ..Claim::default() };
+            (TaskId::new(place.to_string()), claim)
+        };
+        Arc::new(ContainerInstance {
+            arn: Arn::new("ecs", &scope, &format!("container-instance/default/{id}")),
+            key,
+            kind: InstanceKind::Ec2,
+            ec2_instance_id: None,
+            instance_type: None,
+            capacity_provider: None,
+            status: InstanceStatus::Active,
+            registered_at: Timestamp::from_millis(0),
+            tags: Vec::new(),
+            resources: Resources { cpu_units, memory_mib, ..Resources::default() },
+            claims: groups.split_whitespace().enumerate().map(claim).collect(),
+            version_info: None,
+            agent_version: None,
+            attributes: attributes.split_whitespace().map(attribute).collect(),
+            is_agent_connected: true,
+            agent_update: None,
+            version: 1,
+            host: None,
+        })
+    }
+
+    fn rules(attributes: &[(&str, Option<&str>)], constraints: &str, strategies: &str) -> PlacementRules {
+        let shown = serde_json::from_str(constraints).unwrap();
+        let strategies = strategies.split_whitespace().map(|text| {
+            let (kind, field) = text.split_once('/').unwrap_or((text, ""));
+            PlacementStrategy::parse(kind, field).unwrap()
+        });
+        PlacementRules {
+            attributes: attributes.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect(),
+            constraints: super::constraints(shown).unwrap(),
+            strategies: strategies.collect(),
+        }
+    }
+
+    const DISTINCT: &str = r#"[{"type":"distinctInstance"}]"#;
+    const MEMBER: &str = r#"[{"type":"memberOf","expression":"attribute:stack == prod and runningTasksCount < 3"}]"#;
+
+    #[test]
+    fn an_instance_is_refused_for_the_first_thing_that_stands_against_it() {
+        let row = |attributes: &str, groups: &str| instance("i", attributes, 500, 500, groups);
+        let change = |change: fn(&mut ContainerInstance)| {
+            let mut changed = ContainerInstance::clone(&row("", ""));
+            change(&mut changed);
+            Arc::new(changed)
+        };
+        let needs = [("cap", None), ("os", Some("linux"))];
+        let rows = [
+            (&[][..], "[]", row("", ""), "none"),
+            (&[], "[]", change(|row| row.status = InstanceStatus::Draining), "INACTIVE"),
+            (&[], "[]", change(|row| row.is_agent_connected = false), "AGENT"),
+            (&needs, "[]", row("cap os=linux", ""), "none"),
+            (&needs, "[]", row("cap=1 os=linux", ""), "none"),
+            (&needs, "[]", row("cap os=windows", ""), "ATTRIBUTE"),
+            (&needs, "[]", row("os=linux", ""), "ATTRIBUTE"),
+            (&needs, "[]", row("cap os", ""), "ATTRIBUTE"),
+            (&[], DISTINCT, row("", "other other"), "none"),
+            (&[], DISTINCT, row("", "other own"), "DistinctInstance placement constraint unsatisfied."),
+            (&[], MEMBER, row("stack=prod", ""), "none"),
+            (&[], MEMBER, row("stack=test", ""), "MemberOf placement constraint unsatisfied."),
+            (&[], MEMBER, row("stack=prod", "a b c"), "MemberOf placement constraint unsatisfied."),
+            (&[], "[]", row("", "a b"), "none"),
+            (&[], "[]", row("", "a b c"), "RESOURCE:CPU"),
+            (&[], "[]", instance("i", "", 500, 250, ""), "RESOURCE:MEMORY"),
+            // What it is stands before what is left of it.
+            (&needs, "[]", row("", "a b c d"), "ATTRIBUTE"),
+        ];
+        let claim = Claim { group: "own".to_owned(), cpu_units: 300, memory_mib: 300, ..Claim::default() };
+        let running = |row: &ContainerInstance| i32::try_from(row.claims.len()).unwrap();
+        for (number, (attributes, constraints, row, expected)) in rows.into_iter().enumerate() {
+            let obstacle = rules(attributes, constraints, "").obstacle(&row, &claim, &running);
+            assert_eq!(obstacle.map_or("none", PlacementObstacle::as_str), expected, "row {number}");
+        }
+    }
+
+    #[test]
+    fn strategies_say_which_instance_comes_first() {
+        // Two in one zone, one in the other; with tasks of the own group (o) and of others (x).
+        let rows = [
+            ("", ["", "", ""], "a b c"),
+            ("", ["o", "", "o"], "b a c"),
+            ("", ["x", "", "x x"], "b a c"),
+            ("", ["x x", "o", ""], "c a b"),
+            ("spread/instanceId", ["o o", "o", ""], "c b a"),
+            ("spread/host", ["o", "x x", "x"], "c b a"),
+            ("spread/attribute:zone", ["o", "", ""], "c b a"),
+            ("spread/attribute:zone", ["", "", "o"], "a b c"),
+            ("spread/zone", ["o", "", "o"], "b a c"),
+            ("spread/attribute:zone spread/instanceId", ["o", "", "o"], "b a c"),
+            ("spread/attribute:zone spread/instanceId", ["o", "o", "o o"], "a b c"),
+            // None has it, so they share it.
+            ("spread/attribute:none", ["x", "", ""], "b c a"),
+            ("binpack/cpu", ["x", "x x", ""], "b a c"),
+            ("binpack/memory", ["", "x", "o o"], "c b a"),
+            ("binpack/MEMORY", ["x", "", ""], "a b c"),
+            ("spread/attribute:zone binpack/cpu", ["x", "", ""], "a b c"),
+            ("spread/attribute:zone binpack/cpu", ["", "x o", ""], "c b a"),
+            ("binpack/cpu spread/instanceId", ["o", "x", ""], "b a c"),
+        ];
+        for (strategies, tasks, expected) in rows {
+            let zones = ["zone=1", "zone=1", "zone=2"];
+            let mut instances =
+                (0..3).map(|n| instance(["a", "b", "c"][n], zones[n], 1000, 1000, tasks[n])).collect::<Vec<_>>();
+            rules(&[], "[]", strategies).sort(&mut instances, "o", &mut || unreachable!("nothing is left to chance"));
+            let order = instances.iter().map(|row| row.key.id.as_str()).collect::<Vec<_>>().join(" ");
+            assert_eq!(order, expected, "{strategies}: {tasks:?}");
+        }
+    }
+
+    #[test]
+    fn random_is_what_is_drawn() {
+        let mut instances = ["a", "b", "c"].map(|id| instance(id, "", 1, 1, "")).to_vec();
+        let mut lots = [2_u128, 3, 1].into_iter();
+        rules(&[], "[]", "random").sort(&mut instances, "o", &mut || lots.next().unwrap());
+        assert_eq!(instances.iter().map(|row| row.key.id.as_str()).collect::<String>(), "cab");
+    }
+
+    #[test]
+    fn the_closest_instance_is_the_one_that_only_lacks_room() {
+        use PlacementObstacle::{Agent, Attribute, DistinctInstance, Inactive, Shortage as Lacks};
+        let rows = [
+            (vec![Agent, Attribute], Some("b")),
+            (vec![Lacks(Shortage::Cpu), Attribute, Lacks(Shortage::Memory)], Some("a")),
+            (vec![Inactive, DistinctInstance, Attribute], Some("b")),
+            (vec![Inactive], Some("a")),
+            (vec![], None),
+        ];
+        for (obstacles, expected) in rows {
+            let ids = ["a", "b", "c"];
+            let refusals = obstacles.iter().zip(ids).map(|(obstacle, id)| (instance(id, "", 1, 1, ""), *obstacle));
+            let refusals = refusals.collect::<Vec<_>>();
+            assert_eq!(closest(&refusals).map(|(row, _)| row.key.id.as_str()), expected, "{obstacles:?}");
+        }
+    }
+
+    #[test]
+    fn strategies_that_do_not_exist_are_none() {
+        for (kind, field) in [("spread", ""), ("binpack", "disk"), ("binpack", ""), ("", "cpu"), ("pack", "cpu")] {
+            assert_eq!(PlacementStrategy::parse(kind, field), None, "{kind} {field}");
+        }
+    }
+}

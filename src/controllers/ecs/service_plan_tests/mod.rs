@@ -233,7 +233,7 @@ fn a_task_set_has_its_part_of_the_tasks() {
         (TaskSetStatus::Active, 50.0, false, "tr tc", ""),
         (TaskSetStatus::Active, 50.0, false, "tr tg", "steady=true"),
         (TaskSetStatus::Active, 50.0, true, "tr tu", "replace 2, start 1 of t, steady=false"),
-        (TaskSetStatus::Active, 50.0, true, "tk tk tk", "Protected(t), look in 60, steady=false"),
+        (TaskSetStatus::Active, 50.0, true, "th! th! th!", "too many protected of t, look in 60, steady=false"),
         (TaskSetStatus::Draining, 50.0, false, "tr", "stop 1 of t"),
         (TaskSetStatus::Draining, 50.0, false, "ts", "remove t"),
     ];

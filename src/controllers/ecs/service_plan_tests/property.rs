@@ -285,7 +285,7 @@ impl Life {
     fn start(&mut self, revision: &ServiceRevisionId) {
         let cluster = Cluster::new(&scope(), ClusterName::default_cluster(), second(0), Vec::new());
         // Some services have health checks.
-        let definition = definition(if self.deployments % 2 == 0 { "c" } else { "" });
+        let definition = definition(if self.deployments.is_multiple_of(2) { "c" } else { "" });
         let task = samples::start(&cluster, &definition, "service:web").task(&self.ids, &scope(), self.now);
         let zones = Self::zones();
         let live = self.members.iter().filter(|member| is_live(member));

@@ -30,7 +30,7 @@ pub(super) fn parse(
     (shown.maximum_percent, shown.minimum_healthy_percent) = (Some(maximum), Some(minimum));
     if controller == DeploymentController::Ecs {
         shown.strategy.get_or_insert(api::DeploymentStrategy::Rolling);
-        shown.deployment_circuit_breaker.get_or_insert(api::DeploymentCircuitBreaker {
+        shown.deployment_circuit_breaker.get_or_insert_with(|| api::DeploymentCircuitBreaker {
             enable: Some(false),
             rollback: Some(false),
             ..api::DeploymentCircuitBreaker::default()

@@ -12,6 +12,7 @@ mod ending;
 mod environment;
 mod failing;
 mod health;
+mod instances;
 mod interface;
 mod lifetime;
 mod logging;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         environment::SCENARIOS,
         failing::SCENARIOS,
         health::SCENARIOS,
+        instances::SCENARIOS,
         interface::SCENARIOS,
         lifetime::SCENARIOS,
         logging::SCENARIOS,

@@ -106,9 +106,10 @@ async fn a_service_whose_tasks_never_start_is_tried_ever_more_rarely_up_to_27_mi
     start(&kit, "fail start \"exec format error\"", json!({ "desiredCount": 1, "launchType": "FARGATE" })).await;
     kit.pass(Duration::from_secs(3 * 3600)).await;
     let log = log(&kit).await;
-    let starts = log.iter().filter(|line| line.contains("has started")).map(|line| {
-        line.split(' ').next().and_then(|second| second.parse::<u64>().ok()).unwrap_or_default()
-    });
+    let starts = log
+        .iter()
+        .filter(|line| line.contains("has started"))
+        .map(|line| line.split(' ').next().and_then(|second| second.parse::<u64>().ok()).unwrap_or_default());
     let starts = starts.collect::<Vec<_>>();
     let waits = starts.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
     assert!(waits.is_sorted(), "{waits:?}");
