@@ -172,6 +172,10 @@ impl OneDeployment<'_> {
             observed.status = DeploymentStatus::InProgress;
             observed.started_at.get_or_insert(now);
             observed.original = original;
+            if let Some(other) = &taken_back {
+                observed.replacement = other.observed.replacement.clone();
+                observed.weight = other.observed.weight;
+            }
             observed.events = names
                 .iter()
                 .map(|name| LifecycleEvent {
