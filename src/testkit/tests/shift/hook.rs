@@ -54,8 +54,32 @@ fn a_function_is_asked_again_until_it_has_made_up_its_mind() {
         let answers = vec![says(again), says(r#"{"hookStatus":"IN_PROGRESS"}"#), says(r#"{"hookStatus":"SUCCEEDED"}"#)];
         let mut rig = deploy(&["POST_SCALE_UP"], answers).await;
         rig.pass(200, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
-        expect![[""]].assert_eq(&events(&rig));
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               190 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+               250   has stopped 1 running tasks:.
+               250   (deployment ecs-svc/GREEN) deployment completed.
+               250   has reached a steady state.
+               250 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               140   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status.
+               140   rolling back to deployment ecs-svc/BLUE.
+               140   has stopped 1 running tasks:.
+               140   (deployment ecs-svc/BLUE) deployment completed.
+               140   has reached a steady state.
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=0 BLUE=100
+                     test traffic: GREEN=0 BLUE=100
+               140 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status."#]].assert_eq(&events(&rig));
     });
 }
 

@@ -17,7 +17,15 @@ fn the_first_deployment_walks_through_all_stages_without_a_bake() {
         let mut rig = Rig::new();
         rig.create(2, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
         rig.pass(60, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+                 0 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
+                 0   has started 2 tasks:.
+                 1 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 0 IN_PROGRESS
+                40   (deployment ecs-svc/GREEN) deployment completed.
+                40   has reached a steady state.
+                     test traffic: GREEN=100
+                     production traffic: GREEN=100
+                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -27,7 +35,17 @@ fn blue_green_shifts_all_traffic_at_once_and_bakes() {
         let mut rig = Rig::new();
         rig.create_and_update(2, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
         rig.pass(400, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+               100   has started 2 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               140 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+               440   has stopped 2 running tasks:.
+               440   (deployment ecs-svc/GREEN) deployment completed.
+               440   has reached a steady state.
+               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -51,7 +69,22 @@ fn a_linear_deployment_goes_in_equal_steps() {
         rig.create_and_update(1, json!({"strategy": "LINEAR", "bakeTimeInMinutes": 0, "linearConfiguration": linear}))
             .await;
         rig.pass(300, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=33.3 BLUE=66.7
+               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 33.3%/100.0% green 1 blue 1 IN_PROGRESS
+                     production traffic: GREEN=66.6 BLUE=33.4
+               200 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 66.6%/100.0% green 1 blue 1 IN_PROGRESS
+                     production traffic: GREEN=99.9 BLUE=0.1
+               260 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 99.9%/100.0% green 1 blue 1 IN_PROGRESS
+               320   has stopped 1 running tasks:.
+               320   (deployment ecs-svc/GREEN) deployment completed.
+               320   has reached a steady state.
+                     production traffic: GREEN=100 BLUE=0
+               320 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
     });
 }
 

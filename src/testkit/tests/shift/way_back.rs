@@ -46,7 +46,56 @@ fn a_deployment_that_is_stopped_goes_back_from_every_stage() {
             log += &format!("{stage}\n{}\n", rig.take_log());
         });
     }
-    expect![[""]].assert_eq(&log);
+    expect![[r#"
+        PRE_SCALE_UP
+           200 ROLLBACK_REQUESTED PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        POST_SCALE_UP
+           200 ROLLBACK_REQUESTED POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        TEST_TRAFFIC_SHIFT
+           200 ROLLBACK_REQUESTED TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+                 test traffic: GREEN=0 BLUE=100
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        POST_TEST_TRAFFIC_SHIFT
+           200 ROLLBACK_REQUESTED POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+                 test traffic: GREEN=0 BLUE=100
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        PRE_PRODUCTION_TRAFFIC_SHIFT
+           200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+                 test traffic: GREEN=0 BLUE=100
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        PRODUCTION_TRAFFIC_SHIFT
+           200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+                 production traffic: GREEN=0 BLUE=100
+                 test traffic: GREEN=0 BLUE=100
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        POST_PRODUCTION_TRAFFIC_SHIFT
+           200 ROLLBACK_REQUESTED POST_PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           200   has stopped 1 running tasks:.
+           200   (deployment ecs-svc/BLUE) deployment completed.
+           200   has reached a steady state.
+                 production traffic: GREEN=0 BLUE=100
+                 test traffic: GREEN=0 BLUE=100
+           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+    "#]].assert_eq(&log);
 }
 
 #[test]
@@ -64,7 +113,22 @@ fn a_deployment_that_is_stopped_in_its_scale_up_or_bake_goes_back() {
             log += &format!("{}\n", rig.take_log());
         });
     }
-    expect![[""]].assert_eq(&log);
+    expect![[r#"
+        "SCALE_UP"
+           120 ROLLBACK_REQUESTED SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           120   has stopped 1 running tasks:.
+           120   (deployment ecs-svc/BLUE) deployment completed.
+           120   has reached a steady state.
+           121 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        "BAKE_TIME"
+           220 ROLLBACK_REQUESTED BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+           220   has stopped 1 running tasks:.
+           220   (deployment ecs-svc/BLUE) deployment completed.
+           220   has reached a steady state.
+                 production traffic: GREEN=0 BLUE=100
+                 test traffic: GREEN=0 BLUE=100
+           221 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+    "#]].assert_eq(&log);
 }
 
 #[test]
@@ -76,7 +140,9 @@ fn a_deployment_that_is_aborted_stays_where_it_is() {
         rig.log.clear();
         rig.stop("ABORT").await;
         rig.pass(600, 10).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               200 STOP_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request.
+               210 STOPPED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request."#]].assert_eq(&rig.take_log());
     });
 }
 
