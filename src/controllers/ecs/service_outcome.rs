@@ -88,11 +88,14 @@ impl OneService<'_> {
         let now = self.now();
         let reason = format!("ECS deployment {} completed.", primary.id());
         self.change(service, primary, OccurrenceType::Info, "SERVICE_DEPLOYMENT_COMPLETED", reason);
-        self.with_primary(primary, |primary| {
+        let is_written = self.with_primary(primary, |primary| {
             primary.rollout = RolloutState::Completed;
             primary.updated_at = now;
             primary.tally.failed = 0;
         });
+        if !is_written {
+            return;
+        }
         self.report(&format!("(deployment {}) deployment completed.", primary.id()));
     }
 
@@ -169,16 +172,19 @@ impl OneService<'_> {
         self.world.state.ecs.emit(self.scope, self.now(), occurrence);
     }
 
-    /// Changes the primary deployment, if it is still the one that was planned for.
-    fn with_primary(&self, planned: &Deployment, change: impl FnOnce(&mut Deployment)) {
+    /// Changes the primary deployment, if it is still the one that was planned for, and returns whether it is.
+    fn with_primary(&self, planned: &Deployment, change: impl FnOnce(&mut Deployment)) -> bool {
+        let mut is_changed = false;
         self.update(|service| {
             let primary = service.deployments.first_mut();
             let is_same =
                 |primary: &&mut Deployment| primary.revision == planned.revision && began(primary) == began(planned);
             if let Some(primary) = primary.filter(is_same) {
                 change(primary);
+                is_changed = true;
             }
         });
+        is_changed
     }
 
     /// Changes the history's row of the primary deployment.

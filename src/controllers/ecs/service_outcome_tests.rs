@@ -71,7 +71,7 @@ fn shown(state: &State) -> String {
     let service = state.ecs.services.get(&scope(), &service(1, 100, 200).key).unwrap();
     let one = |deployment: &Deployment| {
         let rollout = match &deployment.rollout {
-            RolloutState::InProgress => deployment.rollout_reason.clone().unwrap_or("in progress".to_owned()),
+            RolloutState::InProgress => deployment.rollout_reason.clone().unwrap_or_else(|| "in progress".to_owned()),
             RolloutState::Completed => "completed".to_owned(),
             RolloutState::Failed { reason } => format!("failed: {reason}"),
         };
@@ -91,7 +91,8 @@ fn a_service_goes_back_to_the_newest_completed_deployment() {
     let mut beside = service(1, 100, 200);
     beside.deployments[1].rollout = RolloutState::Completed;
     let back = "o of n back to ecs-svc/o., n of n failed: tripped";
-    let rows: [(&Service, &[(&str, ServiceDeploymentStatus)], &str); 6] = [
+    type Row<'a> = (&'a Service, &'a [(&'a str, ServiceDeploymentStatus)], &'a str);
+    let rows: [Row<'_>; 6] = [
         (&beside, &[("o", Successful), ("n", InProgress)], back),
         (&alone, &[("o", Successful), ("n", InProgress)], back),
         (&alone, &[("a", Successful), ("o", Successful), ("p", Stopped), ("n", InProgress)], back),
