@@ -183,6 +183,12 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message)
     }
 
+    /// The registry that this one caches does not give an image. (Wording unverified.)
+    pub(crate) fn upstream(error: &crate::NotCached) -> Self {
+        tracing::warn!(%error, "an image of another registry is not cached");
+        Self::new(StatusCode::BAD_GATEWAY, "UNKNOWN", format!("Unable to get the upstream image: {error}"))
+    }
+
     /// Something failed here, which the log tells.
     pub(crate) fn internal() -> Self {
         let message = "An internal error occurred. Try again.";

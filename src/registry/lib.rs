@@ -10,13 +10,14 @@ mod blob;
 mod error;
 mod listing;
 mod manifest;
+mod pull_through;
 mod range;
 mod receive;
 mod referrers;
 mod route;
 mod upload;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use base::{Clock, EcrHost, Ids, Scope};
@@ -27,8 +28,10 @@ use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use state::State;
-use state::ecr::UploadSender;
+use state::ecr::{MadeFor, UploadSender};
 use tokio::sync::Semaphore;
+
+pub use crate::pull_through::{NotCached, PullThrough, Upstream, UpstreamError, UpstreamUser, Upstreams};
 
 use crate::error::Error;
 use crate::receive::Incoming;
@@ -45,6 +48,8 @@ pub struct Registry {
     ids: Ids,
     /// The registry that is meant where a request's host names none.
     scope: Scope,
+    /// The caches of other registries, if they can be asked.
+    caches: OnceLock<Arc<PullThrough>>,
     places: Places,
     places_of_tasks: Places,
 }
@@ -85,7 +90,13 @@ impl Registry {
     /// Makes the registries of a state. `scope` is asked where a request's host names no account.
     pub fn new(state: Arc<State>, clock: Arc<dyn Clock>, ids: Ids, scope: Scope) -> Self {
         let places = || Places(Semaphore::new(BODIES_MAX));
-        Self { state, clock, ids, scope, places: places(), places_of_tasks: places() }
+        let caches = OnceLock::new();
+        Self { state, clock, ids, scope, caches, places: places(), places_of_tasks: places() }
+    }
+
+    /// Says how images of other registries are had, for which there are rules. Only the first one counts.
+    pub fn use_caches(&self, caches: Arc<PullThrough>) {
+        _ = self.caches.set(caches);
     }
 
     /// Tells whether a request is for a registry. Other services have paths under `/v2/` too; requests to them are signed,
@@ -181,6 +192,14 @@ impl Cx<'_> {
         }
         let found = self.ecr().repository(&self.scope, name);
         found.map(drop).ok_or_else(|| self.name_unknown(name))
+    }
+
+    /// Returns the repository's name if there is such a repository, or if a template is for those that are pushed to.
+    fn existing_for_push(&self, name: &str) -> Result<(), Error> {
+        if route::is_name(name) {
+            self.ecr().repository_made_for(&self.scope, name, MadeFor::Push, self.now());
+        }
+        self.existing(name)
     }
 
     fn name_unknown(&self, name: &str) -> Error {

@@ -16,8 +16,14 @@ use crate::receive::{Incoming, off_thread};
 impl Cx<'_> {
     /// Tells of a manifest, or sends it.
     pub(crate) async fn manifest(&self, name: &str, reference: &str) -> Result<Response<Bytes>, Error> {
-        self.existing(name)?;
         let reference = Reference::parse(reference).ok_or_else(Error::manifest_unknown)?;
+        if let Some(caches) = self.registry.caches.get()
+            && crate::route::is_name(name)
+        {
+            let had = caches.refresh(&self.scope, name, &reference).await;
+            had.map_err(|error| Error::upstream(&error))?;
+        }
+        self.existing(name)?;
         let image = self.ecr().image(&self.scope, name, &reference).ok_or_else(Error::manifest_unknown)?;
         if !self.accepts(&image.media_type) {
             return Err(Error::manifest_not_acceptable(&image.media_type));
@@ -65,7 +71,7 @@ impl Cx<'_> {
         reference: &str,
         body: &mut Incoming<'_>,
     ) -> Result<Response<Bytes>, Error> {
-        self.existing(name)?;
+        self.existing_for_push(name)?;
         let (tag, digest) = match Reference::parse(reference) {
             Some(Reference::Tag(tag)) => (Some(tag), None),
             Some(Reference::Digest(digest)) => (None, Some(digest)),

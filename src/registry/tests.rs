@@ -1,3 +1,6 @@
+#[path = "pull_through_tests.rs"]
+mod pull_through;
+
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;

@@ -17,7 +17,7 @@ use crate::{Cx, range};
 impl Cx<'_> {
     /// Begins an upload; or mounts a layer of another repository; or takes a whole layer, if its digest is given.
     pub(crate) async fn begin_upload(&self, name: &str, body: &mut Incoming<'_>) -> Result<Response<Bytes>, Error> {
-        self.existing(name)?;
+        self.existing_for_push(name)?;
         if let Some(digest) = self.parameter("mount") {
             let id = parse(&digest)?;
             let from = self.parameter("from");

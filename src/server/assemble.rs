@@ -7,17 +7,19 @@ use std::sync::Arc;
 
 use base::{Clock, Ids, ManualClock, SystemClock};
 use controllers::{Controllers, Settings};
-use image::{Engine, ImageStore, Registries};
+use image::{Engine, ImageStore, Origin, Registries};
 use network::FargateNetwork;
 use network::sockets::SocketSink;
 use nix::sys::stat::{Mode, umask};
 use node::simulated::SimulatedNode;
 use node::{EventSink, ImageError, Node};
 use reconcile::{ManualTimer, SystemTimer, Timer};
+use registry::PullThrough;
 use runtime::FargateRuntime;
 use state::State;
 
 use crate::own_registry::OwnRegistry;
+use crate::upstream::ImageOrigins;
 use crate::vpc_server::{self, VpcServer};
 use crate::web_client::WebClient;
 use crate::{ClockKind, Config, Emulator, ManualTime, NodeKind, Parts, StartError};
@@ -48,9 +50,11 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
     let mut manual_time = None;
     let controllers = Controllers::new().with(settings(config));
     let (sockets, waiting_vpcs) = vpc_server::channel();
+    let registries: Arc<dyn Origin> =
+        Arc::new(Registries::with_docker_users(Arc::clone(&clock), !config.images.asks_elsewhere));
     let (node, real) = match config.node {
         NodeKind::Fargate => {
-            let (node, real) = fargate(config, &clock, controllers.event_sink(), sockets)?;
+            let (node, real) = fargate(config, &clock, &registries, controllers.event_sink(), sockets)?;
             (node, Some(real))
         }
         NodeKind::Simulated => {
@@ -71,9 +75,14 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
             State::open(&folder.join(STATE_FILE))?
         }
     };
-    if let Some(RealNode { images, .. }) = &real {
+    let own_registry = || {
         let (state, scope) = (Arc::clone(&state), config.scope.clone());
-        images.use_registry(Arc::new(OwnRegistry::new(state, Arc::clone(&clock), scope, config.listen.port())));
+        OwnRegistry::new(state, Arc::clone(&clock), scope, config.listen.port())
+    };
+    let upstreams = Arc::new(ImageOrigins::new(Arc::new(own_registry()), registries));
+    let caches = PullThrough::new(Arc::clone(&state), Arc::clone(&clock), Ids::system(), upstreams);
+    if let Some(RealNode { images, .. }) = &real {
+        images.use_registry(Arc::new(own_registry().with_caches(Arc::clone(&caches))));
     }
     let parts = Parts {
         state,
@@ -86,6 +95,7 @@ pub fn assemble(config: &Config) -> Result<Arc<Emulator>, StartError> {
         scope: config.scope.clone(),
     };
     let emulator = Emulator::start(parts, controllers);
+    emulator.use_caches(caches);
     if let Some(RealNode { network, .. }) = real {
         tokio::spawn(VpcServer::new(&emulator, clock, config).run(waiting_vpcs));
         tokio::spawn(adopt_vpcs(network));
@@ -109,6 +119,7 @@ struct RealNode {
 fn fargate(
     config: &Config,
     clock: &Arc<dyn Clock>,
+    registries: &Arc<dyn Origin>,
     events: EventSink,
     sockets: SocketSink,
 ) -> Result<(Node, RealNode), StartError> {
@@ -121,12 +132,13 @@ fn fargate(
     keep_private(&run_dir)?;
     let tasks = run_dir.clone();
     let in_use = Arc::new(move || runtime::layers_in_use(&tasks));
-    let images = ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use, store_options(config, clock))
-        .map_err(|error| match error {
-            // The store holds the lock for the whole data directory.
-            ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
-            error => StartError::Images(error),
-        })?;
+    let images =
+        ImageStore::open(&data_dir.join("images"), Arc::clone(clock), in_use, store_options(config, registries))
+            .map_err(|error| match error {
+                // The store holds the lock for the whole data directory.
+                ImageError::Io { action: "lock", .. } => StartError::InUse { path: data_dir.clone() },
+                error => StartError::Images(error),
+            })?;
     let instance = instance(&data_dir);
     let network = FargateNetwork::new(network::Config { instance: instance.clone(), sockets: Some(sockets) })?;
     let cgroup_root = format!("neargate-{instance}");
@@ -151,12 +163,11 @@ fn manual_clock(config: &Config) -> Result<Option<Arc<ManualClock>>, StartError>
 }
 
 /// Says where images come from.
-fn store_options(config: &Config, clock: &Arc<dyn Clock>) -> image::Options {
+fn store_options(config: &Config, registries: &Arc<dyn Origin>) -> image::Options {
     let images = config.images;
-    let registries = Registries::with_docker_users(Arc::clone(clock), !images.asks_elsewhere);
     image::Options {
         limits: image::Limits::default(),
-        registries: Some(Arc::new(registries)),
+        registries: Some(Arc::clone(registries)),
         engine: images.asks_engine.then(Engine::usual),
         layer_bytes_max: images.layer_bytes_max,
     }

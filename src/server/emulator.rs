@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use node::Node;
 use reconcile::Timer;
-use registry::{Registry, Sender};
+use registry::{PullThrough, Registry, Sender};
 use state::iam::CredentialError;
 use state::{Cx, State};
 use tokio::sync::Semaphore;
@@ -183,6 +183,11 @@ impl Emulator {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Says how the registries of ECR have images of others, for which there are rules.
+    pub(crate) fn use_caches(&self, caches: Arc<PullThrough>) {
+        self.registry.use_caches(caches);
     }
 
     /// Answers one request to a registry of ECR. `pause_max` is how long the body may not go on.

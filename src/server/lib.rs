@@ -24,6 +24,7 @@ mod own_registry;
 mod spot;
 mod tls;
 mod upload;
+mod upstream;
 mod vpc_names;
 mod vpc_server;
 mod web_client;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use base::{Clock, EcrHost, Scope};
 use image::{Asked, Blob, Digest, Document, Origin, Reference};
 use node::{ImageError, PullStage, RegistryFault};
+use registry::PullThrough;
 use state::State;
 use state::ecr;
 
@@ -20,11 +21,18 @@ pub(crate) struct OwnRegistry {
     scope: Scope,
     /// The gateway's port.
     port: u16,
+    /// The caches of other registries; without them only what is here is given.
+    caches: Option<Arc<PullThrough>>,
 }
 
 impl OwnRegistry {
     pub(crate) fn new(state: Arc<State>, clock: Arc<dyn Clock>, scope: Scope, port: u16) -> Self {
-        Self { state, clock, scope, port }
+        Self { state, clock, scope, port, caches: None }
+    }
+
+    /// Has images of other registries fetched that there are rules for.
+    pub(crate) fn with_caches(self, caches: Arc<PullThrough>) -> Self {
+        Self { caches: Some(caches), ..self }
     }
 
     /// Returns whose registry the name tells; none if it is no registry of this server.
@@ -32,13 +40,25 @@ impl OwnRegistry {
         scope_of(reference.registry(), &self.scope, self.port)
     }
 
-    fn find(&self, reference: &Reference, digest: Option<Digest>) -> Result<(Scope, Arc<ecr::Image>), ImageError> {
+    async fn find(
+        &self,
+        reference: &Reference,
+        digest: Option<Digest>,
+        stage: PullStage,
+    ) -> Result<(Scope, Arc<ecr::Image>), ImageError> {
         let not_found = || ImageError::NotFound { reference: reference.to_string() };
         let scope = self.scope_of(reference).ok_or_else(not_found)?;
         let wanted = match digest {
             Some(digest) => ecr::Reference::Digest(theirs(digest)),
             None => ecr::Reference::Tag(reference.tag().unwrap_or_default().to_owned()),
         };
+        if let Some(caches) = &self.caches {
+            let had = caches.refresh(&scope, reference.repository(), &wanted).await;
+            had.map_err(|error| {
+                let (reference, fault) = (reference.to_string(), RegistryFault::Broken(error.to_string()));
+                ImageError::Registry { reference, stage, tries: 1, fault }
+            })?;
+        }
         let image = self.state.ecr.image(&scope, reference.repository(), &wanted).ok_or_else(not_found)?;
         self.state.ecr.note_pull(&scope, reference.repository(), &image.digest, self.clock.now());
         Ok((scope, image))
@@ -52,12 +72,12 @@ impl Origin for OwnRegistry {
     }
 
     async fn resolve(&self, asked: &Asked) -> Result<Option<Digest>, ImageError> {
-        let (_, image) = self.find(&asked.reference, None)?;
+        let (_, image) = self.find(&asked.reference, None, PullStage::Resolve).await?;
         Ok(Digest::from_hex(&image.digest.hex()))
     }
 
     async fn manifest(&self, asked: &Asked, digest: Option<Digest>) -> Result<Document, ImageError> {
-        let (_, image) = self.find(&asked.reference, digest)?;
+        let (_, image) = self.find(&asked.reference, digest, PullStage::Manifest).await?;
         let state = Arc::clone(&self.state);
         let read = tokio::task::spawn_blocking(move || state.ecr.manifest(&image)).await;
         let content = read.unwrap_or_else(|error| Err(std::io::Error::other(error)));

@@ -110,6 +110,14 @@ impl Pulls {
         ended
     }
 
+    /// Returns how the pull of a task's images has ended, if it has.
+    pub(super) fn ended(&self, key: &Key) -> Option<Result<Pulled, Failure>> {
+        match self.lock().get(key) {
+            Some(Pull::Ended(ended)) => Some(ended.clone()),
+            Some(Pull::Waiting(_) | Pull::Running { .. }) | None => None,
+        }
+    }
+
     /// Says whether the images of a task are being pulled.
     pub(super) fn is_pulling(&self, key: &Key) -> bool {
         matches!(self.lock().get(key), Some(Pull::Waiting(_) | Pull::Running { .. }))

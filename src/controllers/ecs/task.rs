@@ -276,7 +276,15 @@ impl OneTask<'_> {
         // What was pulled for the task once is not asked for again, should this be a server that was restarted.
         let behavior = if is_first { self.world.settings.pull_behavior } else { PullBehavior::PreferCached };
         let all = (0..start.task.containers.len()).collect::<Vec<_>>();
-        let images = match self.pulls.get(self.world, &self.key(), || start.wanted(&all, behavior)) {
+        let mut images = self.pulls.get(self.world, &self.key(), || start.wanted(&all, behavior));
+        let mut is_made = false;
+        if images.is_none() {
+            // Made while registries answer. What fails of it fails again below, should there be images.
+            is_made = start.make_sandbox().await.is_ok();
+            // An image that only had to be asked for may be here by now.
+            images = self.pulls.ended(&self.key());
+        }
+        let images = match images {
             None => return Ok(None),
             Some(Ok(images)) => images,
             Some(Err(failure)) => return Ok(Some(Err(failure))),
@@ -292,7 +300,8 @@ impl OneTask<'_> {
                 }
             })?;
         }
-        Ok(Some(start.make_sandbox().await.map(|()| Start::prepared(fetched, &images))))
+        let made = if is_made { Ok(()) } else { start.make_sandbox().await };
+        Ok(Some(made.map(|()| Start::prepared(fetched, &images))))
     }
 
     /// Gives the task credentials of its roles, those that it lacks or all anew.

@@ -1,8 +1,8 @@
 //! Amazon ECR: its operations.
 //!
 //! Repositories, images and layers are records with files behind them, the same that the registry serves to container
-//! tools. Policies are kept and not evaluated, nothing is scanned, and nothing is pulled through. Where AWS's wording of
-//! an error was not seen, the file says so.
+//! tools. Policies are kept and not evaluated, and nothing is scanned. Where AWS's wording of an error was not seen, the
+//! file says so.
 
 mod account_setting;
 mod authorization;

@@ -1,4 +1,9 @@
-//! Rules of pull-through caches: kept and shown. Nothing is pulled through.
+//! Rules of pull-through caches. The registry follows them when an image is pulled (`registry::PullThrough`).
+//!
+//! Beyond AWS: a registry on this machine, by its loopback address, may stand for any other, so that rules can be tried
+//! without the internet. It needs no credentials.
+
+use std::net::IpAddr;
 
 use api::ecr as api;
 use base::{Arn, EcrHost, EcrHostForm, Page, PageToken, Scope};
@@ -23,13 +28,15 @@ pub(crate) async fn create_pull_through_cache_rule(
     let scope = lookup::registry(cx, input.registry_id.as_deref())?;
     let prefix = required(input.ecr_repository_prefix, "ecrRepositoryPrefix")?;
     let url = required(input.upstream_registry_url, "upstreamRegistryUrl")?;
-    let upstream = upstream(&url).filter(|known| input.upstream_registry.as_ref().is_none_or(|said| said == known));
+    let near = || is_near(&url).then(|| input.upstream_registry.clone().unwrap_or(api::UpstreamRegistry::DockerHub));
+    let upstream =
+        upstream(&url).or_else(near).filter(|known| input.upstream_registry.as_ref().is_none_or(|said| said == known));
     let upstream = upstream.ok_or_else(|| {
         Error::UnsupportedUpstreamRegistry(format!(
             "The upstream registry URL {url} is invalid. Specify a valid upstream registry URL and try again"
         ))
     })?;
-    if input.credential_arn.is_none() && needs_credentials(&upstream) {
+    if input.credential_arn.is_none() && needs_credentials(&upstream) && !is_near(&url) {
         let message = "The specified upstream registry requires authentication. Specify a valid Secrets Manager ARN";
         return Err(Error::UnsupportedUpstreamRegistry(message.to_owned()));
     }
@@ -186,6 +193,14 @@ fn upstream(url: &str) -> Option<api::UpstreamRegistry> {
     })
 }
 
+/// Tells whether a registry is at a loopback address of this machine.
+fn is_near(url: &str) -> bool {
+    let Some((host, port)) = url.rsplit_once(':') else { return false };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    is_here && port.parse::<u16>().is_ok()
+}
+
 fn needs_credentials(upstream: &api::UpstreamRegistry) -> bool {
     use api::UpstreamRegistry as Kind;
     match upstream {
@@ -233,6 +248,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_registry_on_this_machine_is_told_by_its_address() {
+        for near in ["127.0.0.1:5000", "localhost:5000", "[::1]:5000"] {
+            assert!(is_near(near), "{near}");
+        }
+        for far in ["10.0.0.1:5000", "localhost", "localhost.example:5000", "127.0.0.1:port", "http://127.0.0.1:1/x"] {
+            assert!(!is_near(far), "{far}");
+        }
+    }
+
+    #[test]
     fn only_some_registries_can_be_cached() {
         for (url, kind) in [
             ("public.ecr.aws", Some("ecr-public")),
@@ -242,6 +267,7 @@ mod tests {
             ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some("ecr")),
             ("123456789012.dkr.ecr.eu-west-1.localhost:4566", None),
             ("harbor.example.com", None),
+            ("127.0.0.1:5000", None),
             ("https://quay.io", None),
         ] {
             assert_eq!(upstream(url).as_ref().map(api::UpstreamRegistry::as_str), kind, "{url}");

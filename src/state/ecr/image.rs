@@ -88,6 +88,8 @@ pub enum UploadSender {
     Task,
     /// Whoever uses the operations of the API instead.
     Api,
+    /// This server, for a cache of another registry.
+    Cache,
 }
 
 /// An upload that has not been completed. Its bytes are in a file.
@@ -103,7 +105,7 @@ pub struct Upload {
 }
 
 /// What an image is asked for by.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     /// Its digest.
     Digest(Digest),
@@ -141,7 +143,7 @@ impl Image {
     }
 
     /// Returns what must be in the repository as a layer.
-    pub(super) fn needed_layers(&self) -> impl Iterator<Item = &Descriptor> {
+    pub fn needed_layers(&self) -> impl Iterator<Item = &Descriptor> {
         // Layers that must not be distributed stay where their vendor has them.
         let is_here = |layer: &&Descriptor| {
             !(layer.media_type.contains("foreign") || layer.media_type.contains("nondistributable"))

@@ -119,6 +119,15 @@ impl Ecr {
 
     /// Puts an image in, and a tag on it. Blocks on the disk.
     pub fn put_image(&self, scope: &Scope, push: &Push<'_>, now: Timestamp) -> Result<Pushed, PutImageError> {
+        self.put(scope, push, false, now)
+    }
+
+    /// Puts an image in that is cached from another registry: what an index names may come later. Blocks on the disk.
+    pub fn put_cached_image(&self, scope: &Scope, push: &Push<'_>, now: Timestamp) -> Result<Pushed, PutImageError> {
+        self.put(scope, push, true, now)
+    }
+
+    fn put(&self, scope: &Scope, push: &Push<'_>, is_partial: bool, now: Timestamp) -> Result<Pushed, PutImageError> {
         let Push { repository: name, tag, digest, media_type, manifest } = *push;
         self.repository(scope, name).ok_or(PutImageError::RepositoryNotFound)?;
         if manifest.len() > MANIFEST_BYTES_MAX {
@@ -131,7 +140,7 @@ impl Ecr {
         }
         let image = read_manifest(name, manifest, media_type, now)?;
         let received = self.blobs.write(manifest)?;
-        let put = self.put_received(scope, image, tag, now, &received);
+        let put = self.put_received(scope, image, tag, is_partial, now, &received);
         // It is where it belongs, or not needed.
         blobs::remove(&received);
         put
@@ -142,6 +151,7 @@ impl Ecr {
         scope: &Scope,
         mut image: Image,
         tag: Option<&str>,
+        is_partial: bool,
         now: Timestamp,
         received: &std::path::Path,
     ) -> Result<Pushed, PutImageError> {
@@ -170,7 +180,7 @@ impl Ecr {
         let image = match found {
             Some(found) => found,
             None => {
-                self.complete(scope, &mut image)?;
+                self.complete(scope, &mut image, is_partial)?;
                 image.scanned_at = self.is_scanned_on_push(scope, &repository, &image).then_some(now);
                 let digest = image.digest;
                 self.blobs.keep(received, &digest)?;
@@ -197,8 +207,8 @@ impl Ecr {
         !image.is_index() && (repository.scans_on_push || by_rule())
     }
 
-    /// Checks that everything is there that an image names, and sums an index up.
-    fn complete(&self, scope: &Scope, image: &mut Image) -> Result<(), PutImageError> {
+    /// Checks that everything is there that an image names, and sums an index up. Of a partial one, images may be missing.
+    fn complete(&self, scope: &Scope, image: &mut Image, is_partial: bool) -> Result<(), PutImageError> {
         let name = &image.repository;
         let is_missing = |digest: &Digest| self.layers.get(scope, &(name.clone(), *digest)).is_none();
         let mut missing = image.needed_layers().map(|layer| layer.digest).filter(is_missing).collect::<Vec<_>>();
@@ -211,7 +221,7 @@ impl Ecr {
         let children = children.collect::<Vec<_>>();
         let missing =
             children.iter().filter(|(_, child)| child.is_none()).map(|(digest, _)| *digest).collect::<Vec<_>>();
-        if !missing.is_empty() {
+        if !missing.is_empty() && !is_partial {
             return Err(PutImageError::ImagesNotFound(missing));
         }
         let children = || children.iter().filter_map(|(_, child)| child.as_ref());

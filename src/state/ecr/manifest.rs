@@ -70,7 +70,7 @@ impl DocumentDescriptor {
 
 /// Reads a manifest that was sent as `sent`, if its sender said a type. The sizes of an index are those of the manifests
 /// it names; whoever knows them corrects [`Image::size_bytes`] and [`Image::nesting`].
-pub(super) fn read_manifest(
+pub fn read_manifest(
     repository: &str,
     bytes: &[u8],
     sent: Option<&str>,

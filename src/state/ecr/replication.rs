@@ -5,13 +5,7 @@ use std::sync::Arc;
 
 use base::{Scope, Timestamp};
 
-use super::registry_settings::RepositoryCreationTemplate;
-use super::{Ecr, Files, Image, ImageTag, Layer, Repository};
-
-/// What the templates are for that this makes repositories by.
-const REASON: &str = "REPLICATION";
-/// The prefix of the template for all names.
-const ROOT: &str = "ROOT";
+use super::{Ecr, Files, Image, ImageTag, Layer, MadeFor};
 
 impl Ecr {
     /// Puts an image that was pushed, and its tag, wherever the registry's rules say.
@@ -35,7 +29,7 @@ impl Ecr {
         now: Timestamp,
     ) {
         let name = &image.repository;
-        let make = || self.repository_for_replicas(there, name, now);
+        let make = || self.new_repository(there, name, MadeFor::Replication, now);
         let (repository, _) = self.repositories.get_or_insert_with(there, name, make);
         self.copy_image(files, (here, there), image, now);
         let Some(tag) = tag else { return };
@@ -73,39 +67,13 @@ impl Ecr {
         let copy = Image { pushed_at: now, last_pulled_at: None, scanned_at: None, ..image.clone() };
         self.images.insert(there, &(image.repository.clone(), image.digest), copy);
     }
-
-    /// Makes a repository by the template with the longest prefix of its name.
-    fn repository_for_replicas(&self, scope: &Scope, name: &str, now: Timestamp) -> Repository {
-        let is_for = |template: &RepositoryCreationTemplate| {
-            let is_prefix = template.prefix == ROOT || name.starts_with(&template.prefix);
-            is_prefix && template.applied_for.iter().any(|reason| reason == REASON)
-        };
-        let length = |template: &RepositoryCreationTemplate| {
-            if template.prefix == ROOT { 0 } else { template.prefix.len() }
-        };
-        let templates = self.creation_templates.walk(scope, None).map(|(_, template)| template);
-        let plain = Repository::new(scope, name, now);
-        let Some(template) = templates.filter(|it| is_for(it)).max_by_key(|it| length(it)) else { return plain };
-        Repository {
-            tag_mutability: template.tag_mutability.clone(),
-            encryption: template.encryption.clone(),
-            policy: template.policy.clone(),
-            lifecycle: template.lifecycle_policy.clone().map(|text| super::Lifecycle {
-                text,
-                put_at: now,
-                evaluated_at: None,
-            }),
-            tags: template.tags.clone(),
-            ..plain
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use base::{AccountId, Region};
 
-    use super::super::{Digest, Push, Reference, RegistrySettings, ReplicationRule, UploadSender};
+    use super::super::{Digest, Push, Reference, RegistrySettings, ReplicationRule, Repository, UploadSender};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base::ServiceRevisionId;
 use controllers::{Controllers, Settings};
 use serde_json::{Value, json};
 use state::State;
-use state::ecs::Traffic;
+use state::ecs::{Traffic, Weight};
 use testkit::{START, ScriptedTraffic, SimulatedMachine, Testkit};
 
 /// Where the functions of hooks are called.
@@ -148,7 +149,7 @@ impl Rig {
         self.events = events.len();
         for order in self.traffic.take_orders() {
             let kind = if order.traffic == Traffic::Production { "production" } else { "test" };
-            let share = |(revision, weight): &(_, state::ecs::Weight)| format!("{revision}={}", weight.percent());
+            let share = |(revision, weight): &(ServiceRevisionId, Weight)| format!("{revision}={}", weight.percent());
             let shares = order.shares.iter().map(share).collect::<Vec<_>>().join(" ");
             self.log.push(format!("         {kind} traffic: {}", self.plain(&shares, &row)));
         }
