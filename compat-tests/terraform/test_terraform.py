@@ -394,25 +394,6 @@ def look_at_ecr(stack: Terraform, client) -> dict[str, object]:
 
 
 # What happens between the making of a scenario and its change.
-BETWEEN = {"ecr": push_an_image}
-
-LOOKS = {
-    "records": look_at_records,
-    "running": look_at_running,
-    "rollouts": look_at_rollouts,
-    "iam": look_at_iam,
-    "secrets": look_at_secrets,
-    "efs": look_at_efs,
-    "ecr": look_at_ecr,
-    "events": look_at_events,
-    "codedeploy": look_at_codedeploy,
-}
-
-
-def tags_in(resource: dict) -> dict[str, str]:
-    return {tag["key"]: tag["value"] for tag in resource["tags"]}
-
-
 def look_at_events(_: Terraform, client) -> dict[str, object]:
     """Returns the rules, their targets and the schedules as the services have them."""
     events, scheduler = client("events"), client("scheduler")
@@ -431,6 +412,25 @@ def look_at_events(_: Terraform, client) -> dict[str, object]:
         ),
         "once": scheduler.get_schedule(Name="once")["State"],
     }
+
+
+BETWEEN = {"ecr": push_an_image}
+
+LOOKS = {
+    "records": look_at_records,
+    "running": look_at_running,
+    "rollouts": look_at_rollouts,
+    "iam": look_at_iam,
+    "secrets": look_at_secrets,
+    "efs": look_at_efs,
+    "ecr": look_at_ecr,
+    "events": look_at_events,
+    "codedeploy": look_at_codedeploy,
+}
+
+
+def tags_in(resource: dict) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in resource["tags"]}
 
 
 def left_of(client, account: str) -> dict[str, list]:

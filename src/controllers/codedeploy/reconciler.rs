@@ -139,7 +139,7 @@ impl OneDeployment<'_> {
                     observed.weight = 0;
                     observed.stage = Stage::Terminate;
                     observed.stage_since = now;
-                    set_event(observed, "AllowTraffic", LifecycleStatus::Succeeded, None, now);
+                    set_event(observed, "AllowTraffic", LifecycleStatus::Succeeded, now);
                 });
             }
             Action::Delete(Victim::Original) => self.delete(seen.original),
@@ -187,7 +187,7 @@ impl OneDeployment<'_> {
                 })
                 .collect();
             skip(observed, "BeforeInstall", now);
-            set_event(observed, "Install", LifecycleStatus::InProgress, None, now);
+            set_event(observed, "Install", LifecycleStatus::InProgress, now);
             observed.stage = Stage::Install;
             observed.stage_since = now;
         });
@@ -220,21 +220,21 @@ impl OneDeployment<'_> {
             use LifecycleStatus::{InProgress, Succeeded};
             observed.status = DeploymentStatus::InProgress;
             if observed.stage == Stage::Install {
-                set_event(observed, "Install", Succeeded, None, now);
+                set_event(observed, "Install", Succeeded, now);
                 skip(observed, "AfterInstall", now);
             }
             match stage {
                 Stage::AllowTestTraffic => {
                     observed.has_test_traffic = true;
-                    set_event(observed, "AllowTestTraffic", Succeeded, None, now);
+                    set_event(observed, "AllowTestTraffic", Succeeded, now);
                     skip(observed, "AfterAllowTestTraffic", now);
                 }
                 Stage::AllowTraffic => {
                     skip(observed, "BeforeAllowTraffic", now);
-                    set_event(observed, "AllowTraffic", InProgress, None, now);
+                    set_event(observed, "AllowTraffic", InProgress, now);
                 }
                 Stage::WaitTermination => {
-                    set_event(observed, "AllowTraffic", Succeeded, None, now);
+                    set_event(observed, "AllowTraffic", Succeeded, now);
                     skip(observed, "AfterAllowTraffic", now);
                 }
                 Stage::Begin | Stage::Install | Stage::WaitReady | Stage::Terminate | Stage::End => {}
@@ -362,18 +362,15 @@ fn event_names(deployment: &Deployment) -> &'static [&'static str] {
 }
 
 fn skip(observed: &mut Observed, name: &str, now: Timestamp) {
-    set_event(observed, name, LifecycleStatus::Skipped, None, now);
+    set_event(observed, name, LifecycleStatus::Skipped, now);
 }
 
-fn set_event(observed: &mut Observed, name: &str, status: LifecycleStatus, message: Option<&str>, now: Timestamp) {
+fn set_event(observed: &mut Observed, name: &str, status: LifecycleStatus, now: Timestamp) {
     let Some(event) = observed.events.iter_mut().find(|event| event.name == name) else { return };
     event.status = status;
     event.started_at.get_or_insert(now);
     if status != LifecycleStatus::InProgress {
         event.ended_at = Some(now);
-    }
-    if let Some(message) = message {
-        event.message = Some(message.to_owned());
     }
 }
 

@@ -88,7 +88,8 @@ pub(crate) async fn list_deployments(cx: &Cx, input: api::ListDeploymentsInput) 
     if let Some(group) = &group {
         // Text unverified.
         let required = || Error::ApplicationNameRequired("The application name is required.".to_owned());
-        group::find(cx, &*application.clone().ok_or_else(required)?, Some(group.clone()))?;
+        let application = application.clone().ok_or_else(required)?;
+        group::find(cx, &application, Some(group.clone()))?;
     }
     let statuses = input.include_only_statuses.unwrap_or_default();
     let range = input.create_time_range;
@@ -212,7 +213,7 @@ fn content(revision: &api::RevisionLocation) -> Result<String> {
 
 fn shown(cx: &Cx, deployment: &Deployment) -> api::DeploymentInfo {
     let all = cx.state.codedeploy.deployments_of(cx.scope(), &deployment.group);
-    let earlier = all.iter().filter(|known| known.created_at < deployment.created_at);
-    let previous = earlier.into_iter().find(|known| known.observed.status == DeploymentStatus::Succeeded);
+    let mut earlier = all.iter().filter(|known| known.created_at < deployment.created_at);
+    let previous = earlier.find(|known| known.observed.status == DeploymentStatus::Succeeded);
     view(deployment, previous.map(|previous| &**previous))
 }

@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::Cx;
-use state::ecs::{SchedulingStrategy, Service, ServiceStatus, TaskSet, TaskSetStatus};
+use state::ecs::{DeploymentController, SchedulingStrategy, Service, ServiceStatus, TaskSet, TaskSetStatus};
 
 use super::{reference, view};
 use crate::{Result, cluster, invalid, required};
@@ -13,7 +13,12 @@ pub(crate) async fn delete_service(cx: &Cx, input: api::DeleteServiceRequest) ->
     let known = reference::find(cx, &cluster, &required(input.service, "service")?)?;
     let is_forced = input.force == Some(true);
     let ecs = &cx.state.ecs;
-    let has_task_sets = ecs.task_sets_of(cx.scope(), &known.key).next().is_some();
+    // The primary task set is all that CodeDeploy leaves of a deployment, and goes with the service: Terraform deletes such
+    // a service without force. Who deploys by himself deletes his task sets himself.
+    let is_in_the_way = |task_set: &TaskSet| {
+        known.controller != DeploymentController::CodeDeploy || task_set.status != TaskSetStatus::Primary
+    };
+    let has_task_sets = ecs.task_sets_of(cx.scope(), &known.key).any(|task_set| is_in_the_way(&task_set));
     let delete = |service: &mut Service| match service.status {
         // That an inactive service is not found any more is unverified.
         ServiceStatus::Inactive => Err(reference::not_found()),

@@ -96,6 +96,7 @@ async fn half_of_a_service_that_spot_takes_is_replaced() {
             "40 (service web) (deployment #5) deployment completed.",
             "40 (service web) has reached a steady state.",
             "60 (service web) has started 2 tasks: (task #6) (task #7).",
+            "100 (service web) has reached a steady state.",
         ]
     );
 }
@@ -105,16 +106,15 @@ async fn a_service_whose_tasks_never_start_is_tried_ever_more_rarely_up_to_27_mi
     let kit = Testkit::simulated();
     start(&kit, "fail start \"exec format error\"", json!({ "desiredCount": 1, "launchType": "FARGATE" })).await;
     kit.pass(Duration::from_secs(3 * 3600)).await;
-    let log = log(&kit).await;
-    let starts = log
+    let starts = [0, 5, 15, 35, 75, 155, 315, 635, 1275, 2555, 4175, 5795, 7415, 9035, 10655];
+    let mut expected = starts
         .iter()
-        .filter(|line| line.contains("has started"))
-        .map(|line| line.split(' ').next().and_then(|second| second.parse::<u64>().ok()).unwrap_or_default());
-    let starts = starts.collect::<Vec<_>>();
-    let waits = starts.windows(2).map(|pair| pair[1] - pair[0]).collect::<Vec<_>>();
-    assert!(waits.is_sorted(), "{waits:?}");
-    assert_eq!(waits.last(), Some(&(27 * 60)), "{waits:?}");
-    assert!(log.iter().any(|line| line.ends_with("is unable to consistently start tasks successfully.")), "{log:#?}");
+        .enumerate()
+        .map(|(place, second)| format!("{second} (service web) has started 1 tasks: (task #{}).", place + 1))
+        .collect::<Vec<_>>();
+    // It is said once, with the second failure; from 1,620 seconds on the waits do not grow any more.
+    expected.insert(2, "5 (service web) is unable to consistently start tasks successfully.".to_owned());
+    assert_eq!(log(&kit).await, expected);
     // A task definition that can start is not held up.
     define(&kit, "").await;
     kit.ecs("UpdateService", &json!({ "service": "web", "taskDefinition": "app" })).await;

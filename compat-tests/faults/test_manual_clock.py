@@ -40,6 +40,8 @@ class World:
             serviceName=SERVICE,
             taskDefinition="app",
             desiredCount=self.desired,
+            # Balancing zones takes more than 100 percent.
+            availabilityZoneRebalancing="DISABLED",
             launchType="FARGATE",
             networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
         )
