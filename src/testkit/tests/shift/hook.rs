@@ -65,7 +65,22 @@ fn a_function_is_asked_again_until_it_has_made_up_its_mind() {
                250   has stopped 1 running tasks:.
                250   (deployment ecs-svc/GREEN) deployment completed.
                250   has reached a steady state.
-               250 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+               250 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
+        expect![[r#"
+            {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"suite":"smoke"},"lifecycleStage":"POST_SCALE_UP","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}
+            {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"run":7},"lifecycleStage":"POST_SCALE_UP","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}
+            {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"run":7},"lifecycleStage":"POST_SCALE_UP","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}"#]].assert_eq(&events(&rig));
+    });
+}
+
+#[test]
+fn a_function_that_is_against_it_takes_the_deployment_back() {
+    run(async {
+        // It is against it when production traffic has come over, and is told when that goes back.
+        let answers = vec![says(r#"{"hookStatus":"FAILED"}"#), says(r#"{"hookStatus":"SUCCEEDED"}"#)];
+        let mut rig = deploy(&["PRODUCTION_TRAFFIC_SHIFT"], answers).await;
+        rig.pass(120, 1).await;
         expect![[r#"
                100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
                100   has started 1 tasks:.
@@ -79,19 +94,10 @@ fn a_function_is_asked_again_until_it_has_made_up_its_mind() {
                      production traffic: GREEN=100 BLUE=0
                      production traffic: GREEN=0 BLUE=100
                      test traffic: GREEN=0 BLUE=100
-               140 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status."#]].assert_eq(&events(&rig));
-    });
-}
-
-#[test]
-fn a_function_that_is_against_it_takes_the_deployment_back() {
-    run(async {
-        // It is against it when production traffic has come over, and is told when that goes back.
-        let answers = vec![says(r#"{"hookStatus":"FAILED"}"#), says(r#"{"hookStatus":"SUCCEEDED"}"#)];
-        let mut rig = deploy(&["PRODUCTION_TRAFFIC_SHIFT"], answers).await;
-        rig.pass(120, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
-        expect![[""]].assert_eq(&events(&rig));
+               140 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status."#]].assert_eq(&rig.take_log());
+        expect![[r#"
+            {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"suite":"smoke"},"lifecycleStage":"PRODUCTION_TRAFFIC_SHIFT","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}
+            {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0}},"executionId":"00000000-0000-4000-8000-0000000000bd","hookDetails":{"suite":"smoke"},"lifecycleStage":"PRODUCTION_TRAFFIC_SHIFT","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}"#]].assert_eq(&events(&rig));
     });
 }
 
@@ -113,7 +119,42 @@ fn a_function_that_cannot_be_understood_takes_the_deployment_back() {
             log += &format!("{}\n\n", rig.take_log());
         });
     }
-    expect![[""]].assert_eq(&log);
+    expect![[r#"
+           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
+           100   rolling back to deployment ecs-svc/BLUE.
+           100   (deployment ecs-svc/BLUE) deployment completed.
+           100   has reached a steady state.
+           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
+
+           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
+           100   rolling back to deployment ecs-svc/BLUE.
+           100   (deployment ecs-svc/BLUE) deployment completed.
+           100   has reached a steady state.
+           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
+
+           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           160   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
+           160   rolling back to deployment ecs-svc/BLUE.
+           160   (deployment ecs-svc/BLUE) deployment completed.
+           160   has reached a steady state.
+           160 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
+
+           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           160   has started 1 tasks:.
+           160 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+
+           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
+           100   rolling back to deployment ecs-svc/BLUE.
+           100   (deployment ecs-svc/BLUE) deployment completed.
+           100   has reached a steady state.
+           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
+
+    "#]].assert_eq(&log);
 }
 
 #[test]
@@ -122,7 +163,17 @@ fn without_an_endpoint_functions_are_skipped_and_the_events_say_so() {
         let mut rig = Rig::on(Arc::new(SimulatedMachine::new()), State::in_memory(), None);
         rig.create(1, asking_at(&["PRE_SCALE_UP", "POST_SCALE_UP"])).await;
         rig.pass(60, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+                 0 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
+                 0   skipped the PRE_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
+                 0   has started 1 tasks:.
+                 1 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 0 IN_PROGRESS
+                40   skipped the POST_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
+                40   (deployment ecs-svc/GREEN) deployment completed.
+                40   has reached a steady state.
+                     test traffic: GREEN=100
+                     production traffic: GREEN=100
+                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
         assert_eq!(rig.deployment().await["lifecycleHookDetails"], json!([]));
     });
 }

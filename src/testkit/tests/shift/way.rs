@@ -25,7 +25,8 @@ fn the_first_deployment_walks_through_all_stages_without_a_bake() {
                 40   has reached a steady state.
                      test traffic: GREEN=100
                      production traffic: GREEN=100
-                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -45,7 +46,8 @@ fn blue_green_shifts_all_traffic_at_once_and_bakes() {
                440   has stopped 2 running tasks:.
                440   (deployment ecs-svc/GREEN) deployment completed.
                440   has reached a steady state.
-               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -57,7 +59,20 @@ fn a_canary_gets_a_tenth_for_ten_minutes() {
         rig.create_and_update(2, json!({"strategy": "CANARY", "bakeTimeInMinutes": 2, "canaryConfiguration": canary}))
             .await;
         rig.pass(900, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+               100   has started 2 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=10 BLUE=90
+               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 10.0%/100.0% green 2 blue 2 IN_PROGRESS
+                     production traffic: GREEN=100 BLUE=0
+               740 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+               860   has stopped 2 running tasks:.
+               860   (deployment ecs-svc/GREEN) deployment completed.
+               860   has reached a steady state.
+               860 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -84,7 +99,8 @@ fn a_linear_deployment_goes_in_equal_steps() {
                320   (deployment ecs-svc/GREEN) deployment completed.
                320   has reached a steady state.
                      production traffic: GREEN=100 BLUE=0
-               320 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+               320 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -99,7 +115,18 @@ fn scaling_in_the_middle_scales_both_revisions() {
         rig.pass(60, 1).await;
         rig.kit.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).await;
         rig.pass(250, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               200   has started 2 tasks:.
+               200   has started 2 tasks:.
+               201 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 3 blue 3 IN_PROGRESS
+               260   has stopped 2 running tasks:.
+               260   has stopped 2 running tasks:.
+               261 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+               440   has stopped 1 running tasks:.
+               440   (deployment ecs-svc/GREEN) deployment completed.
+               440   has reached a steady state.
+               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -112,7 +139,21 @@ fn a_newer_deployment_first_ends_what_was_not_finished() {
         rig.log.clear();
         rig.update().await;
         rig.pass(420, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               200 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+               200   has stopped 1 running tasks:.
+               200   has started 1 tasks:.
+                     production traffic: GREEN=0 BLUE=100
+                     test traffic: GREEN=0 BLUE=100
+               201 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               240 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+               540   has stopped 1 running tasks:.
+               540   (deployment ecs-svc/GREEN) deployment completed.
+               540   has reached a steady state.
+               540 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -133,7 +174,13 @@ fn a_server_that_is_killed_in_mid_bake_goes_on_baking() {
         rig.look().await;
         rig.log.retain(|line| line.contains("BAKE_TIME"));
         rig.pass(300, 5).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               300 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+               440   has stopped 2 running tasks:.
+               440   (deployment ecs-svc/GREEN) deployment completed.
+               440   has reached a steady state.
+               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -147,7 +194,24 @@ fn traffic_that_takes_a_while_is_waited_for() {
         // Test traffic comes at the fourth look, production traffic at the third attempt.
         rig.traffic.answer([slow(), slow(), slow(), Ok(TrafficProgress::Done), failed(), failed()]);
         rig.pass(120, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+               140 IN_PROGRESS TEST_TRAFFIC_SHIFT 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     test traffic: GREEN=100 BLUE=0
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               143 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+                     production traffic: GREEN=100 BLUE=0
+               173   has stopped 1 running tasks:.
+               173   (deployment ecs-svc/GREEN) deployment completed.
+               173   has reached a steady state.
+                     production traffic: GREEN=100 BLUE=0
+               173 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
         rig.kit.advance(Duration::from_secs(1)).await;
     });
 }

@@ -154,7 +154,19 @@ fn a_pause_ends_when_it_is_told_to() {
         rig.pass(3600, 10).await;
         rig.tell("CONTINUE").await;
         rig.pass(400, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+               140 IN_PROGRESS POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+                     production traffic: GREEN=100 BLUE=0
+              3701 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+              4000   has stopped 1 running tasks:.
+              4000   (deployment ecs-svc/GREEN) deployment completed.
+              4000   has reached a steady state.
+              4000 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+        .assert_eq(&rig.take_log());
     });
 }
 
@@ -168,7 +180,17 @@ fn a_pause_that_nobody_ends_times_out() {
         let deployment = json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5, "lifecycleHooks": [hook]});
         deploy_twice(&mut rig, deployment).await;
         rig.pass(2000, 10).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+              1940   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out.
+              1940   rolling back to deployment ecs-svc/BLUE.
+              1940   has stopped 1 running tasks:.
+              1940   (deployment ecs-svc/BLUE) deployment completed.
+              1940   has reached a steady state.
+              1940 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out."#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -186,7 +208,24 @@ fn traffic_that_cannot_be_shifted_takes_the_deployment_back() {
         };
         rig.traffic.answer([Ok(TrafficProgress::Done), failed(), failed(), failed(), failed(), failed()]);
         rig.pass(300, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+                     test traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+                     production traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+                     production traffic: GREEN=100 BLUE=0
+               240   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule.
+               240   rolling back to deployment ecs-svc/BLUE.
+               240   has stopped 1 running tasks:.
+               240   (deployment ecs-svc/BLUE) deployment completed.
+               240   has reached a steady state.
+                     production traffic: GREEN=100 BLUE=0
+                     test traffic: GREEN=0 BLUE=100
+               240 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule."#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -202,6 +241,20 @@ fn tasks_that_fail_take_the_deployment_back() {
         .await;
         rig.machine.node().set_fate("app", Fate::parse("exit 1 after 5s").unwrap());
         rig.pass(100, 1).await;
-        expect![[""]].assert_eq(&rig.take_log());
+        expect![[r#"
+               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               100   has started 1 tasks:.
+               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               105 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               110   has started 1 tasks:.
+               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               115 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+               120   has started 1 tasks:.
+               120 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+               125   (deployment ecs-svc/GREEN) deployment failed: tasks failed to start.
+               125   rolling back to deployment ecs-svc/BLUE.
+               125   (deployment ecs-svc/BLUE) deployment completed.
+               125   has reached a steady state.
+               125 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because the circuit breaker threshold was exceeded."#]].assert_eq(&rig.take_log());
     });
 }
