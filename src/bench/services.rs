@@ -49,14 +49,15 @@ fn many(binary: &Path, folder: &Path, count: usize, report: &mut Report) -> Resu
     let options = ["--node", "simulated", "--time-scale", TIME_SCALE];
     let mut server = Server::neargate(binary, &folder.join("services"), &options)?;
     server.prepare(requests::NAME, &COMMAND)?;
-    let subnet = server.subnet()?;
+    // One subnet has fewer addresses than there are tasks.
+    let subnets = server.subnets()?;
     timing::pause(SETTLE);
     let how = format!("{count} services of {TASKS_OF_EACH} tasks");
     let names = (0..count).map(|number| format!("{}-{number}", requests::NAME)).collect::<Vec<_>>();
     let (before, cpu) = (rss_kib(&server)?, process::cpu(server.pid())?);
     let begin = timing::now();
     for name in &names {
-        server.call(&create_service(name, &subnet, TASKS_OF_EACH))?;
+        server.call(&create_service(name, &subnets, TASKS_OF_EACH))?;
     }
     let created = timing::now();
     let steady = await_steady(&mut server, &names)?;
@@ -77,10 +78,10 @@ fn rollout(binary: &Path, folder: &Path, rootfs: &Path, count: usize, report: &m
     let mut server = Server::neargate(binary, &folder.join("rollout"), &["--time-scale", TIME_SCALE])?;
     load_image(binary, &server, rootfs)?;
     server.prepare(requests::NAME, &COMMAND)?;
-    let (subnet, names) = (server.subnet()?, [requests::NAME.to_owned()]);
+    let (subnets, names) = (server.subnets()?, [requests::NAME.to_owned()]);
     let how = format!("a service of {count} tasks");
     let begin = timing::now();
-    server.call(&create_service(&names[0], &subnet, count))?;
+    server.call(&create_service(&names[0], &subnets, count))?;
     let steady = await_steady(&mut server, &names)?;
     report.add(&format!("{how}: steady after"), WHO, seconds(begin, steady), "s");
 
@@ -112,7 +113,7 @@ fn rollout(binary: &Path, folder: &Path, rootfs: &Path, count: usize, report: &m
     Ok(())
 }
 
-fn create_service(name: &str, subnet: &str, count: usize) -> Vec<u8> {
+fn create_service(name: &str, subnets: &[String], count: usize) -> Vec<u8> {
     let body = json!({
         "cluster": requests::NAME,
         "serviceName": name,
@@ -120,7 +121,7 @@ fn create_service(name: &str, subnet: &str, count: usize) -> Vec<u8> {
         "desiredCount": count,
         "launchType": "FARGATE",
         "deploymentConfiguration": { "minimumHealthyPercent": MINIMUM_PERCENT, "maximumPercent": MAXIMUM_PERCENT },
-        "networkConfiguration": { "awsvpcConfiguration": { "subnets": [subnet] } },
+        "networkConfiguration": { "awsvpcConfiguration": { "subnets": subnets } },
     });
     requests::ecs("CreateService", &body)
 }
