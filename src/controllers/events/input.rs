@@ -102,7 +102,7 @@ fn shown(value: &Value, is_in_string: bool) -> String {
         Value::Null if is_in_string => String::new(),
         Value::String(text) if is_in_string => {
             let quoted = Value::from(text.as_str()).to_string();
-            quoted.trim_matches('"').to_owned()
+            quoted[1..quoted.len() - 1].to_owned()
         }
         value if is_in_string => {
             let quoted = Value::from(value.to_string()).to_string();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use base::TaskId;
@@ -111,7 +111,7 @@ impl World {
         if let Some((holder, _)) = self.joined.iter().find(|(_, known)| has_address(known)) {
             return Err(format!("{} has the address {} in VPC {}", holder, eni.address, eni.vpc.id));
         }
-        let namespace = Path::new("simulated").join(sandbox.as_str());
+        let namespace = namespace_of(sandbox);
         let attachment = Attachment { namespace, is_reachable_from_host: false };
         self.joined.insert(
             sandbox.clone(),
@@ -122,6 +122,13 @@ impl World {
 }
 
 impl World {
+    /// Whether a sandbox may join a network namespace: its own, or that of an interface, such as a container instance's,
+    /// which the tasks of its network mode host share.
+    pub(super) fn has_namespace(&self, sandbox: &TaskId, namespace: &Path) -> bool {
+        let is_own = self.bridged.contains_key(sandbox) && namespace == namespace_of(sandbox);
+        is_own || self.joined.values().any(|joined| joined.attachment.namespace == namespace)
+    }
+
     fn attach_behind(&mut self, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<Attachment, String> {
         if let Some(message) = self.trouble.next_attach_failure.take() {
             return Err(message);
@@ -137,9 +144,13 @@ impl World {
             return Err(format!("port {} of {} is taken", port.from, bridge.gateway));
         }
         self.bridged.insert(sandbox.clone(), bridge.clone());
-        let namespace = Path::new("simulated").join(sandbox.as_str());
+        let namespace = namespace_of(sandbox);
         Ok(Attachment { namespace, is_reachable_from_host: false })
     }
+}
+
+fn namespace_of(sandbox: &TaskId) -> PathBuf {
+    Path::new("simulated").join(sandbox.as_str())
 }
 
 fn is_assignable(subnet: &SubnetSpec, address: Ipv4Addr) -> bool {

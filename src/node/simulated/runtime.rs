@@ -26,7 +26,7 @@ impl Runtime for SimulatedNode {
             return Ok(());
         }
         if let Some(namespace) = &spec.network_namespace
-            && world.joined.get(&spec.id).is_none_or(|joined| joined.attachment.namespace != *namespace)
+            && !world.has_namespace(&spec.id, namespace)
         {
             let message = format!("{} is not its network namespace", namespace.display());
             return Err(error(RuntimeErrorKind::Internal, "join the network namespace", spec.id.as_str(), message));

@@ -74,6 +74,7 @@ pub use service_deployment::{
 pub use shift::{
     Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, Shifting, Traffic, Weight,
 };
+use task::EventFace;
 pub use task::{
     AttachmentStatus, Container, ContainerLog, ContainerOverride, ContainerStatus, Eni, ExecAgent, Launch,
     NetworkBinding, Overrides, PendingEvent, RunToken, StopCode, StopRequest, Task, TaskCredentials, TaskFilter,
@@ -257,10 +258,21 @@ impl Ecs {
     /// holds nothing of its container instance any more.
     pub fn update_task(&self, scope: &Scope, key: &TaskKey, change: impl FnOnce(&mut Task)) -> Option<Arc<Task>> {
         let task = self.tasks.update(scope, key, |task| {
-            let before = task.event_face();
+            let (before, status) = (task.event_face(), task.last_status);
             change(task);
-            if task.event_face() != before {
+            let face = task.event_face();
+            let has_changed = face != before;
+            if has_changed {
                 task.version += 1;
+            }
+            let is_told = match face {
+                // As a task that is being taken away: on its way there it shows nothing else.
+                EventFace::Ending => {
+                    task.last_status == TaskStatus::Deprovisioning && (has_changed || status != task.last_status)
+                }
+                EventFace::Living(..) | EventFace::Stopped | EventFace::OnInstance(..) => has_changed,
+            };
+            if is_told {
                 self.outbox.task_changes(scope, task);
             }
         })?;

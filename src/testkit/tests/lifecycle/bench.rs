@@ -148,7 +148,12 @@ impl Bench {
     /// Waits until a task has come to a status, and describes it.
     pub(crate) async fn until(&self, arn: &str, status: &str) -> Value {
         let what = format!("{status} of {arn}");
-        let look = async || Some(self.task(arn).await).filter(|task| task["lastStatus"] == status);
+        let look = async || {
+            let task = self.task(arn).await;
+            // What has ended does not come back, and says why.
+            assert!(task["lastStatus"] != "STOPPED" || status == "STOPPED", "{what} will not come: {task}");
+            (task["lastStatus"] == status).then_some(task)
+        };
         self.kit.wait_for(&what, look).await
     }
 

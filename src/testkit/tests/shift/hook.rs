@@ -55,17 +55,17 @@ fn a_function_is_asked_again_until_it_has_made_up_its_mind() {
         let mut rig = deploy(&["POST_SCALE_UP"], answers).await;
         rig.pass(200, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               190 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
-               250   has stopped 1 running tasks:.
-               250   (deployment ecs-svc/GREEN) deployment completed.
-               250   has reached a steady state.
-               250 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000190 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+            000250   has stopped 1 running tasks:.
+            000250   (deployment ecs-svc/GREEN) deployment completed.
+            000250   has reached a steady state.
+            000250 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
         expect![[r#"
             {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"suite":"smoke"},"lifecycleStage":"POST_SCALE_UP","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}
@@ -82,19 +82,19 @@ fn a_function_that_is_against_it_takes_the_deployment_back() {
         let mut rig = deploy(&["PRODUCTION_TRAFFIC_SHIFT"], answers).await;
         rig.pass(120, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               140   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status.
-               140   rolling back to deployment ecs-svc/BLUE.
-               140   has stopped 1 running tasks:.
-               140   (deployment ecs-svc/BLUE) deployment completed.
-               140   has reached a steady state.
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=0 BLUE=100
-                     test traffic: GREEN=0 BLUE=100
-               140 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status."#]].assert_eq(&rig.take_log());
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000140   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status.
+            000140   rolling back to deployment ecs-svc/BLUE.
+            000140   has stopped 1 running tasks:.
+            000140   (deployment ecs-svc/BLUE) deployment completed.
+            000140   has reached a steady state.
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=0 BLUE=100
+            ------ test traffic: GREEN=0 BLUE=100
+            000140 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRODUCTION_TRAFFIC_SHIFT lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned FAILED status."#]].assert_eq(&rig.take_log());
         expect![[r#"
             {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0}},"executionId":"00000000-0000-4000-8000-000000000038","hookDetails":{"suite":"smoke"},"lifecycleStage":"PRODUCTION_TRAFFIC_SHIFT","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}
             {"executionDetails":{"productionTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":100.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":0.0},"serviceArn":"arn:aws:ecs:us-east-1:123456789012:service/default/web","targetServiceRevisionArn":"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054","testTrafficWeights":{"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000004":0.0,"arn:aws:ecs:us-east-1:123456789012:service-revision/default/web/1000000000000000054":100.0}},"executionId":"00000000-0000-4000-8000-0000000000bd","hookDetails":{"suite":"smoke"},"lifecycleStage":"PRODUCTION_TRAFFIC_SHIFT","resourceArn":"arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/AAAAAAAAAAAAAAAAAAAA3"}"#]].assert_eq(&events(&rig));
@@ -120,39 +120,39 @@ fn a_function_that_cannot_be_understood_takes_the_deployment_back() {
         });
     }
     expect![[r#"
-           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
-           100   rolling back to deployment ecs-svc/BLUE.
-           100   (deployment ecs-svc/BLUE) deployment completed.
-           100   has reached a steady state.
-           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
+        000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
+        000100   rolling back to deployment ecs-svc/BLUE.
+        000100   (deployment ecs-svc/BLUE) deployment completed.
+        000100   has reached a steady state.
+        000101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus must not be null.
 
-           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
-           100   rolling back to deployment ecs-svc/BLUE.
-           100   (deployment ecs-svc/BLUE) deployment completed.
-           100   has reached a steady state.
-           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
+        000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
+        000100   rolling back to deployment ecs-svc/BLUE.
+        000100   (deployment ecs-svc/BLUE) deployment completed.
+        000100   has reached a steady state.
+        000101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check returned invalid output: HookStatus MAYBE is not known.
 
-           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           160   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
-           160   rolling back to deployment ecs-svc/BLUE.
-           160   (deployment ecs-svc/BLUE) deployment completed.
-           160   has reached a steady state.
-           160 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
+        000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000160   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
+        000160   rolling back to deployment ecs-svc/BLUE.
+        000160   (deployment ecs-svc/BLUE) deployment completed.
+        000160   has reached a steady state.
+        000160 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: no answer: connection refused.
 
-           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           160   has started 1 tasks:.
-           160 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+        000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000101 IN_PROGRESS PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000160   has started 1 tasks:.
+        000160 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
 
-           100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-           100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
-           100   rolling back to deployment ecs-svc/BLUE.
-           100   (deployment ecs-svc/BLUE) deployment completed.
-           100   has reached a steady state.
-           101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
+        000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+        000100   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
+        000100   rolling back to deployment ecs-svc/BLUE.
+        000100   (deployment ecs-svc/BLUE) deployment completed.
+        000100   has reached a steady state.
+        000101 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because PRE_SCALE_UP lifecycle hook(s) failed. Lifecycle hook target arn:aws:lambda:us-east-1:123456789012:function:check could not be invoked: the answer is HTTP 404.
 
     "#]].assert_eq(&log);
 }
@@ -164,16 +164,16 @@ fn without_an_endpoint_functions_are_skipped_and_the_events_say_so() {
         rig.create(1, asking_at(&["PRE_SCALE_UP", "POST_SCALE_UP"])).await;
         rig.pass(60, 1).await;
         expect![[r#"
-                 0 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
-                 0   skipped the PRE_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
-                 0   has started 1 tasks:.
-                 1 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 0 IN_PROGRESS
-                40   skipped the POST_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
-                40   (deployment ecs-svc/GREEN) deployment completed.
-                40   has reached a steady state.
-                     test traffic: GREEN=100
-                     production traffic: GREEN=100
-                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
+            000000 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
+            000000   skipped the PRE_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
+            000000   has started 1 tasks:.
+            000001 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 0 IN_PROGRESS
+            000040   skipped the POST_SCALE_UP lifecycle hook arn:aws:lambda:us-east-1:123456789012:function:check: start neargate serve with --lambda-endpoint to have it called.
+            000040   (deployment ecs-svc/GREEN) deployment completed.
+            000040   has reached a steady state.
+            ------ test traffic: GREEN=100
+            ------ production traffic: GREEN=100
+            000040 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]].assert_eq(&rig.take_log());
         assert_eq!(rig.deployment().await["lifecycleHookDetails"], json!([]));
     });
 }

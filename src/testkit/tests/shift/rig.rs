@@ -144,19 +144,19 @@ impl Rig {
         for event in events[..events.len() - self.events].iter().rev() {
             let at = event["createdAt"].as_f64().unwrap() - START.as_millis() as f64 / 1000.0;
             let text = event["message"].as_str().unwrap().trim_start_matches("(service web) ");
-            self.log.push(format!("{at:>6}   {}", self.plain(text, &row)));
+            self.log.push(format!("{at:06}   {}", self.plain(text, &row)));
         }
         self.events = events.len();
         for order in self.traffic.take_orders() {
             let kind = if order.traffic == Traffic::Production { "production" } else { "test" };
             let share = |(revision, weight): &(ServiceRevisionId, Weight)| format!("{revision}={}", weight.percent());
             let shares = order.shares.iter().map(share).collect::<Vec<_>>().join(" ");
-            self.log.push(format!("         {kind} traffic: {}", self.plain(&shares, &row)));
+            self.log.push(format!("------ {kind} traffic: {}", self.plain(&shares, &row)));
         }
         let shown = summary(&service, &row);
         if shown != self.shown {
             let at = self.now_s();
-            self.log.push(format!("{at:>6} {shown}"));
+            self.log.push(format!("{at:06} {shown}"));
             self.shown = shown;
         }
     }

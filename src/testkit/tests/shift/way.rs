@@ -18,14 +18,14 @@ fn the_first_deployment_walks_through_all_stages_without_a_bake() {
         rig.create(2, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
         rig.pass(60, 1).await;
         expect![[r#"
-                 0 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
-                 0   has started 2 tasks:.
-                 1 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 0 IN_PROGRESS
-                40   (deployment ecs-svc/GREEN) deployment completed.
-                40   has reached a steady state.
-                     test traffic: GREEN=100
-                     production traffic: GREEN=100
-                40 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+            000000 PENDING - 0.0%/0.0% green 0 blue 0 IN_PROGRESS
+            000000   has started 2 tasks:.
+            000001 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 0 IN_PROGRESS
+            000040   (deployment ecs-svc/GREEN) deployment completed.
+            000040   has reached a steady state.
+            ------ test traffic: GREEN=100
+            ------ production traffic: GREEN=100
+            000040 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -37,16 +37,16 @@ fn blue_green_shifts_all_traffic_at_once_and_bakes() {
         rig.create_and_update(2, json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5})).await;
         rig.pass(400, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
-               100   has started 2 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               140 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
-               440   has stopped 2 running tasks:.
-               440   (deployment ecs-svc/GREEN) deployment completed.
-               440   has reached a steady state.
-               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+            000100   has started 2 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000140 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+            000440   has stopped 2 running tasks:.
+            000440   (deployment ecs-svc/GREEN) deployment completed.
+            000440   has reached a steady state.
+            000440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -60,18 +60,18 @@ fn a_canary_gets_a_tenth_for_ten_minutes() {
             .await;
         rig.pass(900, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
-               100   has started 2 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=10 BLUE=90
-               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 10.0%/100.0% green 2 blue 2 IN_PROGRESS
-                     production traffic: GREEN=100 BLUE=0
-               740 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
-               860   has stopped 2 running tasks:.
-               860   (deployment ecs-svc/GREEN) deployment completed.
-               860   has reached a steady state.
-               860 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+            000100   has started 2 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 2 blue 2 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=10 BLUE=90
+            000140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 10.0%/100.0% green 2 blue 2 IN_PROGRESS
+            ------ production traffic: GREEN=100 BLUE=0
+            000740 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+            000860   has stopped 2 running tasks:.
+            000860   (deployment ecs-svc/GREEN) deployment completed.
+            000860   has reached a steady state.
+            000860 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -85,21 +85,21 @@ fn a_linear_deployment_goes_in_equal_steps() {
             .await;
         rig.pass(300, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=33.3 BLUE=66.7
-               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 33.3%/100.0% green 1 blue 1 IN_PROGRESS
-                     production traffic: GREEN=66.6 BLUE=33.4
-               200 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 66.6%/100.0% green 1 blue 1 IN_PROGRESS
-                     production traffic: GREEN=99.9 BLUE=0.1
-               260 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 99.9%/100.0% green 1 blue 1 IN_PROGRESS
-               320   has stopped 1 running tasks:.
-               320   (deployment ecs-svc/GREEN) deployment completed.
-               320   has reached a steady state.
-                     production traffic: GREEN=100 BLUE=0
-               320 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=33.3 BLUE=66.7
+            000140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 33.3%/100.0% green 1 blue 1 IN_PROGRESS
+            ------ production traffic: GREEN=66.6 BLUE=33.4
+            000200 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 66.6%/100.0% green 1 blue 1 IN_PROGRESS
+            ------ production traffic: GREEN=99.9 BLUE=0.1
+            000260 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 99.9%/100.0% green 1 blue 1 IN_PROGRESS
+            000320   has stopped 1 running tasks:.
+            000320   (deployment ecs-svc/GREEN) deployment completed.
+            000320   has reached a steady state.
+            ------ production traffic: GREEN=100 BLUE=0
+            000320 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -116,16 +116,16 @@ fn scaling_in_the_middle_scales_both_revisions() {
         rig.kit.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).await;
         rig.pass(250, 1).await;
         expect![[r#"
-               200   has started 2 tasks:.
-               200   has started 2 tasks:.
-               201 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 3 blue 3 IN_PROGRESS
-               260   has stopped 2 running tasks:.
-               260   has stopped 2 running tasks:.
-               261 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
-               440   has stopped 1 running tasks:.
-               440   (deployment ecs-svc/GREEN) deployment completed.
-               440   has reached a steady state.
-               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000200   has started 2 tasks:.
+            000200   has started 2 tasks:.
+            000201 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 3 blue 3 IN_PROGRESS
+            000260   has stopped 2 running tasks:.
+            000260   has stopped 2 running tasks:.
+            000261 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+            000440   has stopped 1 running tasks:.
+            000440   (deployment ecs-svc/GREEN) deployment completed.
+            000440   has reached a steady state.
+            000440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -140,19 +140,19 @@ fn a_newer_deployment_first_ends_what_was_not_finished() {
         rig.update().await;
         rig.pass(420, 1).await;
         expect![[r#"
-               200 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
-               200   has stopped 1 running tasks:.
-               200   has started 1 tasks:.
-                     production traffic: GREEN=0 BLUE=100
-                     test traffic: GREEN=0 BLUE=100
-               201 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               240 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
-               540   has stopped 1 running tasks:.
-               540   (deployment ecs-svc/GREEN) deployment completed.
-               540   has reached a steady state.
-               540 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000200 PENDING - 0.0%/0.0% green 0 blue 2 IN_PROGRESS
+            000200   has stopped 1 running tasks:.
+            000200   has started 1 tasks:.
+            ------ production traffic: GREEN=0 BLUE=100
+            ------ test traffic: GREEN=0 BLUE=100
+            000201 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000240 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+            000540   has stopped 1 running tasks:.
+            000540   (deployment ecs-svc/GREEN) deployment completed.
+            000540   has reached a steady state.
+            000540 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -175,11 +175,11 @@ fn a_server_that_is_killed_in_mid_bake_goes_on_baking() {
         rig.log.retain(|line| line.contains("BAKE_TIME"));
         rig.pass(300, 5).await;
         expect![[r#"
-               300 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
-               440   has stopped 2 running tasks:.
-               440   (deployment ecs-svc/GREEN) deployment completed.
-               440   has reached a steady state.
-               440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
+            000300 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 2 blue 2 IN_PROGRESS
+            000440   has stopped 2 running tasks:.
+            000440   (deployment ecs-svc/GREEN) deployment completed.
+            000440   has reached a steady state.
+            000440 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 2 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -195,22 +195,22 @@ fn traffic_that_takes_a_while_is_waited_for() {
         rig.traffic.answer([slow(), slow(), slow(), Ok(TrafficProgress::Done), failed(), failed()]);
         rig.pass(120, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-               140 IN_PROGRESS TEST_TRAFFIC_SHIFT 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     test traffic: GREEN=100 BLUE=0
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               143 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
-                     production traffic: GREEN=100 BLUE=0
-               173   has stopped 1 running tasks:.
-               173   (deployment ecs-svc/GREEN) deployment completed.
-               173   has reached a steady state.
-                     production traffic: GREEN=100 BLUE=0
-               173 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            000140 IN_PROGRESS TEST_TRAFFIC_SHIFT 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000143 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+            ------ production traffic: GREEN=100 BLUE=0
+            000173   has stopped 1 running tasks:.
+            000173   (deployment ecs-svc/GREEN) deployment completed.
+            000173   has reached a steady state.
+            ------ production traffic: GREEN=100 BLUE=0
+            000173 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
         rig.kit.advance(Duration::from_secs(1)).await;
     });

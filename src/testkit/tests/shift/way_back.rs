@@ -48,53 +48,53 @@ fn a_deployment_that_is_stopped_goes_back_from_every_stage() {
     }
     expect![[r#"
         PRE_SCALE_UP
-           200 ROLLBACK_REQUESTED PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED PRE_SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         POST_SCALE_UP
-           200 ROLLBACK_REQUESTED POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         TEST_TRAFFIC_SHIFT
-           200 ROLLBACK_REQUESTED TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-                 test traffic: GREEN=0 BLUE=100
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        ------ test traffic: GREEN=0 BLUE=100
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         POST_TEST_TRAFFIC_SHIFT
-           200 ROLLBACK_REQUESTED POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-                 test traffic: GREEN=0 BLUE=100
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        ------ test traffic: GREEN=0 BLUE=100
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         PRE_PRODUCTION_TRAFFIC_SHIFT
-           200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-                 test traffic: GREEN=0 BLUE=100
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        ------ test traffic: GREEN=0 BLUE=100
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         PRODUCTION_TRAFFIC_SHIFT
-           200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-                 production traffic: GREEN=0 BLUE=100
-                 test traffic: GREEN=0 BLUE=100
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        ------ production traffic: GREEN=0 BLUE=100
+        ------ test traffic: GREEN=0 BLUE=100
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         POST_PRODUCTION_TRAFFIC_SHIFT
-           200 ROLLBACK_REQUESTED POST_PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           200   has stopped 1 running tasks:.
-           200   (deployment ecs-svc/BLUE) deployment completed.
-           200   has reached a steady state.
-                 production traffic: GREEN=0 BLUE=100
-                 test traffic: GREEN=0 BLUE=100
-           201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000200 ROLLBACK_REQUESTED POST_PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000200   has stopped 1 running tasks:.
+        000200   (deployment ecs-svc/BLUE) deployment completed.
+        000200   has reached a steady state.
+        ------ production traffic: GREEN=0 BLUE=100
+        ------ test traffic: GREEN=0 BLUE=100
+        000201 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
     "#]].assert_eq(&log);
 }
 
@@ -115,19 +115,19 @@ fn a_deployment_that_is_stopped_in_its_scale_up_or_bake_goes_back() {
     }
     expect![[r#"
         "SCALE_UP"
-           120 ROLLBACK_REQUESTED SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           120   has stopped 1 running tasks:.
-           120   (deployment ecs-svc/BLUE) deployment completed.
-           120   has reached a steady state.
-           121 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000120 ROLLBACK_REQUESTED SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000120   has stopped 1 running tasks:.
+        000120   (deployment ecs-svc/BLUE) deployment completed.
+        000120   has reached a steady state.
+        000121 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
         "BAKE_TIME"
-           220 ROLLBACK_REQUESTED BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
-           220   has stopped 1 running tasks:.
-           220   (deployment ecs-svc/BLUE) deployment completed.
-           220   has reached a steady state.
-                 production traffic: GREEN=0 BLUE=100
-                 test traffic: GREEN=0 BLUE=100
-           221 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
+        000220 ROLLBACK_REQUESTED BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS: Service deployment was stopped by a user request.
+        000220   has stopped 1 running tasks:.
+        000220   (deployment ecs-svc/BLUE) deployment completed.
+        000220   has reached a steady state.
+        ------ production traffic: GREEN=0 BLUE=100
+        ------ test traffic: GREEN=0 BLUE=100
+        000221 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment was stopped by a user request.
     "#]].assert_eq(&log);
 }
 
@@ -141,8 +141,8 @@ fn a_deployment_that_is_aborted_stays_where_it_is() {
         rig.stop("ABORT").await;
         rig.pass(600, 10).await;
         expect![[r#"
-               200 STOP_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request.
-               210 STOPPED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request."#]].assert_eq(&rig.take_log());
+            000200 STOP_REQUESTED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request.
+            000210 STOPPED PRODUCTION_TRAFFIC_SHIFT 100.0%/100.0% green 1 blue 1 FAILED: Service deployment was stopped by a user request."#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -155,17 +155,17 @@ fn a_pause_ends_when_it_is_told_to() {
         rig.tell("CONTINUE").await;
         rig.pass(400, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-               140 IN_PROGRESS POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
-                     production traffic: GREEN=100 BLUE=0
-              3701 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
-              4000   has stopped 1 running tasks:.
-              4000   (deployment ecs-svc/GREEN) deployment completed.
-              4000   has reached a steady state.
-              4000 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            000140 IN_PROGRESS POST_TEST_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+            ------ production traffic: GREEN=100 BLUE=0
+            003701 IN_PROGRESS BAKE_TIME 100.0%/100.0% green 1 blue 1 IN_PROGRESS
+            004000   has stopped 1 running tasks:.
+            004000   (deployment ecs-svc/GREEN) deployment completed.
+            004000   has reached a steady state.
+            004000 SUCCESSFUL CLEAN_UP 100.0%/100.0% green 1 blue 0 COMPLETED"#]]
         .assert_eq(&rig.take_log());
     });
 }
@@ -181,16 +181,16 @@ fn a_pause_that_nobody_ends_times_out() {
         deploy_twice(&mut rig, deployment).await;
         rig.pass(2000, 10).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-              1940   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out.
-              1940   rolling back to deployment ecs-svc/BLUE.
-              1940   has stopped 1 running tasks:.
-              1940   (deployment ecs-svc/BLUE) deployment completed.
-              1940   has reached a steady state.
-              1940 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out."#]].assert_eq(&rig.take_log());
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000140 IN_PROGRESS POST_SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            001940   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out.
+            001940   rolling back to deployment ecs-svc/BLUE.
+            001940   has stopped 1 running tasks:.
+            001940   (deployment ecs-svc/BLUE) deployment completed.
+            001940   has reached a steady state.
+            001940 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because POST_SCALE_UP lifecycle hook(s) failed. PAUSE lifecycle hook timed out."#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -209,23 +209,23 @@ fn traffic_that_cannot_be_shifted_takes_the_deployment_back() {
         rig.traffic.answer([Ok(TrafficProgress::Done), failed(), failed(), failed(), failed(), failed()]);
         rig.pass(300, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-                     test traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
-                     production traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-                     production traffic: GREEN=100 BLUE=0
-               240   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule.
-               240   rolling back to deployment ecs-svc/BLUE.
-               240   has stopped 1 running tasks:.
-               240   (deployment ecs-svc/BLUE) deployment completed.
-               240   has reached a steady state.
-                     production traffic: GREEN=100 BLUE=0
-                     test traffic: GREEN=0 BLUE=100
-               240 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule."#]].assert_eq(&rig.take_log());
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            ------ test traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000140 IN_PROGRESS PRODUCTION_TRAFFIC_SHIFT 0.0%/100.0% green 1 blue 1 IN_PROGRESS
+            ------ production traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            ------ production traffic: GREEN=100 BLUE=0
+            000240   (deployment ecs-svc/GREEN) deployment failed: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule.
+            000240   rolling back to deployment ecs-svc/BLUE.
+            000240   has stopped 1 running tasks:.
+            000240   (deployment ecs-svc/BLUE) deployment completed.
+            000240   has reached a steady state.
+            ------ production traffic: GREEN=100 BLUE=0
+            ------ test traffic: GREEN=0 BLUE=100
+            000240 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because of invalid networking configuration. Both targetGroup and alternateTargetGroup must be associated with the productionListenerRule or testListenerRule."#]].assert_eq(&rig.take_log());
     });
 }
 
@@ -242,19 +242,19 @@ fn tasks_that_fail_take_the_deployment_back() {
         rig.machine.node().set_fate("app", Fate::parse("exit 1 after 5s").unwrap());
         rig.pass(100, 1).await;
         expect![[r#"
-               100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               100   has started 1 tasks:.
-               101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               105 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               110   has started 1 tasks:.
-               110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               115 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
-               120   has started 1 tasks:.
-               120 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
-               125   (deployment ecs-svc/GREEN) deployment failed: tasks failed to start.
-               125   rolling back to deployment ecs-svc/BLUE.
-               125   (deployment ecs-svc/BLUE) deployment completed.
-               125   has reached a steady state.
-               125 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because the circuit breaker threshold was exceeded."#]].assert_eq(&rig.take_log());
+            000100 PENDING - 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000100   has started 1 tasks:.
+            000101 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000105 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000110   has started 1 tasks:.
+            000110 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000115 IN_PROGRESS SCALE_UP 0.0%/0.0% green 0 blue 1 IN_PROGRESS
+            000120   has started 1 tasks:.
+            000120 IN_PROGRESS SCALE_UP 0.0%/0.0% green 1 blue 1 IN_PROGRESS
+            000125   (deployment ecs-svc/GREEN) deployment failed: tasks failed to start.
+            000125   rolling back to deployment ecs-svc/BLUE.
+            000125   (deployment ecs-svc/BLUE) deployment completed.
+            000125   has reached a steady state.
+            000125 ROLLBACK_SUCCESSFUL CLEAN_UP 0.0%/0.0% green 0 blue 1 COMPLETED: Service deployment rolled back because the circuit breaker threshold was exceeded."#]].assert_eq(&rig.take_log());
     });
 }
