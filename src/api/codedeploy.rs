@@ -94,7 +94,6 @@ wire::operations! {
     GetDeploymentTarget(GetDeploymentTargetInput) -> GetDeploymentTargetOutput;
     BatchGetDeploymentTargets(BatchGetDeploymentTargetsInput) -> BatchGetDeploymentTargetsOutput;
     ListDeploymentTargets(ListDeploymentTargetsInput) -> ListDeploymentTargetsOutput;
-    PutLifecycleEventHookExecutionStatus(PutLifecycleEventHookExecutionStatusInput) -> PutLifecycleEventHookExecutionStatusOutput;
     ListTagsForResource(ListTagsForResourceInput) -> ListTagsForResourceOutput;
     TagResource(TagResourceInput) -> TagResourceOutput;
     UntagResource(UntagResourceInput) -> UntagResourceOutput;
@@ -155,8 +154,6 @@ wire::errors! {
     InvalidInstanceName = "InvalidInstanceNameException", 400;
     InvalidInstanceStatus = "InvalidInstanceStatusException", 400;
     InvalidInstanceType = "InvalidInstanceTypeException", 400;
-    InvalidLifecycleEventHookExecutionId = "InvalidLifecycleEventHookExecutionIdException", 400;
-    InvalidLifecycleEventHookExecutionStatus = "InvalidLifecycleEventHookExecutionStatusException", 400;
     InvalidLoadBalancerInfo = "InvalidLoadBalancerInfoException", 400;
     InvalidMinimumHealthyHostValue = "InvalidMinimumHealthyHostValueException", 400;
     InvalidNextToken = "InvalidNextTokenException", 400;
@@ -174,7 +171,6 @@ wire::errors! {
     InvalidTriggerConfig = "InvalidTriggerConfigException", 400;
     InvalidUpdateOutdatedInstancesOnlyValue = "InvalidUpdateOutdatedInstancesOnlyValueException", 400;
     InvalidZonalDeploymentConfiguration = "InvalidZonalDeploymentConfigurationException", 400;
-    LifecycleEventAlreadyCompleted = "LifecycleEventAlreadyCompletedException", 400;
     LifecycleHookLimitExceeded = "LifecycleHookLimitExceededException", 400;
     ResourceArnRequired = "ResourceArnRequiredException", 400;
     RevisionDoesNotExist = "RevisionDoesNotExistException", 400;
@@ -949,18 +945,6 @@ wire::enumeration! {
     OutdatedInstancesStrategy {
         Update = "UPDATE",
         Ignore = "IGNORE",
-    }
-}
-wire::structure! {
-    PutLifecycleEventHookExecutionStatusInput {
-        0 deployment_id: String = Member::new("deploymentId");
-        1 lifecycle_event_hook_execution_id: String = Member::new("lifecycleEventHookExecutionId");
-        2 status: LifecycleEventStatus = Member::new("status");
-    }
-}
-wire::structure! {
-    PutLifecycleEventHookExecutionStatusOutput {
-        0 lifecycle_event_hook_execution_id: String = Member::new("lifecycleEventHookExecutionId");
     }
 }
 wire::structure! {

@@ -52,7 +52,6 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         ListDeployments => deployment::list_deployments,
         ListDeploymentTargets => target::list_deployment_targets,
         ListTagsForResource => tag::list_tags_for_resource,
-        PutLifecycleEventHookExecutionStatus => target::put_lifecycle_event_hook_execution_status,
         StopDeployment => deployment::stop_deployment,
         TagResource => tag::tag_resource,
         UntagResource => tag::untag_resource,

@@ -44,24 +44,6 @@ pub(crate) async fn list_deployment_targets(
     Ok(api::ListDeploymentTargetsOutput { target_ids: Some(page.items), next_token: page.next })
 }
 
-/// Takes what a hook has come to. No hook of CodeDeploy is called here, so there is no execution to speak of.
-pub(crate) async fn put_lifecycle_event_hook_execution_status(
-    cx: &Cx,
-    input: api::PutLifecycleEventHookExecutionStatusInput,
-) -> Result<api::PutLifecycleEventHookExecutionStatusOutput> {
-    deployment::find(cx, input.deployment_id)?;
-    // Texts unverified.
-    match input.status {
-        Some(api::LifecycleEventStatus::Succeeded | api::LifecycleEventStatus::Failed) => {}
-        _ => {
-            let message = "The status must be Succeeded or Failed.";
-            return Err(Error::InvalidLifecycleEventHookExecutionStatus(message.to_owned()));
-        }
-    }
-    let id = input.lifecycle_event_hook_execution_id.unwrap_or_default();
-    Err(Error::InvalidLifecycleEventHookExecutionId(format!("There is no lifecycle event hook execution {id}.")))
-}
-
 fn target_id(deployment: &Deployment) -> String {
     let service = &deployment.settings.service;
     format!("{}:{}", service.cluster, service.name)
