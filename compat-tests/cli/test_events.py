@@ -112,7 +112,7 @@ def test_an_event_of_ones_own_runs_a_task(aws, tasks, cluster, ecs_parameters, n
     aws("events", "put-targets", "--rule", name, "--targets", json.dumps([target]))
     entry = {"Source": name, "DetailType": "Word", "Detail": json.dumps({"word": "sesame"})}
     assert aws("events", "put-events", "--entries", json.dumps([entry]))["FailedEntryCount"] == 0
-    listed = until(lambda: aws("ecs", "list-tasks", "--cluster", tasks.name, "--desired-status", "STOPPED")["taskArns"], "a task")
+    listed = until(lambda: aws("ecs", "list-tasks", "--cluster", tasks.name, "--desired-status", "STOPPED")["taskArns"], "a task", 60)
     [task] = tasks.wait("STOPPED", *listed)
     assert task["startedBy"] == f"events-rule/{name}"[:36]
     tasks.wait_output(task["taskArn"], "ran: sesame")
@@ -125,10 +125,14 @@ def test_a_webhook_is_called_until_it_answers(aws, webhook, name):
         *("events", "create-connection", "--name", name, "--authorization-type", "API_KEY"),
         *("--auth-parameters", json.dumps(parameters)),
     )
-    destination = aws(
-        *("events", "create-api-destination", "--name", name, "--connection-arn", connection["ConnectionArn"]),
-        *("--invocation-endpoint", f"http://127.0.0.1:{webhook.server_port}/hook", "--http-method", "POST"),
-    )
+    wanted = {
+        "Name": name,
+        "ConnectionArn": connection["ConnectionArn"],
+        "InvocationEndpoint": f"http://127.0.0.1:{webhook.server_port}/hook",
+        "HttpMethod": "POST",
+    }
+    # As a whole: of a parameter that is an address of the web, this CLI would send what lies there.
+    destination = aws("events", "create-api-destination", "--cli-input-json", json.dumps(wanted))
     aws("events", "put-rule", "--name", name, "--event-pattern", json.dumps({"source": [name]}))
     target = {"Id": "hook", "Arn": destination["ApiDestinationArn"], "RoleArn": ROLE, "InputPath": "$.detail"}
     aws("events", "put-targets", "--rule", name, "--targets", json.dumps([target]))
@@ -140,7 +144,7 @@ def test_a_webhook_is_called_until_it_answers(aws, webhook, name):
 
 
 def test_a_schedule_runs_a_task_once_and_deletes_itself(aws, tasks, cluster, ecs_parameters, name):
-    at = datetime.now(UTC) + timedelta(seconds=3)
+    at = datetime.now(UTC) + timedelta(seconds=15)
     target = {"Arn": cluster, "RoleArn": ROLE, "EcsParameters": ecs_parameters, "Input": overrides("later")}
     aws("scheduler", "create-schedule-group", "--name", name)
     aws(
@@ -148,7 +152,7 @@ def test_a_schedule_runs_a_task_once_and_deletes_itself(aws, tasks, cluster, ecs
         *("--schedule-expression", f"at({at:%Y-%m-%dT%H:%M:%S})", "--flexible-time-window", "Mode=OFF"),
         *("--action-after-completion", "DELETE", "--target", json.dumps(target)),
     )
-    listed = until(lambda: aws("ecs", "list-tasks", "--cluster", tasks.name, "--desired-status", "STOPPED")["taskArns"], "a task")
+    listed = until(lambda: aws("ecs", "list-tasks", "--cluster", tasks.name, "--desired-status", "STOPPED")["taskArns"], "a task", 60)
     [task] = tasks.wait("STOPPED", *listed)
     assert task["startedBy"] == f"chronos-schedule/{name}"[:36]
     assert task["createdAt"] >= at.replace(microsecond=0)
