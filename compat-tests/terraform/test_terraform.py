@@ -30,7 +30,6 @@ ACCOUNTS = {
     "efs": "100000000005",
     "ecr": "100000000006",
     "rollouts": "100000000007",
-    "events": "100000000010",
     "codedeploy": "100000000011",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
@@ -85,15 +84,6 @@ CHANGES = {
         "aws_efs_backup_policy.data": UPDATE,
         "aws_efs_file_system.data": UPDATE,
         "aws_efs_file_system_policy.data": UPDATE,
-    },
-    "events": {
-        "aws_cloudwatch_event_api_destination.hook": UPDATE,
-        "aws_cloudwatch_event_bus.orders": UPDATE,
-        "aws_cloudwatch_event_connection.hook": UPDATE,
-        "aws_cloudwatch_event_rule.nightly": UPDATE,
-        "aws_cloudwatch_event_rule.tasks": UPDATE,
-        "aws_cloudwatch_event_target.job": UPDATE,
-        "aws_scheduler_schedule.job": UPDATE,
     },
     "ecr": {
         "aws_ecr_account_setting.scan": UPDATE,
@@ -150,15 +140,6 @@ SEEN = {
         "may": "elasticfilesystem:ClientMount",
         "root": "/web",
         "stages": {"two"},
-    },
-    "events": {
-        "log": ["arn:aws:logs:us-east-1:100000000010:log-group:/aws/events/tasks"],
-        "nightly": ("rate(2 hours)", "DISABLED"),
-        "job": {"containerOverrides": [{"name": "main", "command": ["/bin/echo", "second"]}]},
-        "bus": "second",
-        "rate": 20,
-        "schedule": ("rate(5 hours)", "Europe/Berlin", 2),
-        "once": "ENABLED",
     },
     "ecr": {
         "mutability": {"plain": "MUTABLE", "team/sealed": "MUTABLE", "team/sealed-by-key": "MUTABLE", "team/web": "MUTABLE"},
@@ -394,26 +375,6 @@ def look_at_ecr(stack: Terraform, client) -> dict[str, object]:
 
 
 # What happens between the making of a scenario and its change.
-def look_at_events(_: Terraform, client) -> dict[str, object]:
-    """Returns the rules, their targets and the schedules as the services have them."""
-    events, scheduler = client("events"), client("scheduler")
-    nightly = events.describe_rule(Name="nightly")
-    job = scheduler.get_schedule(GroupName="jobs", Name="job")
-    return {
-        "log": [target["Arn"] for target in events.list_targets_by_rule(Rule="tasks")["Targets"]],
-        "nightly": (nightly["ScheduleExpression"], nightly["State"]),
-        "job": json.loads(events.list_targets_by_rule(Rule="nightly")["Targets"][0]["Input"]),
-        "bus": events.describe_event_bus(Name="orders")["Description"],
-        "rate": events.describe_api_destination(Name="hook")["InvocationRateLimitPerSecond"],
-        "schedule": (
-            job["ScheduleExpression"],
-            job["ScheduleExpressionTimezone"],
-            job["Target"]["EcsParameters"]["TaskCount"],
-        ),
-        "once": scheduler.get_schedule(Name="once")["State"],
-    }
-
-
 BETWEEN = {"ecr": push_an_image}
 
 LOOKS = {
@@ -424,7 +385,6 @@ LOOKS = {
     "secrets": look_at_secrets,
     "efs": look_at_efs,
     "ecr": look_at_ecr,
-    "events": look_at_events,
     "codedeploy": look_at_codedeploy,
 }
 
@@ -591,7 +551,7 @@ def test_data_sources_read_what_the_resources_made(running):
     }
 
 
-@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr", "events"])
+@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr"])
 def test_what_tasks_need_changes_in_place_without_drift(lives, scenario):
     life = lives[scenario].result(SCENARIOS_S)
     assert changes_in(life.plan) == CHANGES[scenario]
