@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -20,11 +20,23 @@ const PREFIX: &str = "/_neargate/";
 const MOTO_RESET: &str = "/moto-api/reset";
 
 /// What an admin request comes to: a status and a JSON body.
-type Answer = (StatusCode, Value);
+pub(crate) type Answer = (StatusCode, Value);
 
 /// Returns whether a request is for Neargate itself and not for a service of AWS.
 pub(crate) fn is_for(request: &Parts) -> bool {
     request.uri.path().starts_with(PREFIX) || request.uri.path() == MOTO_RESET
+}
+
+/// Receives the body of a request of at most so many bytes, or says why not.
+pub(crate) async fn receive(body: Incoming, bytes_max: usize, pause_max: Duration) -> Result<Bytes, Answer> {
+    match timeout(pause_max, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => {
+            let message = format!("the body ended early or is larger than {bytes_max} bytes: {error}");
+            Err((StatusCode::BAD_REQUEST, json!({ "message": message })))
+        }
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, json!({ "message": "the body did not arrive in time" }))),
+    }
 }
 
 /// Answers a request for Neargate itself.

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use base::Timestamp;
 use http::StatusCode;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
-use crate::Emulator;
 use crate::manual_time::TimeError;
+use crate::{Emulator, admin};
 
 /// The largest body.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -43,13 +41,9 @@ pub(crate) fn show(emulator: &Emulator) -> Value {
 /// Answers a request to let time pass.
 pub(crate) async fn advance(emulator: &Emulator, body: Incoming, pause_max: Duration) -> (StatusCode, Value) {
     let refused = |status: StatusCode, message: String| (status, json!({ "message": message }));
-    let body = match timeout(pause_max, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            let message = format!("the body ended early or is larger than {BODY_BYTES_MAX} bytes: {error}");
-            return refused(StatusCode::BAD_REQUEST, message);
-        }
-        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned()),
+    let body = match admin::receive(body, BODY_BYTES_MAX, pause_max).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     let wanted = match read(&body) {
         Ok(wanted) => wanted,

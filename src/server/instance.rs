@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use controllers::{NewInstance, NotAdded, NotRemoved};
 use http::StatusCode;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 use state::ecs::ContainerInstance;
-use tokio::time::timeout;
 
-use crate::Emulator;
+use crate::{Emulator, admin};
 
 /// The largest body: some attributes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -25,13 +23,9 @@ pub(crate) fn list(emulator: &Emulator) -> (StatusCode, Value) {
 
 /// Answers a request to give a cluster an instance.
 pub(crate) async fn add(emulator: &Emulator, body: Incoming, pause_max: Duration) -> (StatusCode, Value) {
-    let body = match timeout(pause_max, Limited::new(body, BODY_BYTES_MAX).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) => {
-            let message = format!("the body ended early or is larger than {BODY_BYTES_MAX} bytes: {error}");
-            return (StatusCode::BAD_REQUEST, json!({ "message": message }));
-        }
-        Err(_) => return (StatusCode::REQUEST_TIMEOUT, json!({ "message": "the body did not arrive in time" })),
+    let body = match admin::receive(body, BODY_BYTES_MAX, pause_max).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
     let wanted = match read(&body) {
         Ok(wanted) => wanted,

@@ -116,15 +116,7 @@ fn overrides(task: &Task) -> Value {
 
 /// An interface is an `eni` here, and an `ElasticNetworkInterface` in the API.
 fn attachment(eni: &Eni) -> Value {
-    let details = [
-        ("subnetId", Some(eni.subnet.to_string())),
-        ("networkInterfaceId", eni.interface.as_ref().map(ToString::to_string)),
-        ("macAddress", eni.mac.clone()),
-        ("privateDnsName", eni.private_dns_name.clone()),
-        ("privateIPv4Address", eni.address.map(|address| address.to_string())),
-    ];
-    let details =
-        details.into_iter().filter_map(|(name, value)| value.map(|value| json!({ "name": name, "value": value })));
+    let details = eni.details().map(|(name, value)| json!({ "name": name, "value": value }));
     json!({
         "id": eni.attachment_id,
         "type": "eni",

@@ -322,6 +322,20 @@ pub struct Eni {
     pub private_dns_name: Option<String>,
 }
 
+impl Eni {
+    /// Returns what an attachment tells of the interface, by name. It fills in as the interface comes to be.
+    pub fn details(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let details = [
+            ("subnetId", Some(self.subnet.to_string())),
+            ("networkInterfaceId", self.interface.as_ref().map(ToString::to_string)),
+            ("macAddress", self.mac.clone()),
+            ("privateDnsName", self.private_dns_name.clone()),
+            ("privateIPv4Address", self.address.map(|address| address.to_string())),
+        ];
+        details.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
 /// Where an attachment is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttachmentStatus {

@@ -103,18 +103,11 @@ fn no_overrides(task: &Task) -> api::TaskOverride {
 
 /// The attachment of the network interface. Its details fill in as the interface comes to be.
 fn attachment(eni: &Eni) -> api::Attachment {
-    let details = [
-        ("subnetId", Some(eni.subnet.to_string())),
-        ("networkInterfaceId", eni.interface.as_ref().map(ToString::to_string)),
-        ("macAddress", eni.mac.clone()),
-        ("privateDnsName", eni.private_dns_name.clone()),
-        ("privateIPv4Address", eni.address.map(|address| address.to_string())),
-    ];
     api::Attachment {
         id: Some(eni.attachment_id.clone()),
         r#type: Some("ElasticNetworkInterface".to_owned()),
         status: Some(eni.status.as_str().to_owned()),
-        details: Some(details.into_iter().filter_map(detail).collect()),
+        details: Some(eni.details().filter_map(|(name, value)| detail((name, Some(value)))).collect()),
     }
 }
 
