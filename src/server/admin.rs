@@ -112,7 +112,7 @@ async fn list_images(emulator: &Emulator) -> Answer {
 
 async fn load_image(emulator: &Emulator, limits: &Limits, request: &Parts, body: Incoming) -> Answer {
     let name = parameter(request, "name");
-    let archive = match receive(body, limits).await {
+    let archive = match receive_archive(body, limits).await {
         Ok(archive) => archive,
         Err(answer) => return answer,
     };
@@ -133,7 +133,7 @@ async fn remove_image(emulator: &Emulator, request: &Parts) -> Answer {
 }
 
 /// Writes the body into a temporary file, which goes when it is dropped.
-async fn receive(mut body: Incoming, limits: &Limits) -> Result<tempfile::NamedTempFile, Answer> {
+async fn receive_archive(mut body: Incoming, limits: &Limits) -> Result<tempfile::NamedTempFile, Answer> {
     let too_large = || {
         let message = format!("the archive is larger than {} bytes", limits.archive_bytes);
         (StatusCode::PAYLOAD_TOO_LARGE, json!({ "message": message }))
