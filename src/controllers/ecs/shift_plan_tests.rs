@@ -118,6 +118,7 @@ fn row(service: &Service) -> ServiceDeployment {
         rollback: None,
         shift: None,
         monitors: Monitors::default(),
+        is_of_deleted_service: false,
     }
 }
 
