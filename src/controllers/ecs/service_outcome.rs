@@ -73,8 +73,12 @@ impl OneService<'_> {
             }),
             found_by,
         };
-        let (kind, reason) = (OccurrenceType::Error, why.rollout_reason.clone());
-        self.change(service, primary, kind, "SERVICE_DEPLOYMENT_FAILED", reason);
+        let told = match why.found_by {
+            // The event has words of its own: Developer Guide, "service deployment state change events".
+            Monitor::CircuitBreaker => format!("ECS deployment {name}: task failed to start."),
+            Monitor::Alarms(_) | Monitor::Other => why.rollout_reason.clone(),
+        };
+        self.change(service, primary, OccurrenceType::Error, "SERVICE_DEPLOYMENT_FAILED", told);
         let threshold = policy.circuit_breaker.map(|breaker| breaker.threshold.of(service.desired_count));
         self.with_current(service, |row| row.monitors.threshold = threshold);
         let back_to = self.world.state.ecs.give_up_deployment(self.scope, service, &why, self.now());
