@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base::{Arn, Scope, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
+use serde_json::Value;
 use state::State;
 use state::codedeploy::{
     AppSpec, Deployment, DeploymentStatus, LifecycleEvent, LifecycleStatus, Observed, Stage, StopWanted, Wanted,
@@ -347,11 +348,14 @@ impl OneDeployment<'_> {
 
 /// Says what an AppSpec names that the task definition does not have: ECS would make no task set of it.
 fn lack(spec: &AppSpec, definition: &TaskDefinition) -> Option<Lack> {
-    let Some(container) = definition.containers.iter().find(|container| container.name == spec.container) else {
+    // With interfaces of their own, containers have ports only in what the user wrote.
+    let shown = serde_json::from_str::<Value>(definition.document.as_str()).unwrap_or_default();
+    let mut containers = shown["containerDefinitions"].as_array().into_iter().flatten();
+    let Some(container) = containers.find(|container| container["name"] == spec.container.as_str()) else {
         return Some(Lack::Container);
     };
-    let has_port = container.port_mappings.iter().any(|mapping| mapping.container_port == spec.port);
-    (!has_port).then_some(Lack::Port)
+    let mut mappings = container["portMappings"].as_array().into_iter().flatten();
+    (!mappings.any(|mapping| mapping["containerPort"] == spec.port)).then_some(Lack::Port)
 }
 
 /// Names the lifecycle events of a deployment, in their order.
