@@ -321,15 +321,6 @@ wire::structure! {
         1 termination_wait_time_in_minutes: i32 = Member::new("terminationWaitTimeInMinutes");
     }
 }
-wire::enumeration! {
-    BundleType {
-        Tar = "tar",
-        Tgz = "tgz",
-        Zip = "zip",
-        Yaml = "YAML",
-        Json = "JSON",
-    }
-}
 wire::structure! {
     CloudFormationTarget {
         0 deployment_id: String = Member::new("deploymentId");
@@ -1092,7 +1083,7 @@ wire::structure! {
     S3Location {
         0 bucket: String = Member::new("bucket");
         1 key: String = Member::new("key");
-        2 bundle_type: BundleType = Member::new("bundleType");
+        2 bundle_type: String = Member::new("bundleType");
         3 version: String = Member::new("version");
         4 e_tag: String = Member::new("eTag");
     }

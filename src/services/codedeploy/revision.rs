@@ -132,7 +132,7 @@ fn object(location: Option<&api::S3Location>) -> Result<RevisionObject> {
     let bucket = given(location.bucket.clone()).ok_or_else(|| invalid("Bucket must be specified"))?;
     let key = given(location.key.clone()).ok_or_else(|| invalid("Key must be specified"))?;
     // Seen in small letters: aws-cli#6267.
-    let bundle = location.bundle_type.as_ref().map(api::BundleType::as_str).unwrap_or_default();
+    let bundle = location.bundle_type.as_deref().unwrap_or_default();
     if !bundle.eq_ignore_ascii_case("YAML") && !bundle.eq_ignore_ascii_case("JSON") {
         // Seen: aws-codedeploy-plugin#89.
         return Err(invalid("BundleType must be either YAML or JSON"));
