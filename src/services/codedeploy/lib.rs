@@ -8,7 +8,6 @@ mod application;
 mod config;
 mod deployment;
 mod deployment_view;
-mod document;
 mod group;
 mod hook;
 mod revision;
@@ -18,7 +17,7 @@ mod target;
 mod violation;
 
 use state::Cx;
-use wire::ApiError;
+use wire::{ApiError, document};
 
 /// What a handler fails with.
 type Error = api::codedeploy::Error;

@@ -1,6 +1,5 @@
 //! Schedules.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use api::scheduler as api;
@@ -14,7 +13,7 @@ use crate::{Error, Result, document, group, invalid, page, required, target};
 
 /// Makes a schedule. The same client token makes it only once.
 pub(crate) async fn create_schedule(cx: &Cx, input: api::CreateScheduleInput) -> Result<api::CreateScheduleOutput> {
-    let digest = digest(document::write(&input).as_str());
+    let digest = document::digest(&input);
     let token = input.client_token.clone().map(|token| (token, digest));
     let wanted = Wanted {
         name: input.name,
@@ -212,12 +211,6 @@ fn window_view(schedule: &Schedule) -> api::FlexibleTimeWindow {
 
 fn state_of(schedule: &Schedule) -> api::ScheduleState {
     if schedule.is_enabled { api::ScheduleState::Enabled } else { api::ScheduleState::Disabled }
-}
-
-fn digest(request: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    request.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn not_found(name: &str) -> Error {
