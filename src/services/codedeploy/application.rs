@@ -82,7 +82,7 @@ pub(crate) async fn update_application(cx: &Cx, input: api::UpdateApplicationInp
         deploy.groups.remove(cx.scope(), &group.key);
     }
     for (key, revision) in deploy.revisions_of(cx.scope(), &known.name).collect::<Vec<_>>() {
-        let moved = RevisionKey { application: new_name.clone(), location: key.location.clone() };
+        let moved = RevisionKey { application: new_name.clone(), digest: key.digest.clone() };
         deploy.revisions.insert(cx.scope(), &moved, (*revision).clone());
         deploy.revisions.remove(cx.scope(), &key);
     }

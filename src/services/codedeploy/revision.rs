@@ -90,8 +90,8 @@ pub(crate) async fn list_application_revisions(
     }
     let after = page_after(LISTING, input.next_token)?;
     let from =
-        after.map_or(0, |after| found.iter().position(|(key, _)| key.location == after).map_or(0, |place| place + 1));
-    let page = Page::cut(LISTING, PAGE_SIZE, found.drain(from..), |(key, _)| key.location.clone());
+        after.map_or(0, |after| found.iter().position(|(key, _)| key.digest == after).map_or(0, |place| place + 1));
+    let page = Page::cut(LISTING, PAGE_SIZE, found.drain(from..), |(key, _)| key.digest.clone());
     let locations = page.items.iter().map(|(_, revision)| document::read(&revision.location)).collect();
     Ok(api::ListApplicationRevisionsOutput { revisions: Some(locations), next_token: page.next })
 }
@@ -165,8 +165,7 @@ fn new_revision(cx: &Cx, location: &api::RevisionLocation, object: Option<Revisi
 }
 
 fn key(application: &str, location: &api::RevisionLocation) -> RevisionKey {
-    let location = document::write(location).as_str().to_owned();
-    RevisionKey { application: application.to_owned(), location }
+    RevisionKey::new(application, &document::write(location))
 }
 
 /// Finds a revision by its location. An object may be named without its version and ETag: then the newest one is meant.

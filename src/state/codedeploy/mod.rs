@@ -516,7 +516,7 @@ impl CodeDeploy {
         scope: &Scope,
         application: &'a str,
     ) -> impl Iterator<Item = (RevisionKey, Arc<Revision>)> + use<'a> {
-        let first = RevisionKey { application: application.to_owned(), location: String::new() };
+        let first = RevisionKey { application: application.to_owned(), digest: String::new() };
         self.revisions.walk_from(scope, first).take_while(move |(key, _)| key.application == application)
     }
 

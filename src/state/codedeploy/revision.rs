@@ -2,6 +2,7 @@
 
 use base::{Region, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::AppSpec;
 use crate::s3::S3;
@@ -36,8 +37,16 @@ pub enum NoAppSpec {
 pub struct RevisionKey {
     /// The application.
     pub application: String,
-    /// Its location as a JSON object.
-    pub location: String,
+    /// The SHA-256 of its location: that may be a whole AppSpec.
+    pub digest: String,
+}
+
+impl RevisionKey {
+    /// Names the revision at a location.
+    pub fn new(application: &str, location: &Document) -> Self {
+        let digest = hex::encode(Sha256::digest(location.as_str()));
+        Self { application: application.to_owned(), digest }
+    }
 }
 
 /// A revision that an application knows: it was registered, or deployed.
