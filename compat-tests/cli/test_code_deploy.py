@@ -1,17 +1,15 @@
 """CodeDeploy's blue/green deployments with the AWS CLI: AppSpecs in S3, and functions that have a say in them."""
 
-import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
+from listener import Handler, serving
 from neargate import Neargate
 from waiting import until
 
 # The waits of services pass so many times as fast as the clock: five minutes take half a second.
 TIME_SCALE = "600"
-FUNCTION_PAUSE_S = 0.05
 LISTENER = "arn:aws:elasticloadbalancing:us-east-1:000000000000:listener/app/web/1/"
 TARGET_GROUP = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/blue/0123456789abcdef"
 ROLE = "arn:aws:iam::000000000000:role/deploy"
@@ -23,7 +21,7 @@ class Functions(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), Invocation)
         self.codedeploy = None
         self.asked: list[tuple[str, str, dict]] = []
 
@@ -32,10 +30,10 @@ class Functions(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Invocation(Handler):
     def do_POST(self) -> None:
         *_, function, _ = self.path.split("/")
-        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        event = self.body()
         self.server.asked.append((function, self.headers["x-amz-invocation-type"], event))
         # As Lambda does with events: it is taken, and the function runs later.
         self.send_response(202)
@@ -49,19 +47,11 @@ class Handler(BaseHTTPRequestHandler):
                 status=function,
             )
 
-    def log_message(self, *_) -> None:
-        """Says nothing."""
-
 
 @pytest.fixture
 def functions() -> Iterator[Functions]:
-    server = Functions()
-    thread = threading.Thread(target=server.serve_forever, args=(FUNCTION_PAUSE_S,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Functions()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -75,47 +65,49 @@ def neargate(tmp_path, functions, client_of) -> Iterator[Neargate]:
 
 
 @pytest.fixture
-def definitions(aws) -> list[str]:
+def definitions(neargate, client_of) -> list[str]:
     """A service that CodeDeploy deploys: two revisions of its task definition, of which the first one runs."""
-    subnet = aws("ec2", "describe-subnets")["Subnets"][0]["SubnetId"]
-    container = {"name": "app", "image": "busybox", "portMappings": [{"containerPort": 80}]}
+    ecs, codedeploy = (client_of(neargate.endpoint, service) for service in ("ecs", "codedeploy"))
+    subnet = client_of(neargate.endpoint, "ec2").describe_subnets()["Subnets"][0]["SubnetId"]
     definition = {
         "family": "app",
         "requiresCompatibilities": ["FARGATE"],
         "networkMode": "awsvpc",
         "cpu": "256",
         "memory": "512",
-        "containerDefinitions": [container],
+        "containerDefinitions": [{"name": "app", "image": "busybox", "portMappings": [{"containerPort": 80}]}],
     }
-    register = ("ecs", "register-task-definition", "--cli-input-json", json.dumps(definition))
-    arns = [aws(*register)["taskDefinition"]["taskDefinitionArn"] for _ in range(2)]
-    aws("ecs", "create-cluster")
-    balancer = {"targetGroupArn": TARGET_GROUP, "containerName": "app", "containerPort": 80}
-    aws(
-        *("ecs", "create-service", "--service-name", "web", "--task-definition", arns[0], "--desired-count", "2"),
-        *("--launch-type", "FARGATE", "--deployment-controller", "type=CODE_DEPLOY"),
-        *("--network-configuration", json.dumps({"awsvpcConfiguration": {"subnets": [subnet]}})),
-        *("--load-balancers", json.dumps([balancer])),
+    registered = [ecs.register_task_definition(**definition)["taskDefinition"] for _ in range(2)]
+    ecs.create_cluster()
+    ecs.create_service(
+        serviceName="web",
+        taskDefinition=registered[0]["taskDefinitionArn"],
+        desiredCount=2,
+        launchType="FARGATE",
+        deploymentController={"type": "CODE_DEPLOY"},
+        networkConfiguration={"awsvpcConfiguration": {"subnets": [subnet]}},
+        loadBalancers=[{"targetGroupArn": TARGET_GROUP, "containerName": "app", "containerPort": 80}],
     )
-    aws("deploy", "create-application", "--application-name", "shop", "--compute-platform", "ECS")
+    codedeploy.create_application(applicationName="shop", computePlatform="ECS")
     pair = {
         "targetGroups": [{"name": "blue"}, {"name": "green"}],
         "prodTrafficRoute": {"listenerArns": [LISTENER + "1"]},
         "testTrafficRoute": {"listenerArns": [LISTENER + "2"]},
     }
     ending = {"action": "TERMINATE", "terminationWaitTimeInMinutes": 5}
-    aws(
-        *("deploy", "create-deployment-group", "--application-name", "shop", "--deployment-group-name", "web"),
-        *("--service-role-arn", ROLE, "--deployment-config-name", "CodeDeployDefault.ECSCanary10Percent5Minutes"),
-        *("--deployment-style", "deploymentType=BLUE_GREEN,deploymentOption=WITH_TRAFFIC_CONTROL"),
-        *("--ecs-services", "clusterName=default,serviceName=web"),
-        *("--load-balancer-info", json.dumps({"targetGroupPairInfoList": [pair]})),
-        "--blue-green-deployment-configuration",
-        json.dumps({"terminateBlueInstancesOnDeploymentSuccess": ending}),
-        *("--auto-rollback-configuration", "enabled=true,events=DEPLOYMENT_FAILURE"),
+    codedeploy.create_deployment_group(
+        applicationName="shop",
+        deploymentGroupName="web",
+        serviceRoleArn=ROLE,
+        deploymentConfigName="CodeDeployDefault.ECSCanary10Percent5Minutes",
+        deploymentStyle={"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
+        ecsServices=[{"clusterName": "default", "serviceName": "web"}],
+        loadBalancerInfo={"targetGroupPairInfoList": [pair]},
+        blueGreenDeploymentConfiguration={"terminateBlueInstancesOnDeploymentSuccess": ending},
+        autoRollbackConfiguration={"enabled": True, "events": ["DEPLOYMENT_FAILURE"]},
     )
-    aws("s3api", "create-bucket", "--bucket", "specs")
-    return arns
+    client_of(neargate.endpoint, "s3").create_bucket(Bucket="specs")
+    return [each["taskDefinitionArn"] for each in registered]
 
 
 @pytest.fixture
@@ -168,7 +160,8 @@ def test_functions_have_their_say_in_a_deployment_whose_app_spec_is_in_s3(aws, f
     assert {event["DeploymentId"] for _, _, event in functions.asked} == {deployment}
     assert len({event["LifecycleEventHookExecutionId"] for _, _, event in functions.asked}) == 5
     assert {event["status"] for event in events_of(aws, deployment).values()} == {"Succeeded"}
-    [known] = aws("deploy", "list-application-revisions", "--application-name", "shop", "--deployed", "include")["revisions"]
+    known = aws("deploy", "list-application-revisions", "--application-name", "shop", "--deployed", "include")
+    [known] = known["revisions"]
     assert known["s3Location"]["key"] == "appspec.yaml"
 
 
@@ -191,9 +184,12 @@ def test_a_function_that_says_nothing_is_waited_for_for_an_hour(functions, deplo
     assert [name for name, _, _ in functions.asked] == ["nothing"]
 
 
-def test_an_archive_is_no_revision_of_a_service(aws, definitions, tmp_path):
-    (tmp_path / "source").mkdir()
-    (tmp_path / "source/appspec.yml").write_text("version: 0.0\n")
-    push = ("deploy", "push", "--application-name", "shop", "--s3-location", "s3://specs/app.zip")
-    refused = aws(*push, "--source", str(tmp_path / "source"), fails=True)
+def test_a_revision_is_registered_and_shown_and_an_archive_is_none(aws):
+    aws("deploy", "create-application", "--application-name", "shop", "--compute-platform", "ECS")
+    register = ("deploy", "register-application-revision", "--application-name", "shop", "--description", "the first")
+    location = "bucket=specs,key=appspec.json,bundleType=JSON"
+    aws(*register, "--s3-location", location)
+    shown = aws("deploy", "get-application-revision", "--application-name", "shop", "--s3-location", location)
+    assert shown["revisionInfo"]["description"] == "the first"
+    refused = aws(*register, "--s3-location", "bucket=specs,key=app.zip,bundleType=zip", fails=True)
     assert "(InvalidRevisionException)" in refused and "BundleType must be either YAML or JSON" in refused
