@@ -1,49 +1,39 @@
 """EventBridge and its Scheduler with the AWS CLI: rules that log, run tasks and call webhooks, and schedules."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import HTTPServer
 
 import pytest
+from listener import Handler, serving
 from tasks import ROLE, container
 from waiting import until
-
-WEBHOOK_PAUSE_S = 0.05
 
 
 class Webhook(HTTPServer):
     """An endpoint on this machine that fails as often as it is told, and then takes what it is given."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), Receiver)
         self.failures_left = 0
         self.asked: list[tuple[int, dict, dict]] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class Receiver(Handler):
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        body = self.body()
         status = 503 if self.server.failures_left else 200
         self.server.failures_left -= bool(self.server.failures_left)
         self.server.asked.append((status, dict(self.headers), body))
         self.send_response(status)
         self.end_headers()
 
-    def log_message(self, *_) -> None:
-        """Says nothing."""
-
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    server = Webhook()
-    thread = threading.Thread(target=server.serve_forever, args=(WEBHOOK_PAUSE_S,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Webhook()) as server:
+        yield server
 
 
 @pytest.fixture

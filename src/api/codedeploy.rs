@@ -94,6 +94,11 @@ wire::operations! {
     GetDeploymentTarget(GetDeploymentTargetInput) -> GetDeploymentTargetOutput;
     BatchGetDeploymentTargets(BatchGetDeploymentTargetsInput) -> BatchGetDeploymentTargetsOutput;
     ListDeploymentTargets(ListDeploymentTargetsInput) -> ListDeploymentTargetsOutput;
+    PutLifecycleEventHookExecutionStatus(PutLifecycleEventHookExecutionStatusInput) -> PutLifecycleEventHookExecutionStatusOutput;
+    RegisterApplicationRevision(RegisterApplicationRevisionInput) -> ();
+    GetApplicationRevision(GetApplicationRevisionInput) -> GetApplicationRevisionOutput;
+    BatchGetApplicationRevisions(BatchGetApplicationRevisionsInput) -> BatchGetApplicationRevisionsOutput;
+    ListApplicationRevisions(ListApplicationRevisionsInput) -> ListApplicationRevisionsOutput;
     ListTagsForResource(ListTagsForResourceInput) -> ListTagsForResourceOutput;
     TagResource(TagResourceInput) -> TagResourceOutput;
     UntagResource(UntagResourceInput) -> UntagResourceOutput;
@@ -107,6 +112,7 @@ wire::errors! {
     ApplicationNameRequired = "ApplicationNameRequiredException", 400;
     ArnNotSupported = "ArnNotSupportedException", 400;
     BatchLimitExceeded = "BatchLimitExceededException", 400;
+    BucketNameFilterRequired = "BucketNameFilterRequiredException", 400;
     DeploymentAlreadyCompleted = "DeploymentAlreadyCompletedException", 400;
     DeploymentConfigAlreadyExists = "DeploymentConfigAlreadyExistsException", 400;
     DeploymentConfigDoesNotExist = "DeploymentConfigDoesNotExistException", 400;
@@ -134,7 +140,9 @@ wire::errors! {
     InvalidAutoRollbackConfig = "InvalidAutoRollbackConfigException", 400;
     InvalidAutoScalingGroup = "InvalidAutoScalingGroupException", 400;
     InvalidBlueGreenDeploymentConfiguration = "InvalidBlueGreenDeploymentConfigurationException", 400;
+    InvalidBucketNameFilter = "InvalidBucketNameFilterException", 400;
     InvalidComputePlatform = "InvalidComputePlatformException", 400;
+    InvalidDeployedStateFilter = "InvalidDeployedStateFilterException", 400;
     InvalidDeploymentConfigName = "InvalidDeploymentConfigNameException", 400;
     InvalidDeploymentGroupName = "InvalidDeploymentGroupNameException", 400;
     InvalidDeploymentId = "InvalidDeploymentIdException", 400;
@@ -154,6 +162,9 @@ wire::errors! {
     InvalidInstanceName = "InvalidInstanceNameException", 400;
     InvalidInstanceStatus = "InvalidInstanceStatusException", 400;
     InvalidInstanceType = "InvalidInstanceTypeException", 400;
+    InvalidKeyPrefixFilter = "InvalidKeyPrefixFilterException", 400;
+    InvalidLifecycleEventHookExecutionId = "InvalidLifecycleEventHookExecutionIdException", 400;
+    InvalidLifecycleEventHookExecutionStatus = "InvalidLifecycleEventHookExecutionStatusException", 400;
     InvalidLoadBalancerInfo = "InvalidLoadBalancerInfoException", 400;
     InvalidMinimumHealthyHostValue = "InvalidMinimumHealthyHostValueException", 400;
     InvalidNextToken = "InvalidNextTokenException", 400;
@@ -161,6 +172,8 @@ wire::errors! {
     InvalidOperation = "InvalidOperationException", 400;
     InvalidRevision = "InvalidRevisionException", 400;
     InvalidRole = "InvalidRoleException", 400;
+    InvalidSortBy = "InvalidSortByException", 400;
+    InvalidSortOrder = "InvalidSortOrderException", 400;
     InvalidTag = "InvalidTagException", 400;
     InvalidTagsToAdd = "InvalidTagsToAddException", 400;
     InvalidTargetFilterName = "InvalidTargetFilterNameException", 400;
@@ -171,6 +184,7 @@ wire::errors! {
     InvalidTriggerConfig = "InvalidTriggerConfigException", 400;
     InvalidUpdateOutdatedInstancesOnlyValue = "InvalidUpdateOutdatedInstancesOnlyValueException", 400;
     InvalidZonalDeploymentConfiguration = "InvalidZonalDeploymentConfigurationException", 400;
+    LifecycleEventAlreadyCompleted = "LifecycleEventAlreadyCompletedException", 400;
     LifecycleHookLimitExceeded = "LifecycleHookLimitExceededException", 400;
     ResourceArnRequired = "ResourceArnRequiredException", 400;
     RevisionDoesNotExist = "RevisionDoesNotExistException", 400;
@@ -211,6 +225,13 @@ wire::structure! {
         5 compute_platform: ComputePlatform = Member::new("computePlatform");
     }
 }
+wire::enumeration! {
+    ApplicationRevisionSortBy {
+        RegisterTime = "registerTime",
+        FirstUsedTime = "firstUsedTime",
+        LastUsedTime = "lastUsedTime",
+    }
+}
 wire::structure! {
     AutoRollbackConfiguration {
         0 enabled: bool = Member::new("enabled");
@@ -229,6 +250,19 @@ wire::structure! {
         0 name: String = Member::new("name");
         1 hook: String = Member::new("hook");
         2 termination_hook: String = Member::new("terminationHook");
+    }
+}
+wire::structure! {
+    BatchGetApplicationRevisionsInput {
+        0 application_name: String = Member::new("applicationName").required().shape(&APPLICATION_NAME);
+        1 revisions: Vec<RevisionLocation> = Member::new("revisions").required();
+    }
+}
+wire::structure! {
+    BatchGetApplicationRevisionsOutput {
+        0 application_name: String = Member::new("applicationName").shape(&APPLICATION_NAME);
+        1 error_message: String = Member::new("errorMessage");
+        2 revisions: Vec<RevisionInfo> = Member::new("revisions");
     }
 }
 wire::structure! {
@@ -285,15 +319,6 @@ wire::structure! {
     BlueInstanceTerminationOption {
         0 action: InstanceAction = Member::new("action");
         1 termination_wait_time_in_minutes: i32 = Member::new("terminationWaitTimeInMinutes");
-    }
-}
-wire::enumeration! {
-    BundleType {
-        Tar = "tar",
-        Tgz = "tgz",
-        Zip = "zip",
-        Yaml = "YAML",
-        Json = "JSON",
     }
 }
 wire::structure! {
@@ -687,6 +712,15 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    GenericRevisionInfo {
+        0 description: String = Member::new("description");
+        1 deployment_groups: Vec<String> = Member::new("deploymentGroups").shape(&DEPLOYMENT_GROUPS_LIST);
+        2 first_used_time: DateTime = Member::new("firstUsedTime");
+        3 last_used_time: DateTime = Member::new("lastUsedTime");
+        4 register_time: DateTime = Member::new("registerTime");
+    }
+}
+wire::structure! {
     GetApplicationInput {
         0 application_name: String = Member::new("applicationName").required().shape(&APPLICATION_NAME);
     }
@@ -694,6 +728,19 @@ wire::structure! {
 wire::structure! {
     GetApplicationOutput {
         0 application: ApplicationInfo = Member::new("application");
+    }
+}
+wire::structure! {
+    GetApplicationRevisionInput {
+        0 application_name: String = Member::new("applicationName").required().shape(&APPLICATION_NAME);
+        1 revision: RevisionLocation = Member::new("revision").required();
+    }
+}
+wire::structure! {
+    GetApplicationRevisionOutput {
+        0 application_name: String = Member::new("applicationName").shape(&APPLICATION_NAME);
+        1 revision: RevisionLocation = Member::new("revision");
+        2 revision_info: GenericRevisionInfo = Member::new("revisionInfo");
     }
 }
 wire::structure! {
@@ -830,6 +877,23 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    ListApplicationRevisionsInput {
+        0 application_name: String = Member::new("applicationName").required().shape(&APPLICATION_NAME);
+        1 sort_by: ApplicationRevisionSortBy = Member::new("sortBy");
+        2 sort_order: SortOrder = Member::new("sortOrder");
+        3 s3_bucket: String = Member::new("s3Bucket");
+        4 s3_key_prefix: String = Member::new("s3KeyPrefix");
+        5 deployed: ListStateFilterAction = Member::new("deployed");
+        6 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
+    ListApplicationRevisionsOutput {
+        0 revisions: Vec<RevisionLocation> = Member::new("revisions");
+        1 next_token: String = Member::new("nextToken");
+    }
+}
+wire::structure! {
     ListApplicationsInput {
         0 next_token: String = Member::new("nextToken");
     }
@@ -893,6 +957,13 @@ wire::structure! {
         1 next_token: String = Member::new("nextToken");
     }
 }
+wire::enumeration! {
+    ListStateFilterAction {
+        Include = "include",
+        Exclude = "exclude",
+        Ignore = "ignore",
+    }
+}
 wire::structure! {
     ListTagsForResourceInput {
         0 resource_arn: String = Member::new("ResourceArn").required().shape(&ARN);
@@ -948,15 +1019,40 @@ wire::enumeration! {
     }
 }
 wire::structure! {
+    PutLifecycleEventHookExecutionStatusInput {
+        0 deployment_id: String = Member::new("deploymentId");
+        1 lifecycle_event_hook_execution_id: String = Member::new("lifecycleEventHookExecutionId");
+        2 status: LifecycleEventStatus = Member::new("status");
+    }
+}
+wire::structure! {
+    PutLifecycleEventHookExecutionStatusOutput {
+        0 lifecycle_event_hook_execution_id: String = Member::new("lifecycleEventHookExecutionId");
+    }
+}
+wire::structure! {
     RawString {
         0 content: String = Member::new("content");
         1 sha256: String = Member::new("sha256");
     }
 }
 wire::structure! {
+    RegisterApplicationRevisionInput {
+        0 application_name: String = Member::new("applicationName").required().shape(&APPLICATION_NAME);
+        1 description: String = Member::new("description");
+        2 revision: RevisionLocation = Member::new("revision").required();
+    }
+}
+wire::structure! {
     RelatedDeployments {
         0 auto_update_outdated_instances_root_deployment_id: String = Member::new("autoUpdateOutdatedInstancesRootDeploymentId");
         1 auto_update_outdated_instances_deployment_ids: Vec<String> = Member::new("autoUpdateOutdatedInstancesDeploymentIds");
+    }
+}
+wire::structure! {
+    RevisionInfo {
+        0 revision_location: RevisionLocation = Member::new("revisionLocation");
+        1 generic_revision_info: GenericRevisionInfo = Member::new("genericRevisionInfo");
     }
 }
 wire::structure! {
@@ -987,9 +1083,15 @@ wire::structure! {
     S3Location {
         0 bucket: String = Member::new("bucket");
         1 key: String = Member::new("key");
-        2 bundle_type: BundleType = Member::new("bundleType");
+        2 bundle_type: String = Member::new("bundleType");
         3 version: String = Member::new("version");
         4 e_tag: String = Member::new("eTag");
+    }
+}
+wire::enumeration! {
+    SortOrder {
+        Ascending = "ascending",
+        Descending = "descending",
     }
 }
 wire::structure! {

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use node::{BridgeSpec, MacAddress, NetworkError, Transport};
 
 use crate::failure::During;
+use crate::interface;
 use crate::message::{self, VethEnd};
 use crate::namespace;
 use crate::netlink::{Connection, NetlinkError, Request};
@@ -58,20 +59,8 @@ pub(crate) struct Found {
 /// Finds out behind which gateway the namespace at `path` is, and moves the calling thread into it. None if there is no
 /// namespace, or nothing whole in it.
 pub(crate) fn find(path: &Path) -> Result<Option<Found>, NetlinkError> {
-    if !vpc::enter_existing(path)? {
-        return Ok(None);
-    }
-    let mut sandbox = Connection::open()?;
-    let links = match sandbox.get(message::link_named(NAME)) {
-        Err(NetlinkError::Refused(Errno::ENODEV)) => return Ok(None),
-        other => other?,
-    };
-    let addresses = sandbox.list(message::all_addresses())?;
-    let address = addresses.iter().filter_map(message::read_address).find(|(index, ..)| *index == INDEX);
-    let link = links.iter().find_map(message::read_link);
-    Ok(link.zip(address).and_then(|(link, (_, address, _))| {
-        Some(Found { gateway: TaskId::new(link.alias?), address, port: link.peer? })
-    }))
+    Ok(interface::find(path, NAME, INDEX)?
+        .and_then(|(link, address, _)| Some(Found { gateway: TaskId::new(link.alias?), address, port: link.peer? })))
 }
 
 /// Says whether the sandbox is behind that gateway already.

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use node::{EniSpec, InterfaceStats, MacAddress, NetworkError};
 
 use crate::failure::During;
+use crate::interface;
 use crate::message::{self, VethEnd};
 use crate::namespace;
 use crate::netlink::{Connection, NetlinkError, Request};
@@ -53,18 +54,7 @@ impl Found {
 /// Finds out what the namespace at `path` is joined to, and moves the calling thread into it. None if there is no
 /// namespace, or no whole ENI in it.
 pub(crate) fn find(path: &Path) -> Result<Option<Found>, NetlinkError> {
-    if !vpc::enter_existing(path)? {
-        return Ok(None);
-    }
-    let mut sandbox = Connection::open()?;
-    let links = match sandbox.get(message::link_named(NAME)) {
-        Err(NetlinkError::Refused(Errno::ENODEV)) => return Ok(None),
-        other => other?,
-    };
-    let addresses = sandbox.list(message::all_addresses())?;
-    let address = addresses.iter().filter_map(message::read_address).find(|(index, ..)| *index == INDEX);
-    let link = links.iter().find_map(message::read_link);
-    Ok(link.zip(address).and_then(|(link, (_, address, prefix_len))| {
+    Ok(interface::find(path, NAME, INDEX)?.and_then(|(link, address, prefix_len)| {
         Some(Found { alias: link.alias?, address, prefix_len, mac: link.mac?, port: link.peer? })
     }))
 }

@@ -16,6 +16,7 @@ mod fargate;
 mod fault;
 mod guard;
 mod host;
+mod interface;
 mod message;
 pub mod namespace;
 mod netlink;

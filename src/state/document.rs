@@ -22,6 +22,18 @@ impl Document {
     }
 }
 
+impl From<String> for Document {
+    fn from(json: String) -> Self {
+        Self::new(json)
+    }
+}
+
+impl AsRef<str> for Document {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl fmt::Debug for Document {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Environment variables are in here: never into a log.

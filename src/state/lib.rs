@@ -23,6 +23,7 @@ pub mod scheduler;
 pub mod secretsmanager;
 pub mod ssm;
 mod table;
+mod wildcard;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use journal::JournalError;
 pub use order::Label;
 pub use record::{MigrationError, Record, Tag};
 pub use table::{Key, Table};
+pub use wildcard::matches_wildcard;
 
 use journal::Journal;
 

@@ -44,6 +44,21 @@ pub struct Tag {
 }
 
 impl Tag {
+    /// Collects tags; the last of those with one key counts.
+    pub fn last_of_each(tags: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut known = Vec::new();
+        for tag in tags {
+            Self::append(vec![tag], &mut known);
+        }
+        known
+    }
+
+    /// Adds tags behind those that are there; those whose keys are there go.
+    pub fn append(tags: Vec<Self>, known: &mut Vec<Self>) {
+        known.retain(|known| tags.iter().all(|tag| tag.key != known.key));
+        known.extend(tags);
+    }
+
     /// Puts tags among those that are there; one whose key is there replaces its value.
     pub fn put_all(tags: Vec<Self>, known: &mut Vec<Self>) {
         for tag in tags {

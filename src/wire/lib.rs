@@ -11,6 +11,7 @@ pub mod checksum;
 mod codec;
 mod content;
 mod credentials;
+pub mod document;
 mod error;
 mod form;
 mod json;

@@ -5,28 +5,29 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base::{Arn, Scope, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
-use serde_json::Value;
 use state::State;
 use state::codedeploy::{
-    AppSpec, Deployment, DeploymentStatus, LifecycleEvent, LifecycleStatus, Observed, Stage, StopWanted, Wanted,
+    Deployment, DeploymentStatus, LifecycleEvent, LifecycleStatus, NoAppSpec, Observed, OpenDeployments, Stage,
+    StopWanted, Wanted,
 };
 use state::ecs::{
-    Creation, DeploymentController, Service, ServiceKey, ServiceStatus, TaskDefinition, TaskSet, TaskSetKey,
-    TaskSetStatus,
+    Creation, DeploymentController, Service, ServiceKey, ServiceStatus, ShiftTries, TaskSet, TaskSetKey, TaskSetStatus,
+    Traffic, Weight,
 };
 
-use super::plan::{self, Action, Failure, Lack, Seen, Victim};
-use super::{DEPLOYMENTS, replacement};
-use crate::World;
+use super::hook::HookCalls;
+use super::plan::{self, Action, Failure, Seen, Victim};
+use super::{DEPLOYMENTS, reason, replacement};
+use crate::ecs::traffic::{self, TrafficOrder};
+use crate::{Pace, World};
 
 /// How many things one step does before others get their turn.
 const ACTIONS_PER_STEP_MAX: usize = 20;
-/// Why a hook of an AppSpec is not called.
-const NO_LAMBDA: &str = "Neargate calls no Lambda functions for CodeDeploy: the hook was skipped.";
 
 /// Walks deployments through their stages.
 pub(crate) struct DeploymentReconciler {
     world: World,
+    calls: HookCalls,
 }
 
 #[async_trait]
@@ -44,9 +45,9 @@ impl Reconciler for DeploymentReconciler {
     }
 
     async fn step(&self, key: &Key) -> Step {
-        let one = OneDeployment { world: &self.world, scope: &key.scope, id: key.name.to_string() };
+        let one = OneDeployment { world: &self.world, scope: &key.scope, id: key.name.to_string(), calls: &self.calls };
         for _ in 0..ACTIONS_PER_STEP_MAX {
-            if let Some(step) = one.step() {
+            if let Some(step) = one.step().await {
                 return step;
             }
         }
@@ -56,7 +57,7 @@ impl Reconciler for DeploymentReconciler {
 
 impl DeploymentReconciler {
     pub(crate) fn new(world: World) -> Self {
-        Self { world }
+        Self { world, calls: HookCalls::default() }
     }
 }
 
@@ -66,28 +67,27 @@ pub(crate) fn watch_deployments(state: &Arc<State>, wakeups: &Wakeups) {
     state.codedeploy.deployments.watch(move |scope, id| waker.wake(DEPLOYMENTS, Key::new(scope.clone(), id.as_str())));
 }
 
-/// Wakes the deployments of a service that are not over.
-pub(crate) fn wake_deployments_of(state: &State, wakeups: &Wakeups, scope: &Scope, service: &ServiceKey) {
-    for (id, deployment) in state.codedeploy.deployments.walk(scope, None) {
-        if deployment.settings.service == *service && !deployment.observed.status.is_final() {
-            wakeups.wake(DEPLOYMENTS, Key::new(scope.clone(), id));
-        }
+/// Wakes deployments that are not over.
+pub(crate) fn wake_deployments(state: &State, wakeups: &Wakeups, scope: &Scope, which: OpenDeployments<'_>) {
+    for deployment in state.codedeploy.open_deployments(scope, which) {
+        wakeups.wake(DEPLOYMENTS, Key::new(scope.clone(), deployment.id.as_str()));
     }
 }
 
-struct OneDeployment<'a> {
-    world: &'a World,
-    scope: &'a Scope,
-    id: String,
+pub(super) struct OneDeployment<'a> {
+    pub(super) world: &'a World,
+    pub(super) scope: &'a Scope,
+    pub(super) id: String,
+    /// The functions that are being called.
+    pub(super) calls: &'a HookCalls,
 }
 
 impl OneDeployment<'_> {
     /// Does one thing; none if there may be more to do at once.
-    fn step(&self) -> Option<Step> {
+    async fn step(&self) -> Option<Step> {
         let state = &self.world.state;
-        let Some(deployment) = state.codedeploy.deployments.get(self.scope, &self.id) else {
-            return Some(Step::Settled);
-        };
+        let is_calling = self.known().is_some_and(|known| self.follow_call(&known));
+        let Some(deployment) = self.known() else { return Some(Step::Settled) };
         let (key, ecs) = (&deployment.settings.service, &state.ecs);
         let is_deployed = |service: &Arc<Service>| {
             service.status == ServiceStatus::Active && service.controller == DeploymentController::CodeDeploy
@@ -98,31 +98,40 @@ impl OneDeployment<'_> {
         let observed = &deployment.observed;
         let original = task_sets.iter().find(|task_set| observed.original.as_ref() == Some(&task_set.key.id));
         let replacement = task_sets.iter().find(|task_set| task_set.external_id.as_ref() == Some(origin));
-        let definition = deployment.spec.as_ref();
+        let definition = deployment.app_spec();
         let definition = definition.and_then(|spec| ecs.task_definitions.get(self.scope, &spec.definition));
         let alarms = state.cloudwatch.ringing(self.scope, &deployment.settings.alarms);
         let seen = Seen {
             has_service: service.is_some(),
             has_definition: definition.is_some(),
-            lack: deployment.spec.as_ref().zip(definition.as_deref()).and_then(|(spec, known)| lack(spec, known)),
+            lack: deployment
+                .spec
+                .as_ref()
+                .zip(definition.as_deref())
+                .and_then(|(spec, known)| replacement::lack(spec, known)),
             original: original.map(|task_set| &**task_set),
             replacement: replacement.map(|task_set| &**task_set),
             alarm: alarms.first().map(String::as_str),
+            has_functions: self.world.settings.lambda_endpoint.is_some(),
+            is_calling,
         };
-        let pace = self.world.settings.pace_of(key);
-        match plan::next(&deployment, &seen, pace, self.now()) {
+        match plan::next(&deployment, &seen, self.pace(&deployment), self.now()) {
             Action::Nothing => return Some(Step::Settled),
             Action::WaitUntil(at) => return Some(Step::At(at)),
             Action::AwaitWord(at) => {
                 if observed.status != DeploymentStatus::Ready {
-                    self.observe(|observed, _| observed.status = DeploymentStatus::Ready);
+                    self.observe_at(|observed, _| observed.status = DeploymentStatus::Ready);
                 }
                 return Some(Step::At(at));
             }
+            Action::ReadSpec => self.read_spec(&deployment).await,
+            Action::BeginHook(event) => self.begin_hook(&deployment, event),
+            Action::CallHook(event) => self.call_hook(&deployment, event),
+            Action::SkipHook(event, next) => self.skip_hook(event, next),
             Action::Begin => self.begin(&deployment, &task_sets),
             Action::Install => {
                 if let (Some(service), Some(original), Some(spec), Some(definition)) =
-                    (&service, original, &deployment.spec, &definition)
+                    (&service, original, deployment.app_spec(), &definition)
                 {
                     let workload = replacement::workload(&original.workload, spec, definition, &deployment.settings);
                     self.install(service, workload);
@@ -131,15 +140,11 @@ impl OneDeployment<'_> {
                 }
             }
             Action::Enter(stage) => self.enter(stage),
-            Action::Shift => self.observe(|observed, routing| {
-                observed.parts += 1;
-                observed.weight = routing.percent_after(observed.parts);
-            }),
+            Action::Bring(kind, percent) => self.bring(&deployment, kind, percent),
             Action::Promote => self.promote(key, seen.replacement),
             Action::GoBack => {
                 self.promote(key, seen.original);
                 self.observe_at(|observed, now| {
-                    observed.weight = 0;
                     observed.stage = Stage::Terminate;
                     observed.stage_since = now;
                     set_event(observed, "AllowTraffic", LifecycleStatus::Succeeded, now);
@@ -151,6 +156,21 @@ impl OneDeployment<'_> {
             Action::GiveUp(failure) => self.give_up(&deployment, failure, seen.alarm),
         }
         None
+    }
+
+    /// Reads what it deploys, once: it is kept, so that the object may change or go meanwhile.
+    async fn read_spec(&self, deployment: &Deployment) {
+        let Some(object) = deployment.object.clone() else { return };
+        let (state, region) = (Arc::clone(&self.world.state), self.scope.region.clone());
+        let read = tokio::task::spawn_blocking(move || object.read(&state.s3, &region)).await;
+        let spec = read.unwrap_or_else(|error| Err(NoAppSpec::Unreadable(error.to_string())));
+        match spec {
+            Ok(spec) => self.observe_at(|observed, _| observed.spec = Some(spec)),
+            Err(NoAppSpec::Missing) => self.give_up(deployment, Failure::NoSpec, None),
+            Err(NoAppSpec::Unreadable(why) | NoAppSpec::Invalid(why)) => {
+                self.give_up(deployment, Failure::InvalidSpec, Some(&why));
+            }
+        }
     }
 
     /// Begins: what earlier deployments have left of the service, and is not in use, goes.
@@ -169,30 +189,28 @@ impl OneDeployment<'_> {
             Some(other) => other.observed.original.clone(),
             None => Some(primary.key.id.clone()),
         };
-        let hooks = deployment.spec.as_ref().map(|spec| spec.hooks.clone()).unwrap_or_default();
         let names = event_names(deployment);
         self.observe_at(|observed, now| {
             observed.status = DeploymentStatus::InProgress;
             observed.started_at.get_or_insert(now);
             observed.original = original;
+            let event = |name: &&str| LifecycleEvent {
+                name: (*name).to_owned(),
+                status: LifecycleStatus::Pending,
+                message: None,
+                started_at: None,
+                ended_at: None,
+            };
+            observed.events = names.iter().map(event).collect();
+            observed.stage = Stage::BeforeInstall;
+            observed.stage_since = now;
             if let Some(other) = &taken_back {
                 observed.replacement = other.observed.replacement.clone();
                 observed.weight = other.observed.weight;
+                observed.has_test_traffic = other.observed.has_test_traffic;
+                observed.stage = Stage::AllowTraffic;
+                set_event(observed, "AllowTraffic", LifecycleStatus::InProgress, now);
             }
-            observed.events = names
-                .iter()
-                .map(|name| LifecycleEvent {
-                    name: (*name).to_owned(),
-                    status: LifecycleStatus::Pending,
-                    message: hooks.iter().any(|(hook, _)| hook == name).then(|| NO_LAMBDA.to_owned()),
-                    started_at: None,
-                    ended_at: None,
-                })
-                .collect();
-            skip(observed, "BeforeInstall", now);
-            set_event(observed, "Install", LifecycleStatus::InProgress, now);
-            observed.stage = Stage::Install;
-            observed.stage_since = now;
         });
     }
 
@@ -215,35 +233,60 @@ impl OneDeployment<'_> {
             steady_at: now,
         };
         self.world.state.ecs.task_sets.insert(self.scope, &key, task_set);
-        self.observe(|observed, _| observed.replacement = Some(key.id.clone()));
+        self.observe_at(|observed, _| observed.replacement = Some(key.id.clone()));
     }
 
-    fn enter(&self, stage: Stage) {
+    /// Goes on to a stage: the lifecycle event of the last one is over, and that of the next one begins.
+    pub(super) fn enter(&self, stage: Stage) {
         self.observe_at(|observed, now| {
-            use LifecycleStatus::{InProgress, Succeeded};
             observed.status = DeploymentStatus::InProgress;
-            if observed.stage == Stage::Install {
-                set_event(observed, "Install", Succeeded, now);
-                skip(observed, "AfterInstall", now);
+            if let Some(last) = event_of(observed.stage) {
+                let event = observed.events.iter().find(|event| event.name == last);
+                match event.map(|event| event.status) {
+                    Some(LifecycleStatus::InProgress) => set_event(observed, last, LifecycleStatus::Succeeded, now),
+                    // No function was to be called.
+                    Some(LifecycleStatus::Pending) => set_event(observed, last, LifecycleStatus::Skipped, now),
+                    Some(LifecycleStatus::Succeeded | LifecycleStatus::Failed | LifecycleStatus::Skipped) | None => {}
+                }
             }
-            match stage {
-                Stage::AllowTestTraffic => {
-                    observed.has_test_traffic = true;
-                    set_event(observed, "AllowTestTraffic", Succeeded, now);
-                    skip(observed, "AfterAllowTestTraffic", now);
-                }
-                Stage::AllowTraffic => {
-                    skip(observed, "BeforeAllowTraffic", now);
-                    set_event(observed, "AllowTraffic", InProgress, now);
-                }
-                Stage::WaitTermination => {
-                    set_event(observed, "AllowTraffic", Succeeded, now);
-                    skip(observed, "AfterAllowTraffic", now);
-                }
-                Stage::Begin | Stage::Install | Stage::WaitReady | Stage::Terminate | Stage::End => {}
+            if let Some(next) = event_of(stage).filter(|_| stage.hook().is_none()) {
+                set_event(observed, next, LifecycleStatus::InProgress, now);
             }
+            observed.tries = ShiftTries::default();
             observed.stage = stage;
             observed.stage_since = now;
+        });
+    }
+
+    /// Orders that the replacement gets a share of a kind of traffic, and writes what came of it.
+    fn bring(&self, deployment: &Deployment, kind: Traffic, percent: u32) {
+        let observed = &deployment.observed;
+        let weight = Weight::of_tenths(u16::try_from(percent * 10).unwrap_or(u16::MAX));
+        let shares = [(&observed.replacement, weight), (&observed.original, weight.rest())];
+        let order = TrafficOrder {
+            scope: self.scope.clone(),
+            service: deployment.settings.service.clone(),
+            traffic: kind,
+            shares: shares.into_iter().filter_map(|(id, weight)| Some((id.clone()?, weight))).collect(),
+        };
+        let (now, pace) = (self.now(), self.pace(deployment));
+        let ordered = traffic::order(&*self.world.traffic, &[order], &observed.tries, now, pace);
+        match &ordered {
+            Ok(()) => tracing::info!(deployment = %self.id, ?kind, percent, "traffic was shifted"),
+            Err(tries) => tracing::debug!(deployment = %self.id, ?kind, percent, ?tries, "traffic is not shifted yet"),
+        }
+        let is_back = deployment.rolls_back.is_some();
+        self.observe_at(|observed, _| {
+            if ordered.is_ok() {
+                match kind {
+                    Traffic::Production => observed.weight = percent,
+                    Traffic::Test => observed.has_test_traffic = percent > 0,
+                }
+                if is_back || kind == Traffic::Production {
+                    observed.parts += 1;
+                }
+            }
+            observed.tries = ordered.err().unwrap_or_default();
         });
     }
 
@@ -267,8 +310,8 @@ impl OneDeployment<'_> {
     }
 
     /// Ends a deployment that does not go on; one that takes it back is made before, so that a kill between loses neither.
-    fn give_up(&self, deployment: &Deployment, failure: Failure, alarm: Option<&str>) {
-        let (code, message) = words(deployment, failure, alarm);
+    fn give_up(&self, deployment: &Deployment, failure: Failure, detail: Option<&str>) {
+        let (code, message) = reason::words(failure, deployment, detail);
         let wishes = deployment.settings.rollback;
         let (status, rolls_back) = match failure {
             Failure::Stopped => {
@@ -277,14 +320,29 @@ impl OneDeployment<'_> {
             Failure::Alarm => (DeploymentStatus::Stopped, wishes.on_alarm),
             Failure::NotContinued => (DeploymentStatus::Stopped, wishes.on_failure),
             Failure::NoService => (DeploymentStatus::Failed, false),
-            Failure::NoDefinition | Failure::Lacks(_) | Failure::ReplacementGone | Failure::NotStable => {
-                (DeploymentStatus::Failed, wishes.on_failure)
-            }
+            Failure::NoSpec
+            | Failure::InvalidSpec
+            | Failure::NoDefinition
+            | Failure::Lacks(_)
+            | Failure::ReplacementGone
+            | Failure::NotStable
+            | Failure::HookFailed
+            | Failure::HookTimedOut
+            | Failure::HookNotCalled
+            | Failure::Traffic => (DeploymentStatus::Failed, wishes.on_failure),
         };
         // Once the original tasks end there is nothing to go back to.
         let has_original = deployment.observed.original.is_some() && deployment.observed.stage < Stage::Terminate;
         if rolls_back && has_original && deployment.rolls_back.is_none() {
             self.take_back(deployment);
+        }
+        if let Some(execution) = deployment.observed.hooks.last()
+            && let Some(what) = reason::of_hook(failure, execution)
+        {
+            self.observe_at(|observed, _| {
+                let event = observed.events.iter_mut().find(|event| event.name == execution.event);
+                event.into_iter().for_each(|event| event.message = Some(what.clone()));
+            });
         }
         self.end(status, Some((code.to_owned(), message)));
     }
@@ -292,14 +350,15 @@ impl OneDeployment<'_> {
     fn take_back(&self, deployment: &Deployment) {
         let table = &self.world.state.codedeploy.deployments;
         let new_id = Deployment::new_id(&self.world.ids);
-        self.observe(|observed, _| {
+        self.observe_at(|observed, _| {
             observed.rolled_back_by.get_or_insert(new_id);
         });
-        let known = table.get(self.scope, &self.id).and_then(|known| known.observed.rolled_back_by.clone());
+        let known = self.known().and_then(|known| known.observed.rolled_back_by.clone());
         let Some(id) = known.filter(|id| table.get(self.scope, id).is_none()) else { return };
         let rollback = Deployment {
             id: id.clone(),
             spec: None,
+            object: None,
             rolls_back: Some(self.id.clone()),
             description: None,
             created_at: self.now(),
@@ -330,32 +389,32 @@ impl OneDeployment<'_> {
         });
     }
 
-    fn observe_at(&self, change: impl FnOnce(&mut Observed, Timestamp)) {
+    pub(super) fn observe_at(&self, change: impl FnOnce(&mut Observed, Timestamp)) {
         let now = self.now();
-        self.observe(|observed, _| change(observed, now));
+        self.world.state.codedeploy.deployments.update(self.scope, &self.id, |row| change(&mut row.observed, now));
     }
 
-    fn observe(&self, change: impl FnOnce(&mut Observed, state::codedeploy::TrafficRouting)) {
-        self.world.state.codedeploy.deployments.update(self.scope, &self.id, |row| {
-            change(&mut row.observed, row.routing);
-        });
+    fn known(&self) -> Option<Arc<Deployment>> {
+        self.world.state.codedeploy.deployments.get(self.scope, &self.id)
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn pace(&self, deployment: &Deployment) -> Pace {
+        self.world.settings.pace_of(&deployment.settings.service)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
         self.world.clock.now()
     }
 }
 
-/// Says what an AppSpec names that the task definition does not have: ECS would make no task set of it.
-fn lack(spec: &AppSpec, definition: &TaskDefinition) -> Option<Lack> {
-    // With interfaces of their own, containers have ports only in what the user wrote.
-    let shown = serde_json::from_str::<Value>(definition.document.as_str()).unwrap_or_default();
-    let mut containers = shown["containerDefinitions"].as_array().into_iter().flatten();
-    let Some(container) = containers.find(|container| container["name"] == spec.container.as_str()) else {
-        return Some(Lack::Container);
-    };
-    let mut mappings = container["portMappings"].as_array().into_iter().flatten();
-    (!mappings.any(|mapping| mapping["containerPort"] == spec.port)).then_some(Lack::Port)
+/// Names the lifecycle event of a stage.
+fn event_of(stage: Stage) -> Option<&'static str> {
+    match stage {
+        Stage::Install => Some("Install"),
+        Stage::AllowTestTraffic => Some("AllowTestTraffic"),
+        Stage::AllowTraffic => Some("AllowTraffic"),
+        other => other.hook(),
+    }
 }
 
 /// Names the lifecycle events of a deployment, in their order.
@@ -376,53 +435,11 @@ fn event_names(deployment: &Deployment) -> &'static [&'static str] {
     }
 }
 
-fn skip(observed: &mut Observed, name: &str, now: Timestamp) {
-    set_event(observed, name, LifecycleStatus::Skipped, now);
-}
-
-fn set_event(observed: &mut Observed, name: &str, status: LifecycleStatus, now: Timestamp) {
+pub(super) fn set_event(observed: &mut Observed, name: &str, status: LifecycleStatus, now: Timestamp) {
     let Some(event) = observed.events.iter_mut().find(|event| event.name == name) else { return };
     event.status = status;
     event.started_at.get_or_insert(now);
     if status != LifecycleStatus::InProgress {
         event.ended_at = Some(now);
-    }
-}
-
-/// Words why a deployment does not go on. (Codes are the model's; texts unverified but for the time-out's.)
-fn words(deployment: &Deployment, failure: Failure, alarm: Option<&str>) -> (&'static str, String) {
-    match failure {
-        Failure::NoService => {
-            ("INVALID_ECS_SERVICE", "The ECS service is not there, or its deployment controller is not CODE_DEPLOY.".to_owned())
-        }
-        Failure::NoDefinition => {
-            ("ECS_UPDATE_ERROR", "The ECS service cannot be updated: the task definition of the AppSpec is not there.".to_owned())
-        }
-        Failure::Lacks(lack) => {
-            let (container, port) = deployment.spec.as_ref().map_or(("", 0), |spec| (spec.container.as_str(), spec.port));
-            // CreateTaskSet's words.
-            let why = match lack {
-                Lack::Container => format!("The container {container} does not exist in the task definition."),
-                Lack::Port => format!("The container {container} did not have a container port {port} defined."),
-            };
-            ("ECS_UPDATE_ERROR", format!("The ECS service cannot be updated due to an unexpected error: {why}"))
-        }
-        Failure::ReplacementGone => {
-            ("ECS_UPDATE_ERROR", "The replacement task set was deleted during the deployment.".to_owned())
-        }
-        Failure::NotStable => (
-            "TIMEOUT",
-            "The deployment timed out while waiting for the replacement task set to become healthy. This time out period \
-             is 60 minutes."
-                .to_owned(),
-        ),
-        Failure::NotContinued => {
-            ("TIMEOUT", "The deployment was stopped because its traffic was not rerouted in time.".to_owned())
-        }
-        Failure::Alarm => {
-            let alarm = alarm.unwrap_or_default();
-            ("ALARM_ACTIVE", format!("One or more alarms have been activated according to the Amazon CloudWatch metrics you selected, and the affected deployments have been stopped. Activated alarms: <{alarm}>"))
-        }
-        Failure::Stopped => ("MANUAL_STOP", "The deployment was stopped by a user.".to_owned()),
     }
 }

@@ -5,6 +5,8 @@ use state::Document;
 use state::codedeploy::{AppSpec, GroupSettings};
 use state::ecs::{LaunchType, ServiceCapacity, TaskDefinition, Workload};
 
+use super::plan::Lack;
+
 /// Makes the workload of a replacement.
 pub(super) fn workload(
     original: &Workload,
@@ -58,6 +60,18 @@ fn load_balancers(known: &Document, spec: &AppSpec, pair: &[String]) -> Document
         }
     }
     Document::new(Value::Array(balancers).to_string())
+}
+
+/// Says what an AppSpec names that the task definition does not have: ECS would make no task set of it.
+pub(super) fn lack(spec: &AppSpec, definition: &TaskDefinition) -> Option<Lack> {
+    // With interfaces of their own, containers have ports only in what the user wrote.
+    let shown = serde_json::from_str::<Value>(definition.document.as_str()).unwrap_or_default();
+    let mut containers = shown["containerDefinitions"].as_array().into_iter().flatten();
+    let Some(container) = containers.find(|container| container["name"] == spec.container.as_str()) else {
+        return Some(Lack::Container);
+    };
+    let mut mappings = container["portMappings"].as_array().into_iter().flatten();
+    (!mappings.any(|mapping| mapping["containerPort"] == spec.port)).then_some(Lack::Port)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use base::ContainerId;
 use tokio::task::AbortHandle;
 
 /// What is under way, at most one errand a container (or whatever else it is for), and what came of it.
-pub(super) struct Errands<T, K = ContainerId> {
+pub(crate) struct Errands<T, K = ContainerId> {
     known: Known<T, K>,
 }
 
@@ -30,7 +30,7 @@ impl<T, K> Default for Errands<T, K> {
 
 impl<T: Send + 'static, K: Clone + Eq + Hash + Send + 'static> Errands<T, K> {
     /// Begins the errand of a container that has none; `tell` is called when it is over.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         container: &K,
         work: impl Future<Output = T> + Send + 'static,
@@ -59,12 +59,12 @@ impl<T: Send + 'static, K: Clone + Eq + Hash + Send + 'static> Errands<T, K> {
     }
 
     /// Returns whether the errand of a container is under way.
-    pub(super) fn is_under_way(&self, container: &K) -> bool {
+    pub(crate) fn is_under_way(&self, container: &K) -> bool {
         matches!(lock(&self.known).get(container), Some(Errand::UnderWay(_)))
     }
 
     /// Takes what came of the errand of a container, if it is over.
-    pub(super) fn take(&self, container: &K) -> Option<T> {
+    pub(crate) fn take(&self, container: &K) -> Option<T> {
         let mut known = lock(&self.known);
         match known.remove(container)? {
             Errand::Over(outcome) => Some(outcome),
@@ -76,7 +76,7 @@ impl<T: Send + 'static, K: Clone + Eq + Hash + Send + 'static> Errands<T, K> {
     }
 
     /// Returns what came of the errand of a container, if it is over.
-    pub(super) fn seen(&self, container: &K) -> Option<T>
+    pub(crate) fn seen(&self, container: &K) -> Option<T>
     where
         T: Clone,
     {
@@ -87,14 +87,14 @@ impl<T: Send + 'static, K: Clone + Eq + Hash + Send + 'static> Errands<T, K> {
     }
 
     /// Forgets the errand of a container.
-    pub(super) fn forget(&self, container: &K) {
+    pub(crate) fn forget(&self, container: &K) {
         if let Some(Errand::UnderWay(work)) = lock(&self.known).remove(container) {
             work.abort();
         }
     }
 
     /// Forgets the errands of containers that are not left.
-    pub(super) fn retain(&self, is_left: impl Fn(&K) -> bool) {
+    pub(crate) fn retain(&self, is_left: impl Fn(&K) -> bool) {
         lock(&self.known).retain(|container, errand| {
             let is_left = is_left(container);
             if let Errand::UnderWay(work) = errand

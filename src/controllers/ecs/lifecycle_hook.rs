@@ -8,14 +8,10 @@ use serde_json::{Map, Value, json};
 use state::Document;
 use state::ecs::{Hook, HookStage, HookTarget, ServiceDeployment, Shift, Traffic};
 
+use crate::lambda::{self, Invocation, NotCalled};
+
 /// How long it takes until a function is called again that says nothing of it: AWS's.
 const CALL_BACK_DEFAULT: Duration = Duration::from_secs(30);
-/// How long it takes until a function is called again that could not be called.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
-/// How often in a row a function is called that cannot be called. (AWS's number is unverified.)
-pub(super) const CALL_TRIES_MAX: u32 = 3;
-/// How long a call may take: a function of Lambda has 15 minutes.
-const CALL_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// How much of an answer that is not understood is shown.
 const SHOWN_CHARS_MAX: usize = 200;
 
@@ -51,17 +47,7 @@ pub(super) fn request(
     hook: &Hook,
 ) -> Option<HttpRequest> {
     let HookTarget::Lambda { function, .. } = &hook.target else { return None };
-    let url = format!("{}/2015-03-31/functions/{}/invocations", endpoint.trim_end_matches('/'), escaped(function));
-    Some(HttpRequest {
-        method: "POST".to_owned(),
-        url,
-        headers: vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            ("x-amz-invocation-type".to_owned(), "RequestResponse".to_owned()),
-        ],
-        body: event(scope, row, shift, hook).to_string().into_bytes(),
-        wait_max: CALL_WAIT_MAX,
-    })
+    Some(lambda::request(endpoint, function, Invocation::RequestResponse, &event(scope, row, shift, hook)))
 }
 
 /// Writes the event that a function gets.
@@ -98,17 +84,11 @@ fn event(scope: &Scope, row: &ServiceDeployment, shift: &Shift, hook: &Hook) -> 
 
 /// Says what an answer means.
 pub(super) fn read(answer: Result<HttpAnswer, HttpError>) -> Answer {
-    let not_called = |why: String| Answer::NotCalled { why, after: RETRY_AFTER };
-    let answer = match answer {
+    let answer = match lambda::called(answer) {
         Ok(answer) => answer,
-        Err(error @ HttpError::Invalid { .. }) => return Answer::Failed(format!("could not be invoked: {error}")),
-        Err(error @ HttpError::Unreachable { .. }) => return not_called(error.to_string()),
+        Err(NotCalled::Yet(why)) => return Answer::NotCalled { why, after: lambda::RETRY_AFTER },
+        Err(NotCalled::Ever(why)) => return Answer::Failed(format!("could not be invoked: {why}")),
     };
-    match answer.status {
-        200..=299 => {}
-        429 | 500..=599 => return not_called(format!("the answer is HTTP {}", answer.status)),
-        status => return Answer::Failed(format!("could not be invoked: the answer is HTTP {status}")),
-    }
     // Texts unverified but for "HookStatus must not be null".
     if let Some(error) = answer.header("x-amz-function-error") {
         return Answer::Failed(format!("returned the function error {}", shortened(error)));
@@ -154,15 +134,6 @@ pub(super) fn timed_out(hook: &Hook) -> String {
 
 fn shortened(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).collect()
-}
-
-/// Writes a function's name or ARN as part of a path.
-fn escaped(function: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'$');
-    function
-        .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 #[cfg(test)]
@@ -216,14 +187,5 @@ mod tests {
         let headers = vec![("x-amz-function-error".to_owned(), "Unhandled".to_owned())];
         let said = HttpAnswer { status: 200, headers, body: br#"{"hookStatus":"SUCCEEDED"}"#.to_vec() };
         assert_eq!(read(Ok(said)), Answer::Failed("returned the function error Unhandled".to_owned()));
-    }
-
-    #[test]
-    fn a_function_is_a_part_of_the_path() {
-        assert_eq!(
-            escaped("arn:aws:lambda:us-east-1:1:function:f"),
-            "arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af"
-        );
-        assert_eq!(escaped("my-function_1"), "my-function_1");
     }
 }

@@ -44,8 +44,9 @@ mod start;
 mod task;
 mod task_definition;
 mod task_set_plan;
-mod traffic;
+pub(crate) mod traffic;
 
+pub(crate) use errand::Errands;
 pub(crate) use event::event_of;
 pub(crate) use health_reconciler::HealthReconciler;
 pub(crate) use instance::{InstanceReconciler, add as add_instance, list as list_instances, remove as remove_instance};

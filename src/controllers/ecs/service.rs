@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use base::{Scope, ServiceRevisionId, TaskId, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
 use state::State;
+use state::codedeploy::OpenDeployments;
 use state::ecs::{
     ClusterName, ContainerInstanceKey, Deployment, InstanceStatus, RolloutState, Service, ServiceDeployment,
     ServiceDeploymentKey, ServiceDeploymentStatus, ServiceFilter, ServiceKey, ServiceName, ServiceStatus,
@@ -17,7 +18,7 @@ use super::service_plan::{self, Action, Known, Member, event};
 use super::shift::HookCalls;
 use super::{SERVICES, network_interface, reason, shift_plan};
 use crate::World;
-use crate::codedeploy::wake_deployments_of;
+use crate::codedeploy::wake_deployments;
 
 /// How many tasks one step starts before others get their turn.
 const STARTS_PER_STEP_MAX: usize = 50;
@@ -67,12 +68,13 @@ pub(crate) fn watch_services(state: &Arc<State>, wakeups: &Wakeups) {
         for (key, _) in state.ecs.services.walk_between(scope, Some(label), (Bound::Unbounded, Bound::Unbounded)) {
             waker.wake(SERVICES, driver_key(scope, &key));
         }
+        wake_deployments(&state, &waker, scope, OpenDeployments::Watching(name));
     });
     let (waker, state_of_others) = (wakeups.clone(), Arc::downgrade(state));
     state.ecs.task_sets.watch(move |scope, key| {
         waker.wake(SERVICES, driver_key(scope, &key.service));
         if let Some(state) = state_of_others.upgrade() {
-            wake_deployments_of(&state, &waker, scope, &key.service);
+            wake_deployments(&state, &waker, scope, OpenDeployments::Of(&key.service));
         }
     });
 }

@@ -6,25 +6,20 @@ use std::time::Duration;
 use base::Timestamp;
 use state::ecs::{
     Deployment, Hook, HookOutcome, HookStage, HookTarget, LifecycleStage, OccurrenceType, RolloutState,
-    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, Traffic, Weight,
-    deployment_id,
+    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentKey, ServiceStatus, Shift, ShiftTries, Traffic,
+    Weight, deployment_id,
 };
 
 use super::SERVICES;
 use super::errand::Errands;
-use super::lifecycle_hook::{self, Answer, CALL_TRIES_MAX};
+use super::lifecycle_hook::{self, Answer};
 use super::service::{OneService, driver_key};
 use super::shift_plan::ShiftStep;
-use super::traffic::{TrafficOrder, TrafficProgress};
+use super::traffic::{self, TrafficOrder};
+use crate::lambda;
 
 /// How long the row of a new deployment is waited for.
 const HISTORY_WAIT_MAX: Duration = Duration::from_secs(1);
-/// How long it takes until it is asked again whether traffic has been shifted.
-const TRAFFIC_LOOK_AFTER: Duration = Duration::from_secs(1);
-/// How long traffic may be under way until that counts as a failure.
-const TRAFFIC_WAIT_MAX: Duration = Duration::from_secs(600);
-/// How long it takes until traffic is shifted again that could not be shifted; with each failure as long again.
-const TRAFFIC_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The calls of hooks' functions that are under way, by the hook's id.
 pub(super) type HookCalls = Errands<Answer, String>;
@@ -86,7 +81,7 @@ impl OneService<'_> {
         tracing::info!(service = %self.key.name, stage = stage.as_str(), is_back = shift.is_back, "a deployment goes on");
         shift.stage = Some(stage);
         shift.entered_at = Some(self.now());
-        (shift.failures, shift.retry_at, shift.ordered_at, shift.obstacle) = (0, None, None, None);
+        shift.tries = ShiftTries::default();
     }
 
     /// Begins the way back: functions that saw traffic come over are told when it goes.
@@ -134,40 +129,31 @@ impl OneService<'_> {
         };
         let order = |&traffic: &Traffic| {
             let (scope, service) = (self.scope.clone(), self.key.clone());
-            self.world.traffic.shift(&TrafficOrder { scope, service, traffic, shares: shares(weight) })
+            TrafficOrder { scope, service, traffic, shares: shares(weight) }
         };
         let (now, pace) = (self.now(), self.world.settings.pace_of(&self.key));
-        let ordered_at = shift.ordered_at.unwrap_or(now);
-        let progress = kinds.iter().map(order).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string());
-        let is_late = now >= ordered_at.plus(pace.wait(TRAFFIC_WAIT_MAX));
-        match progress {
-            Ok(all) if all.iter().all(|progress| *progress == TrafficProgress::Done) => {
-                tracing::info!(service = %self.key.name, ?kinds, percent = weight.percent(), "traffic was shifted");
-                self.change_shift(key, |shift| {
-                    if kinds.contains(&Traffic::Test) {
-                        shift.test = weight;
-                    }
-                    if kinds.contains(&Traffic::Production) {
-                        (shift.production, shift.shifted_at) = (weight, Some(now));
-                    }
-                    (shift.failures, shift.retry_at, shift.ordered_at, shift.obstacle) = (0, None, None, None);
-                });
+        let orders = kinds.iter().map(order).collect::<Vec<_>>();
+        let ordered = traffic::order(&*self.world.traffic, &orders, &shift.tries, now, pace);
+        match &ordered {
+            Ok(()) => {
+                tracing::info!(service = %self.key.name, ?kinds, percent = weight.percent(), "traffic was shifted")
             }
-            Ok(_) if !is_late => self.change_shift(key, |shift| {
-                shift.ordered_at = Some(ordered_at);
-                shift.retry_at = Some(now.plus(pace.wait(TRAFFIC_LOOK_AFTER)));
-            }),
-            failed => {
-                let why = failed.err().unwrap_or_else(|| "traffic that was not shifted in time.".to_owned());
+            Err(ShiftTries { ordered_at: None, obstacle: Some(why), .. }) => {
                 tracing::warn!(service = %self.key.name, %why, "traffic cannot be shifted");
-                self.change_shift(key, |shift| {
-                    shift.failures += 1;
-                    shift.ordered_at = None;
-                    shift.retry_at = Some(now.plus(pace.wait(TRAFFIC_RETRY_AFTER * shift.failures)));
-                    shift.obstacle = Some(why);
-                });
             }
+            Err(_) => {}
         }
+        self.change_shift(key, |shift| {
+            if ordered.is_ok() {
+                if kinds.contains(&Traffic::Test) {
+                    shift.test = weight;
+                }
+                if kinds.contains(&Traffic::Production) {
+                    (shift.production, shift.shifted_at) = (weight, Some(now));
+                }
+            }
+            shift.tries = ordered.err().unwrap_or_default();
+        });
     }
 
     fn begin_hook(&self, key: &ServiceDeploymentKey, id: &str) {
@@ -232,7 +218,7 @@ impl OneService<'_> {
             Answer::NotCalled { why, after } => {
                 hook.call_failures += 1;
                 hook.call_at = Some(now.plus(pace.wait(after)));
-                if hook.call_failures >= CALL_TRIES_MAX {
+                if hook.call_failures >= lambda::TRIES_MAX {
                     hook.outcome = Some(HookOutcome::Failed { reason: format!("could not be invoked: {why}") });
                 }
             }

@@ -12,10 +12,9 @@ use state::ecs::{
 use super::service_plan::{
     Action, Known, Member, Obstacle, event, is_counted, is_live, stop, stop_first, stop_unhealthy, throttle, watch,
 };
+use super::traffic::{self, Turn};
 use super::{circuit_breaker, lifecycle_hook};
 
-/// How often in a row it is tried to shift traffic.
-const TRAFFIC_TRIES_MAX: u32 = 5;
 /// What `ContinueServiceDeployment` and `StopServiceDeployment` leave as the reason. (unverified)
 const STOPPED_BY_USER: &str = "Service deployment was stopped by a user request.";
 
@@ -301,20 +300,16 @@ impl Look<'_> {
 
     /// Orders traffic, unless that has failed too often or too lately.
     fn order(&self, step: ShiftStep, actions: &mut Vec<Action>) {
-        if self.shift.failures >= TRAFFIC_TRIES_MAX {
-            let why = self.shift.obstacle.as_deref().unwrap_or_default();
-            let reason = format!("Service deployment rolled back because of {why}");
-            let given_up = if self.shift.is_back {
-                // Text unverified.
-                ShiftStep::FailRollback { reason: format!("Service deployment rollback failed because of {why}") }
-            } else {
-                ShiftStep::GiveUp { reason }
-            };
-            return actions.push(Action::Shift(given_up));
-        }
-        actions.push(match self.shift.retry_at.filter(|at| self.known.now < *at) {
-            Some(at) => Action::LookAgain(at),
-            None => Action::Shift(step),
+        actions.push(match traffic::turn(&self.shift.tries, self.known.now) {
+            Turn::Now => Action::Shift(step),
+            Turn::At(at) => Action::LookAgain(at),
+            // Text unverified.
+            Turn::GivenUp(why) if self.shift.is_back => Action::Shift(ShiftStep::FailRollback {
+                reason: format!("Service deployment rollback failed because of {why}"),
+            }),
+            Turn::GivenUp(why) => {
+                Action::Shift(ShiftStep::GiveUp { reason: format!("Service deployment rolled back because of {why}") })
+            }
         });
     }
 

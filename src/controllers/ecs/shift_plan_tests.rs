@@ -76,10 +76,10 @@ impl Row {
             }
             "turned" => shift.is_back = true,
             "tries" => {
-                shift.failures = value.parse().unwrap();
-                shift.obstacle = Some("a broken balancer.".to_owned());
+                shift.tries.failures = value.parse().unwrap();
+                shift.tries.obstacle = Some("a broken balancer.".to_owned());
             }
-            "retry" => shift.retry_at = Some(second(NOW_S + value.parse::<i64>().unwrap())),
+            "retry" => shift.tries.retry_at = Some(second(NOW_S + value.parse::<i64>().unwrap())),
             "breaker" => {
                 let threshold = FailureThreshold::Count(1);
                 let breaker = CircuitBreaker { rolls_back: true, threshold, resets_on_healthy_task: true };

@@ -1,9 +1,8 @@
 //! The configuration of an alarm: what requests say and responses repeat. Pure functions.
 
 use api::cloudwatch as api;
-use state::Document;
 use state::cloudwatch::Alarm;
-use wire::{ApiError, JsonReader, JsonWriter, Shape, Value};
+use wire::{ApiError, document};
 
 use crate::{Error, Result, invalid};
 
@@ -54,19 +53,8 @@ pub(crate) fn of(input: api::PutMetricAlarmInput) -> Result<api::MetricAlarm> {
     })
 }
 
-/// Writes a configuration down.
-pub(crate) fn write(configuration: &dyn Value) -> Document {
-    let mut writer = JsonWriter::new();
-    configuration.write(&mut writer, &Shape::PLAIN);
-    Document::new(String::from_utf8(writer.into_bytes()).expect("JSON is written as UTF-8"))
-}
-
 /// Shows an alarm: its configuration with its state.
 pub(crate) fn view(alarm: &Alarm) -> api::MetricAlarm {
-    let mut shown = api::MetricAlarm::default();
-    JsonReader::new(alarm.configuration.as_str().as_bytes())
-        .and_then(|mut reader| wire::value::fill_structure(&mut shown, &mut reader))
-        .expect("a configuration is read by the shape that wrote it");
     api::MetricAlarm {
         alarm_name: Some(alarm.name.clone()),
         alarm_arn: Some(alarm.arn.to_string()),
@@ -77,7 +65,7 @@ pub(crate) fn view(alarm: &Alarm) -> api::MetricAlarm {
         state_reason_data: alarm.state_reason_data.clone(),
         state_updated_timestamp: Some(alarm.state_updated_at.into()),
         state_transitioned_timestamp: Some(alarm.state_transitioned_at.into()),
-        ..shown
+        ..document::read(&alarm.configuration)
     }
 }
 
@@ -195,7 +183,7 @@ mod tests {
         let configuration = of(request()).unwrap();
         let scope = Scope::new(AccountId::DEFAULT, Region::default());
         let now = Timestamp::from_millis(1_000);
-        let alarm = Alarm::new("cpu".to_owned(), &scope, write(&configuration), now);
+        let alarm = Alarm::new("cpu".to_owned(), &scope, document::write(&configuration), now);
         let shown = view(&alarm);
         assert_eq!((shown.threshold, shown.period), (Some(80.5), Some(60)));
         assert_eq!(shown.state_value, Some(api::StateValue::InsufficientData));

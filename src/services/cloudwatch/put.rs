@@ -4,6 +4,7 @@ use api::cloudwatch as api;
 use serde_json::json;
 use state::cloudwatch::{Alarm, HistoryItem, HistoryKind};
 use state::{Cx, Document};
+use wire::document;
 
 use crate::{Error, Result, configuration, tag};
 
@@ -15,7 +16,7 @@ pub(crate) async fn put_metric_alarm(cx: &Cx, mut input: api::PutMetricAlarmInpu
     let name = input.alarm_name.take().unwrap_or_default();
     let is_acting = input.actions_enabled.unwrap_or(true);
     let tags = tag::read(input.tags.take().unwrap_or_default())?;
-    let document = configuration::write(&configuration::of(input)?);
+    let document = document::write::<Document>(&configuration::of(input)?);
     let alarms = &cx.state.cloudwatch.alarms;
     if alarms.get(cx.scope(), &name).is_none() && alarms.walk(cx.scope(), None).take(ALARMS_MAX).count() == ALARMS_MAX {
         // Text unverified.
@@ -42,8 +43,8 @@ pub(crate) async fn put_metric_alarm(cx: &Cx, mut input: api::PutMetricAlarmInpu
 fn remember(alarm: &mut Alarm, cx: &Cx, is_new: bool) {
     let (verb, kind, member) =
         if is_new { ("created", "Create", "createdAlarm") } else { ("updated", "Update", "updatedAlarm") };
-    let shown = configuration::write(&configuration::view(alarm));
-    let shown: serde_json::Value = serde_json::from_str(shown.as_str()).expect("what was written is JSON");
+    let shown = document::write::<String>(&configuration::view(alarm));
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("what was written is JSON");
     let data = json!({ "version": "1.0", "type": kind, member: shown });
     alarm.remember(HistoryItem {
         at: cx.now(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::codedeploy as api;
 use base::Page;
 use state::Cx;
-use state::codedeploy::{Application, DeploymentGroupKey};
+use state::codedeploy::{Application, DeploymentGroupKey, RevisionKey};
 
 use crate::{Error, PAGE_SIZE, Result, check_batch, given, not_here, page_after, tag};
 
@@ -60,7 +60,7 @@ pub(crate) async fn list_applications(
     Ok(api::ListApplicationsOutput { applications: Some(page.items), next_token: page.next })
 }
 
-/// Renames an application, with its groups.
+/// Renames an application, with its groups and revisions.
 pub(crate) async fn update_application(cx: &Cx, input: api::UpdateApplicationInput) -> Result<()> {
     let known = find(cx, input.application_name)?;
     let Some(new_name) = input.new_application_name else { return Ok(()) };
@@ -81,16 +81,24 @@ pub(crate) async fn update_application(cx: &Cx, input: api::UpdateApplicationInp
         deploy.groups.insert(cx.scope(), &key, moved);
         deploy.groups.remove(cx.scope(), &group.key);
     }
+    for (key, revision) in deploy.revisions_of(cx.scope(), &known.name).collect::<Vec<_>>() {
+        let moved = RevisionKey { application: new_name.clone(), digest: key.digest.clone() };
+        deploy.revisions.insert(cx.scope(), &moved, (*revision).clone());
+        deploy.revisions.remove(cx.scope(), &key);
+    }
     deploy.applications.remove(cx.scope(), &known.name);
     Ok(())
 }
 
-/// Deletes an application with its groups. One that is not there is deleted already.
+/// Deletes an application with its groups and revisions. One that is not there is deleted already.
 pub(crate) async fn delete_application(cx: &Cx, input: api::DeleteApplicationInput) -> Result<()> {
     let name = name(input.application_name)?;
     let deploy = &cx.state.codedeploy;
     for group in deploy.groups_of(cx.scope(), &name).collect::<Vec<_>>() {
         deploy.groups.remove(cx.scope(), &group.key);
+    }
+    for (key, _) in deploy.revisions_of(cx.scope(), &name).collect::<Vec<_>>() {
+        deploy.revisions.remove(cx.scope(), &key);
     }
     deploy.applications.remove(cx.scope(), &name);
     Ok(())

@@ -9,12 +9,10 @@ use state::codedeploy::{Deployment, DeploymentGroup, DeploymentStatus, Observed,
 
 use crate::deployment_view::{status_of, view};
 use crate::{
-    Error, PAGE_SIZE, Result, app_spec, application, check_batch, config, document, given, group, not_here, page_after,
-    settings,
+    Error, PAGE_SIZE, Result, application, check_batch, check_description, config, document, given, group, page_after,
+    revision, settings,
 };
 
-/// The longest description. (Model.)
-const DESCRIPTION_CHARS_MAX: usize = 1024;
 const LISTING: &str = "ListDeployments";
 
 /// Makes a deployment; it begins at once.
@@ -24,13 +22,9 @@ pub(crate) async fn create_deployment(
 ) -> Result<api::CreateDeploymentOutput> {
     let application = application::find(cx, input.application_name)?;
     let group = group::find(cx, &application, input.deployment_group_name)?;
-    if input.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_CHARS_MAX) {
-        // Text unverified.
-        let message = format!("The description is longer than {DESCRIPTION_CHARS_MAX} characters.");
-        return Err(Error::DescriptionTooLong(message));
-    }
-    let revision = input.revision.ok_or_else(|| Error::RevisionRequired("The revision is required.".to_owned()))?;
-    let spec = app_spec::read(&content(&revision)?)?;
+    check_description(input.description.as_deref())?;
+    let location = revision::required(input.revision)?;
+    let source = revision::read(&location)?;
     let mut settings = group.settings.clone();
     if let Some(config) = given(input.deployment_config_name) {
         settings.config = config;
@@ -51,8 +45,9 @@ pub(crate) async fn create_deployment(
         group: group.key.clone(),
         settings,
         routing,
-        spec: Some(spec),
-        revision: Some(document::write(&revision)),
+        spec: source.spec,
+        object: source.object,
+        revision: Some(document::write(&location)),
         document: document::write(&info),
         description: input.description,
         created_at: cx.now(),
@@ -60,6 +55,7 @@ pub(crate) async fn create_deployment(
         wanted: Wanted::default(),
         observed: Observed::new(cx.now()),
     };
+    revision::note_use(cx, &application.name, &location, deployment.object.as_ref());
     cx.state.codedeploy.deployments.insert(cx.scope(), &id, deployment);
     Ok(api::CreateDeploymentOutput { deployment_id: Some(id) })
 }
@@ -170,7 +166,7 @@ pub(crate) fn find(cx: &Cx, id: Option<String>) -> Result<Arc<Deployment>> {
     cx.state.codedeploy.deployments.get(cx.scope(), &id).ok_or_else(|| missing(&id))
 }
 
-fn missing(id: &str) -> Error {
+pub(crate) fn missing(id: &str) -> Error {
     Error::DeploymentDoesNotExist(format!("The deployment {id} could not be found"))
 }
 
@@ -194,21 +190,6 @@ fn check_alone(cx: &Cx, group: &DeploymentGroup) -> Result<()> {
         ))),
         None => Ok(()),
     }
-}
-
-/// Returns the text of a revision.
-fn content(revision: &api::RevisionLocation) -> Result<String> {
-    let text = match &revision.revision_type {
-        Some(api::RevisionLocationType::AppSpecContent) => {
-            revision.app_spec_content.as_ref().and_then(|content| content.content.clone())
-        }
-        Some(api::RevisionLocationType::String) => revision.string.as_ref().and_then(|raw| raw.content.clone()),
-        Some(api::RevisionLocationType::S3) => return Err(not_here("revisions in S3")),
-        Some(api::RevisionLocationType::GitHub) => return Err(not_here("revisions on GitHub")),
-        Some(api::RevisionLocationType::Other(_)) | None => None,
-    };
-    // Text unverified.
-    text.ok_or_else(|| Error::InvalidRevision("The revision has no content of its revision type.".to_owned()))
 }
 
 fn shown(cx: &Cx, deployment: &Deployment) -> api::DeploymentInfo {

@@ -11,7 +11,6 @@ mod capacity_provider_strategy;
 mod cluster;
 mod container_instance;
 mod daemon;
-mod document;
 mod execute_command;
 mod express_gateway_service;
 mod page;
@@ -25,6 +24,7 @@ mod task_set;
 mod violation;
 
 use state::Cx;
+use wire::document;
 
 /// What a handler fails with.
 type Error = api::ecs::Error;

@@ -1,9 +1,9 @@
 //! What is configured beside a file system: its policy, backups, life cycle and protection.
 
 use api::efs as api;
+use state::Cx;
 use state::efs::FileSystem;
-use state::{Cx, Document};
-use wire::{JsonReader, JsonWriter, Shape, Value};
+use wire::{JsonReader, document};
 
 use crate::{error, file_system};
 
@@ -74,10 +74,7 @@ pub(crate) async fn put_lifecycle_configuration(
     input: api::PutLifecycleConfigurationRequest,
 ) -> Result<api::LifecycleConfigurationDescription, api::Error> {
     let policies = input.lifecycle_policies.unwrap_or_default();
-    let mut writer = JsonWriter::new();
-    policies.write(&mut writer, &Shape::PLAIN);
-    let text = String::from_utf8(writer.into_bytes()).expect("JSON is written as UTF-8");
-    let document = (!policies.is_empty()).then(|| Document::new(text));
+    let document = (!policies.is_empty()).then(|| document::write(&policies));
     let system = update(cx, input.file_system_id, |system| system.lifecycle = document)?;
     Ok(lifecycle_view(&system))
 }
@@ -112,13 +109,8 @@ fn backup_view(system: &FileSystem) -> api::BackupPolicyDescription {
 }
 
 fn lifecycle_view(system: &FileSystem) -> api::LifecycleConfigurationDescription {
-    let mut policies = Vec::<api::LifecyclePolicy>::new();
-    if let Some(document) = &system.lifecycle {
-        let read = JsonReader::new(document.as_str().as_bytes())
-            .and_then(|mut reader| policies.fill(&mut reader, &Shape::PLAIN));
-        read.expect("a document is read by the shape that wrote it");
-    }
-    api::LifecycleConfigurationDescription { lifecycle_policies: Some(policies) }
+    let policies = system.lifecycle.as_ref().map(document::read_list);
+    api::LifecycleConfigurationDescription { lifecycle_policies: Some(policies.unwrap_or_default()) }
 }
 
 /// Tells whether a text is a JSON object.

@@ -20,7 +20,7 @@ pub(crate) async fn create_connection(
     input: api::CreateConnectionRequest,
 ) -> Result<api::CreateConnectionResponse> {
     let name = required(input.name, "name")?;
-    let parameters = document::json(&required(input.auth_parameters, "authParameters")?);
+    let parameters = json_of(&required(input.auth_parameters, "authParameters")?);
     let kind = required(input.authorization_type, "authorizationType")?.as_str().to_owned();
     let authorization = authorization(&kind, &parameters)?;
     if cx.state.events.connections.walk(cx.scope(), None).count() >= CONNECTIONS_MAX {
@@ -62,7 +62,7 @@ pub(crate) async fn update_connection(
     input: api::UpdateConnectionRequest,
 ) -> Result<api::UpdateConnectionResponse> {
     let name = required(input.name, "name")?;
-    let parameters = input.auth_parameters.map(|given| document::json(&given));
+    let parameters = input.auth_parameters.map(|given| json_of(&given));
     let kind = input.authorization_type.map(|kind| kind.as_str().to_owned());
     let now = cx.now();
     let connection = change(cx, &name, |row| {
@@ -191,6 +191,12 @@ fn state_of(connection: &Connection) -> api::ConnectionState {
         Some(_) => api::ConnectionState::Authorized,
         None => api::ConnectionState::Deauthorized,
     }
+}
+
+/// Returns parameters as JSON that can be looked into.
+fn json_of(parameters: &dyn wire::Value) -> Value {
+    let text = document::write::<String>(parameters);
+    serde_json::from_str(&text).expect("what was written as JSON is JSON")
 }
 
 /// Reads how calls are authorized; the parameters must be of the kind that is asked for.

@@ -6,7 +6,6 @@
 mod api_destination;
 mod bus;
 mod connection;
-mod document;
 mod pattern;
 mod permission;
 mod put_events;
@@ -16,7 +15,7 @@ mod target;
 
 use base::{Page, PageToken};
 use state::Cx;
-use wire::{ApiError, Violation};
+use wire::{ApiError, Violation, document};
 
 /// What a handler fails with.
 type Error = api::events::Error;

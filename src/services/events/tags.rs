@@ -37,8 +37,7 @@ pub(crate) async fn tag_resource(cx: &Cx, input: api::TagResourceRequest) -> Res
     let resource = resource(cx, &required(input.resource_arn, "resourceARN")?)?;
     let added = parse(input.tags)?;
     change(cx, &resource, |tags| {
-        tags.retain(|tag| added.iter().all(|added| added.key != tag.key));
-        tags.extend(added);
+        Tag::append(added, tags);
         check(tags)
     })?;
     Ok(api::TagResourceResponse::default())
@@ -57,12 +56,8 @@ pub(crate) async fn untag_resource(cx: &Cx, input: api::UntagResourceRequest) ->
 
 /// Reads the tags of a request; the last of those with one key counts.
 pub(crate) fn parse(tags: Option<Vec<api::Tag>>) -> Result<Vec<Tag>> {
-    let mut parsed = Vec::<Tag>::new();
-    for tag in tags.unwrap_or_default() {
-        let tag = Tag { key: tag.key.unwrap_or_default(), value: tag.value.unwrap_or_default() };
-        parsed.retain(|known| known.key != tag.key);
-        parsed.push(tag);
-    }
+    let read = |tag: api::Tag| Tag { key: tag.key.unwrap_or_default(), value: tag.value.unwrap_or_default() };
+    let parsed = Tag::last_of_each(tags.unwrap_or_default().into_iter().map(read));
     check(&parsed)?;
     Ok(parsed)
 }

@@ -102,7 +102,7 @@ fn parse(mut given: api::Target) -> Result<Target> {
     let retry = given.retry_policy.clone().unwrap_or_default();
     Ok(Target {
         input,
-        ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::json(parameters))),
+        ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::write(parameters))),
         http: given.http_parameters.as_ref().map(http),
         posts_as: None,
         retry: Retry {

@@ -2,7 +2,6 @@
 //!
 //! Where AWS's wording of an error was not seen, the file says so.
 
-mod document;
 mod group;
 mod schedule;
 mod tags;
@@ -10,7 +9,7 @@ mod target;
 
 use base::{Page, PageToken};
 use state::Cx;
-use wire::ApiError;
+use wire::{ApiError, document};
 
 /// What a handler fails with.
 type Error = api::scheduler::Error;

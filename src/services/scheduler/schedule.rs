@@ -1,6 +1,5 @@
 //! Schedules.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ const START_AGE_MAX: Duration = Duration::from_mins(5);
 
 /// Makes a schedule. The same client token makes it only once.
 pub(crate) async fn create_schedule(cx: &Cx, input: api::CreateScheduleInput) -> Result<api::CreateScheduleOutput> {
-    let digest = digest(document::write(&input).as_str());
+    let digest = document::digest(&input);
     let token = input.client_token.clone().map(|token| (token, digest));
     let wanted = Wanted {
         name: input.name,
@@ -232,12 +231,6 @@ fn window_view(schedule: &Schedule) -> api::FlexibleTimeWindow {
 
 fn state_of(schedule: &Schedule) -> api::ScheduleState {
     if schedule.is_enabled { api::ScheduleState::Enabled } else { api::ScheduleState::Disabled }
-}
-
-fn digest(request: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    request.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn not_found(name: &str) -> Error {

@@ -33,7 +33,7 @@ pub(crate) fn parse(mut given: api::Target) -> Result<Target> {
     Ok(Target {
         id: String::new(),
         input: Input::Constant(given.input.clone().unwrap_or_else(|| NOTHING.to_owned())),
-        ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::json(parameters))),
+        ecs: given.ecs_parameters.as_ref().map(|parameters| EcsTarget::of_parameters(&document::write(parameters))),
         http: None,
         posts_as: given.event_bridge_parameters.as_ref().map(|parameters| {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();

@@ -10,8 +10,8 @@ use std::time::Duration;
 use base::{Scope, Timestamp};
 use serde_json::{Map, Value};
 
-use super::repository::matches_wildcard;
 use super::{Digest, Ecr, Reference};
+use crate::matches_wildcard;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rules a policy has at most. AWS's limit.

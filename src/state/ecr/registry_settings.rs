@@ -7,8 +7,8 @@ use base::{AccountId, Region, Scope, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Ecr;
-use super::repository::{Encryption, TagMutability, matches_wildcard};
-use crate::{Record, Tag};
+use super::repository::{Encryption, TagMutability};
+use crate::{Record, Tag, matches_wildcard};
 
 /// The settings of a registry: one row a registry, under the key [`RegistrySettings::KEY`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

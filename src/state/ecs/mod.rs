@@ -72,7 +72,8 @@ pub use service_deployment::{
     ServiceRevisionKey,
 };
 pub use shift::{
-    Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, Shifting, Traffic, Weight,
+    Hook, HookAction, HookOutcome, HookStage, HookTarget, LifecycleStage, Shift, ShiftSteps, ShiftTries, Shifting,
+    Traffic, Weight,
 };
 use task::EventFace;
 pub use task::{

@@ -109,7 +109,15 @@ pub struct Shift {
     pub test: Weight,
     /// Since when production traffic is so.
     pub shifted_at: Option<Timestamp>,
-    /// How often in a row traffic could not be shifted.
+    /// How it goes with the traffic that is being shifted.
+    #[serde(flatten)]
+    pub tries: ShiftTries,
+}
+
+/// How it goes with traffic that is being shifted, until it has been.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShiftTries {
+    /// How often in a row it could not be shifted.
     pub failures: u32,
     /// Since when it is being shifted.
     pub ordered_at: Option<Timestamp>,
@@ -132,10 +140,7 @@ impl Shift {
             production: Weight::NONE,
             test: Weight::NONE,
             shifted_at: None,
-            failures: 0,
-            ordered_at: None,
-            retry_at: None,
-            obstacle: None,
+            tries: ShiftTries::default(),
         }
     }
 

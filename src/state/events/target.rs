@@ -68,8 +68,9 @@ pub struct HttpTarget {
 }
 
 impl EcsTarget {
-    /// Makes the request of `EcsParameters` in JSON, which rules and schedules spell alike.
-    pub fn of_parameters(parameters: &Value) -> Self {
+    /// Makes the request of `EcsParameters`, which rules and schedules spell alike.
+    pub fn of_parameters(parameters: &Document) -> Self {
+        let parameters = serde_json::from_str::<Value>(parameters.as_str()).unwrap_or_default();
         let mut request = Map::new();
         let mut take = |from: &str, to: &str| {
             if let Some(value) = parameters.get(from).filter(|value| !value.is_null()) {
@@ -132,7 +133,9 @@ mod tests {
             "PropagateTags": "TASK_DEFINITION",
             "Tags": [{ "Key": "a", "Value": "b" }, { "c": "d" }],
         });
-        let request: Value = serde_json::from_str(EcsTarget::of_parameters(&parameters).request.as_str()).unwrap();
+        let request: Value =
+            serde_json::from_str(EcsTarget::of_parameters(&Document::new(parameters.to_string())).request.as_str())
+                .unwrap();
         let expected = json!({
             "taskDefinition": "arn:td",
             "count": 2,

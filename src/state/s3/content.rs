@@ -46,7 +46,12 @@ impl S3 {
     /// Reads an object of at most `bytes_max` bytes. Blocks on the disk.
     pub fn read(&self, bucket: &str, key: &str, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
         self.bucket(bucket).ok_or(ReadError::NoSuchBucket)?;
-        let object = self.object(bucket, key).ok_or(ReadError::NoSuchKey)?;
+        self.read_object(&*self.object(bucket, key).ok_or(ReadError::NoSuchKey)?, bytes_max)
+    }
+
+    /// Reads an object of at most `bytes_max` bytes, as it was when it was looked up: its files go some time after it does.
+    /// Blocks on the disk.
+    pub fn read_object(&self, object: &Object, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
         let size = usize::try_from(object.size).ok().filter(|_| object.size <= bytes_max);
         let size = size.ok_or(ReadError::TooLarge { size: object.size, bytes_max })?;
         let mut bytes = vec![0; size];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use api::ecs as api;
 use base::{Arn, Page};
-use state::Cx;
 use state::ecs::{DaemonTaskDefinition, Family, FamilyRevisions, TaskDefinitionName};
+use state::{Cx, Document};
 
 use super::reference;
 use crate::{Error, Result, client, document, invalid, page, required, tags, task_definition};
@@ -31,9 +31,9 @@ pub(crate) async fn register_daemon_task_definition(
     let family = required(input.family.clone(), "family")?;
     let family = Family::parse(&family).ok_or_else(|| client("Family contains invalid characters."))?;
     // The members that there are have the names and the meaning of a task definition's.
-    let (cpu_units, memory_mib) = task_definition::check(&document::read(&document::write(&input)))?;
+    let (cpu_units, memory_mib) = task_definition::check(&document::read(&document::write::<Document>(&input)))?;
     let definition = fill(input, cpu_units, memory_mib);
-    let json = document::write(&definition);
+    let json = document::write::<Document>(&definition);
     if json.as_str().len() > DEFINITION_BYTES_MAX {
         return Err(client(format!(
             "Actual length: '{}'. Max allowed length is '{DEFINITION_BYTES_MAX}' bytes.",

@@ -20,7 +20,7 @@ pub(super) struct Overridden {
 /// Checks overrides against the definition, and completes them: one entry a container, in the definition's order.
 pub(super) fn parse(definition: &TaskDefinition, input: Option<api::TaskOverride>) -> Result<Overridden> {
     let mut input = input.unwrap_or_default();
-    if document::write(&input).as_str().len() > OVERRIDES_CHARS_MAX {
+    if document::write::<String>(&input).len() > OVERRIDES_CHARS_MAX {
         return Err(invalid(format!("Container Overrides length must be at most {OVERRIDES_CHARS_MAX}")));
     }
     let given = input.container_overrides.take().unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use api::ecs as api;
 use base::Arn;
-use state::Cx;
 use state::ecs::{ContainerDefinition, Family, TaskDefinition, TaskDefinitionName, TaskDefinitionStatus};
+use state::{Cx, Document};
 
 use super::{compatibility, defaults, dependency, fargate, parse, requires_attributes, validate, view, volume};
 use crate::{Error, Result, client, document, required, tags};
@@ -32,7 +32,7 @@ pub(crate) async fn register_task_definition(
     let mut definition = defaults::fill(input, cpu_units, memory_mib);
     definition.compatibilities = Some(compatibility::of(&definition, is_fargate_compatible));
     definition.requires_attributes = Some(requires_attributes::of(&definition));
-    let json = document::write(&definition);
+    let json = document::write::<Document>(&definition);
     if json.as_str().len() > DEFINITION_BYTES_MAX {
         return Err(client(format!(
             "Actual length: '{}'. Max allowed length is '{DEFINITION_BYTES_MAX}' bytes.",

@@ -7,7 +7,8 @@
 //! + ecs CreateCluster              a step that only prepares: it must succeed, and its reply is not written down
 //! {"clusterName": "web"}
 //!
-//! + settle                         lets the controllers come to rest; `+ advance 90` lets seconds pass before
+//! + settle                         lets the controllers come to rest; `+ advance 90` lets seconds pass before, all at
+//!                                  once, and `+ pass 90` one by one, so that everything happens at its own time
 //!
 //! > ecs DescribeClusters account=210987654321 region=eu-west-1
 //! {"clusters": ["web"]}
@@ -25,14 +26,18 @@
 //! ```
 //!
 //! In bodies, `$TASK` stands for the id of the task that was started last, `$INSTANCE` for that of the container instance
-//! that was registered last, `$DEPLOYMENT` for that of CodeDeploy's deployment that was made last. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
+//! that was registered last, `$DEPLOYMENT` for that of CodeDeploy's deployment that was made last, `$HOOK` for that of the
+//! execution that a function of such a deployment was called with last. Functions are called where a comment says
+//! `functions are called`. The body is JSON, or for services of the query protocols one `Name=value` a line. `> http POST /` sends header lines,
 //! an empty line's worth of `--`, and a body, as they are.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use controllers::{Controllers, Settings};
 use http::Request;
-use testkit::{Reply, Testkit, form_request, json_request, rest_request};
+use state::State;
+use testkit::{Reply, SimulatedMachine, Testkit, form_request, json_request, rest_request};
 
 use crate::pretty;
 
@@ -44,6 +49,10 @@ const TASK: &str = "$TASK";
 const INSTANCE: &str = "$INSTANCE";
 /// Stands for the id of the deployment of CodeDeploy that was made last.
 const DEPLOYMENT: &str = "$DEPLOYMENT";
+/// Stands for the id that a function was called with last.
+const HOOK: &str = "$HOOK";
+/// Says in a comment that functions are called.
+const WITH_FUNCTIONS: &str = "functions are called";
 
 /// Headers that are shown otherwise, or say nothing.
 const UNSHOWN: [&str; 3] = ["content-type", "x-amz-request-id", "x-amz-id-2"];
@@ -58,9 +67,12 @@ enum Part<'a> {
 
 /// Plays a case, and returns it with the replies that were given.
 pub(crate) async fn play(text: &str) -> Result<String, String> {
-    let kit = Testkit::simulated();
-    let (mut played, mut task, mut instance, mut deployment) =
-        (String::new(), String::new(), String::new(), String::new());
+    let has_functions = text.lines().any(|line| line.starts_with('#') && line.contains(WITH_FUNCTIONS));
+    let lambda_endpoint = has_functions.then(|| "http://lambda:9001".to_owned());
+    let settings = Settings { lambda_endpoint, ..Settings::default() };
+    let kit = SimulatedMachine::new().start(State::in_memory(), Controllers::new().with(settings));
+    let (mut played, mut task, mut instance, mut deployment, mut hook) =
+        (String::new(), String::new(), String::new(), String::new(), String::new());
     for part in parts(text) {
         match part {
             Part::Text(line) => played.push_str(&format!("{line}\n")),
@@ -68,7 +80,8 @@ pub(crate) async fn play(text: &str) -> Result<String, String> {
                 played.push_str(&format!("{sign} {head}\n"));
                 body.iter().for_each(|line| played.push_str(&format!("{line}\n")));
                 let filled = |line: &&str| {
-                    line.replace(TASK, &task).replace(INSTANCE, &instance).replace(DEPLOYMENT, &deployment)
+                    let line = line.replace(TASK, &task).replace(INSTANCE, &instance);
+                    line.replace(DEPLOYMENT, &deployment).replace(HOOK, &hook)
                 };
                 let body = body.iter().map(filled).collect::<Vec<_>>();
                 let reply = step(&kit, head, &body).await?;
@@ -76,6 +89,7 @@ pub(crate) async fn play(text: &str) -> Result<String, String> {
                 task = started.unwrap_or(task);
                 instance = reply.as_ref().and_then(|reply| registered(&reply.json())).unwrap_or(instance);
                 deployment = reply.as_ref().and_then(|reply| deployed(&reply.json())).unwrap_or(deployment);
+                hook = called(&kit).unwrap_or(hook);
                 match reply {
                     Some(reply) if sign == '>' => played.push_str(&written(&reply)),
                     Some(reply) if !reply.status.is_success() => {
@@ -135,6 +149,13 @@ fn deployed(output: &serde_json::Value) -> Option<String> {
     Some(output["deploymentId"].as_str()?.to_owned())
 }
 
+/// Takes the id out of the last call of a function.
+fn called(kit: &Testkit) -> Option<String> {
+    let request = kit.node()?.take_http_requests().pop()?;
+    let event = serde_json::from_slice::<serde_json::Value>(&request.body).ok()?;
+    Some(event["LifecycleEventHookExecutionId"].as_str()?.to_owned())
+}
+
 /// Takes the id of the container instance out of RegisterContainerInstance's output.
 fn registered(output: &serde_json::Value) -> Option<String> {
     let instance = Some(&output["containerInstance"]).filter(|instance| instance["version"] == 1)?;
@@ -145,9 +166,12 @@ async fn step(kit: &Testkit, head: &str, body: &[String]) -> Result<Option<Reply
     let words = head.split(' ').collect::<Vec<_>>();
     match words[..] {
         ["settle"] => kit.settle().await,
-        ["advance", seconds] => {
+        [word @ ("advance" | "pass"), seconds] => {
             let seconds = seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?;
-            kit.advance(Duration::from_secs(seconds)).await;
+            match word {
+                "pass" => kit.pass(Duration::from_secs(seconds)).await,
+                _ => kit.advance(Duration::from_secs(seconds)).await,
+            }
         }
         ["http", method, uri] => return Ok(Some(kit.send(raw(method, uri, body)?).await)),
         [service, _, method, uri, ref options @ ..] if uri.starts_with('/') => {

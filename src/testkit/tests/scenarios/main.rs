@@ -1,5 +1,7 @@
 //! Services on the simulated node and the manual clock, for as long as AWS takes: what their event log says, line by line.
 
+mod code_deploy;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -120,69 +122,4 @@ async fn a_service_whose_tasks_never_start_is_tried_ever_more_rarely_up_to_27_mi
     kit.ecs("UpdateService", &json!({ "service": "web", "taskDefinition": "app" })).await;
     kit.pass(Duration::from_secs(60)).await;
     assert_eq!(running(&kit).await, 1);
-}
-
-#[tokio::test]
-async fn a_blue_green_of_code_deploy_goes_through_its_stages_at_their_times() {
-    let kit = Testkit::simulated();
-    let group = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/blue/0123456789abcdef";
-    let service = json!({
-        "desiredCount": 2, "launchType": "FARGATE", "deploymentController": { "type": "CODE_DEPLOY" },
-        "loadBalancers": [{ "targetGroupArn": group, "containerName": "app", "containerPort": 80 }],
-    });
-    kit.ecs("CreateCluster", &json!({})).await;
-    let definition = json!({
-        "family": "app", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256", "memory": "512",
-        "containerDefinitions": [{ "name": "app", "image": "busybox", "portMappings": [{ "containerPort": 80 }] }],
-    });
-    kit.ecs("RegisterTaskDefinition", &definition).await;
-    kit.ecs("RegisterTaskDefinition", &definition).await;
-    let network = json!({ "awsvpcConfiguration": { "subnets": [subnet(&kit).await] } });
-    let mut input = json!({ "serviceName": "web", "taskDefinition": "app:1", "networkConfiguration": network });
-    merge(&mut input, service);
-    kit.ecs("CreateService", &input).await;
-    kit.pass(Duration::from_secs(10)).await;
-    kit.ask("codedeploy", "CreateApplication", &json!({ "applicationName": "a", "computePlatform": "ECS" })).await;
-    let routes = json!({ "listenerArns": ["arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/l/1/2"] });
-    let group = json!({
-        "applicationName": "a", "deploymentGroupName": "g", "serviceRoleArn": "arn:aws:iam::123456789012:role/r",
-        "deploymentConfigName": "CodeDeployDefault.ECSLinear10PercentEvery3Minutes",
-        "deploymentStyle": { "deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL" },
-        "blueGreenDeploymentConfiguration": { "terminateBlueInstancesOnDeploymentSuccess": {
-            "action": "TERMINATE", "terminationWaitTimeInMinutes": 60,
-        } },
-        "loadBalancerInfo": { "targetGroupPairInfoList": [{
-            "targetGroups": [{ "name": "blue" }, { "name": "green" }], "prodTrafficRoute": routes,
-        }] },
-        "ecsServices": [{ "clusterName": "default", "serviceName": "web" }],
-    });
-    kit.ask("codedeploy", "CreateDeploymentGroup", &group).await;
-    let spec = json!({ "version": 0.0, "Resources": [{ "T": { "Type": "AWS::ECS::Service", "Properties": {
-        "TaskDefinition": "arn:aws:ecs:us-east-1:123456789012:task-definition/app:2",
-        "LoadBalancerInfo": { "ContainerName": "app", "ContainerPort": 80 },
-    } } }] });
-    let revision = json!({ "revisionType": "AppSpecContent", "appSpecContent": { "content": spec.to_string() } });
-    let deployment = json!({ "applicationName": "a", "deploymentGroupName": "g", "revision": revision });
-    let made = kit.ask("codedeploy", "CreateDeployment", &deployment).await;
-    let id = made["deploymentId"].as_str().unwrap_or_default().to_owned();
-    let status = async || {
-        let shown = kit.ask("codedeploy", "GetDeployment", &json!({ "deploymentId": id })).await;
-        shown["deploymentInfo"]["status"].as_str().unwrap_or_default().to_owned()
-    };
-    // Ten parts, nine waits of three minutes, and the hour of the original tasks.
-    kit.pass(Duration::from_secs(9 * 180 + 3600 - 1)).await;
-    assert_eq!(status().await, "InProgress");
-    kit.pass(Duration::from_secs(10)).await;
-    assert_eq!(status().await, "Succeeded");
-    let shown = log(&kit).await.into_iter().map(|line| line.split_once(' ').map(|(_, text)| text.to_owned()));
-    assert_eq!(
-        shown.map(Option::unwrap_or_default).collect::<Vec<_>>(),
-        [
-            "(service web, taskSet #1) has started 2 tasks: (task #2) (task #3).",
-            "(service web, taskSet #1) has reached a steady state.",
-            "(service web, taskSet #4) has started 2 tasks: (task #5) (task #6).",
-            "(service web, taskSet #4) has reached a steady state.",
-            "(service web, taskSet #1) has stopped 2 running tasks: (task #2) (task #3).",
-        ]
-    );
 }

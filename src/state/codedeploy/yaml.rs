@@ -16,7 +16,7 @@ enum Open {
 }
 
 /// Reads the first document. Plain scalars stay texts; aliases are refused, because a few of them can stand for gigabytes.
-pub(crate) fn read(text: &str) -> Result<Value, String> {
+pub(super) fn read(text: &str) -> Result<Value, String> {
     let mut parser = Parser::new(text.chars());
     let mut open = Vec::new();
     loop {

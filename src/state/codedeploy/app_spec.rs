@@ -1,29 +1,51 @@
-//! AppSpecs: what a deployment is to deploy.
+//! AppSpecs: what a deployment is to deploy. Requests bring them along, or the controller reads them from S3.
 
 use base::{Arn, SecurityGroupId, SubnetId};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use state::codedeploy::AppSpec;
-use state::ecs::{Family, ProviderShare, TaskDefinitionName, TaskNetwork};
 
-use crate::{Error, Result, yaml};
+use super::{Stage, yaml};
+use crate::ecs::{Family, ProviderShare, TaskDefinitionName, TaskNetwork};
 
-/// The longest AppSpec.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
-/// The lifecycle events at which a function may be called.
-const HOOKS: [&str; 5] =
-    ["BeforeInstall", "AfterInstall", "AfterAllowTestTraffic", "BeforeAllowTraffic", "AfterAllowTraffic"];
-
-/// Reads an AppSpec for an ECS service, in YAML or JSON.
-pub(crate) fn read(text: &str) -> Result<AppSpec> {
-    parse(text).map_err(|why| {
-        // AWS's form, seen for Lambda's AppSpecs; what follows the colon is ours.
-        Error::InvalidRevision(format!("The AppSpec file is not valid: {why}"))
-    })
+/// What an AppSpec says of the replacement task set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSpec {
+    /// The task definition.
+    pub definition: TaskDefinitionName,
+    /// Its ARN, as the AppSpec has it.
+    pub task_definition: String,
+    /// The container that takes the traffic.
+    pub container: String,
+    /// Its port.
+    pub port: u16,
+    /// The platform version, if it is to change.
+    pub platform_version: Option<String>,
+    /// The network, if it is to change.
+    pub network: Option<TaskNetwork>,
+    /// The capacity providers, if they are to change.
+    pub strategy: Option<Vec<ProviderShare>>,
+    /// The functions that are to be called, with the lifecycle events at which they are.
+    pub hooks: Vec<(String, String)>,
 }
 
-fn parse(text: &str) -> std::result::Result<AppSpec, String> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("it is larger than {TEXT_BYTES_MAX} bytes"));
+impl AppSpec {
+    /// The longest AppSpec.
+    pub const BYTES_MAX: usize = 64 * 1024;
+
+    /// Reads an AppSpec for an ECS service, in YAML or JSON, or says in words what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+
+    /// Returns the function that is to be called at a lifecycle event.
+    pub fn hook(&self, event: &str) -> Option<&str> {
+        self.hooks.iter().find(|(known, _)| known == event).map(|(_, function)| function.as_str())
+    }
+}
+
+fn parse(text: &str) -> Result<AppSpec, String> {
+    if text.len() > AppSpec::BYTES_MAX {
+        return Err(format!("it is larger than {} bytes", AppSpec::BYTES_MAX));
     }
     // YAML's JSON is nearly JSON, but only nearly.
     let document = match serde_json::from_str::<Value>(text) {
@@ -87,7 +109,7 @@ fn definition(arn: &str) -> Option<TaskDefinitionName> {
     Some(TaskDefinitionName { family: Family::parse(family)?, revision: revision.parse().ok()? })
 }
 
-fn network(value: &Value) -> std::result::Result<TaskNetwork, String> {
+fn network(value: &Value) -> Result<TaskNetwork, String> {
     let vpc = member(value, "awsvpcconfiguration").ok_or("its NetworkConfiguration has no AwsvpcConfiguration")?;
     let list = |name: &str| member(vpc, name).map(texts).unwrap_or_default();
     let subnets = list("subnets").into_iter().map(SubnetId::new).collect::<Vec<_>>();
@@ -101,7 +123,7 @@ fn network(value: &Value) -> std::result::Result<TaskNetwork, String> {
     })
 }
 
-fn strategy(value: &Value) -> std::result::Result<Vec<ProviderShare>, String> {
+fn strategy(value: &Value) -> Result<Vec<ProviderShare>, String> {
     let shares = value.as_array().ok_or("its CapacityProviderStrategy is no list")?;
     let number = |share: &Value, name: &str| {
         member(share, name).and_then(scalar).and_then(|text| text.parse::<u32>().ok()).unwrap_or_default()
@@ -113,13 +135,14 @@ fn strategy(value: &Value) -> std::result::Result<Vec<ProviderShare>, String> {
     shares.iter().map(share).collect()
 }
 
-fn hooks(value: &Value) -> std::result::Result<Vec<(String, String)>, String> {
+fn hooks(value: &Value) -> Result<Vec<(String, String)>, String> {
     let mut hooks = Vec::new();
     for hook in value.as_array().ok_or("its Hooks are no list")? {
         for (event, function) in hook.as_object().ok_or("one of its Hooks is no mapping")? {
-            let known = HOOKS.iter().find(|known| known.eq_ignore_ascii_case(event));
+            let known =
+                Stage::HOOKS.into_iter().filter_map(Stage::hook).find(|known| known.eq_ignore_ascii_case(event));
             let known = known.ok_or_else(|| format!("`{event}` is no lifecycle event with a hook"))?;
-            hooks.push(((*known).to_owned(), scalar(function).ok_or_else(|| format!("{event} names no function"))?));
+            hooks.push((known.to_owned(), scalar(function).ok_or_else(|| format!("{event} names no function"))?));
         }
     }
     Ok(hooks)

@@ -1,14 +1,24 @@
 //! The records of AWS CodeDeploy: applications, deployment groups, configurations and deployments for ECS services.
 
+mod app_spec;
+mod hook;
+mod revision;
+mod yaml;
+
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Ids, Scope, ServiceRevisionId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::ecs::{ProviderShare, ServiceKey, TaskDefinitionName, TaskNetwork};
+use crate::ecs::{ServiceKey, ShiftTries};
 use crate::journal::{Journal, JournalError};
-use crate::{Document, Record, Table, Tag};
+use crate::{Document, Label, Record, Table, Tag};
+
+pub use app_spec::AppSpec;
+pub use hook::{HookAnswer, HookCall, HookExecution};
+pub use revision::{NoAppSpec, Revision, RevisionKey, RevisionObject};
 
 /// The tables of CodeDeploy.
 #[derive(Debug)]
@@ -21,6 +31,8 @@ pub struct CodeDeploy {
     pub configs: Table<String, DeploymentConfig>,
     /// Deployments by id.
     pub deployments: Table<String, Deployment>,
+    /// The revisions that applications know; those of an application lie together.
+    pub revisions: Table<RevisionKey, Revision>,
 }
 
 /// An application.
@@ -148,27 +160,6 @@ impl TrafficRouting {
     }
 }
 
-/// What an AppSpec says of the replacement task set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppSpec {
-    /// The task definition.
-    pub definition: TaskDefinitionName,
-    /// Its ARN, as the AppSpec has it.
-    pub task_definition: String,
-    /// The container that takes the traffic.
-    pub container: String,
-    /// Its port.
-    pub port: u16,
-    /// The platform version, if it is to change.
-    pub platform_version: Option<String>,
-    /// The network, if it is to change.
-    pub network: Option<TaskNetwork>,
-    /// The capacity providers, if they are to change.
-    pub strategy: Option<Vec<ProviderShare>>,
-    /// The functions that are to be called at lifecycle events.
-    pub hooks: Vec<(String, String)>,
-}
-
 /// A deployment. Handlers write what it is to be, and `wanted`; the controller writes `observed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
@@ -180,8 +171,11 @@ pub struct Deployment {
     pub settings: GroupSettings,
     /// How it shifts traffic.
     pub routing: TrafficRouting,
-    /// What it deploys; none of a rollback, which goes back to what there was.
+    /// What it deploys, where the request says it; none of a rollback, which goes back to what there was.
     pub spec: Option<AppSpec>,
+    /// Where in S3 it says what it deploys.
+    #[serde(default)]
+    pub object: Option<RevisionObject>,
     /// What the request said of the revision, a JSON object.
     pub revision: Option<Document>,
     /// What the group said, a JSON object.
@@ -207,6 +201,9 @@ pub struct Wanted {
     pub shift: bool,
     /// To end the original tasks now.
     pub terminate: bool,
+    /// What the functions of its hooks have said; one answer each.
+    #[serde(default)]
+    pub hook_answers: Vec<HookAnswer>,
 }
 
 /// How a deployment is to stop.
@@ -237,7 +234,7 @@ pub struct Observed {
     pub replacement: Option<ServiceRevisionId>,
     /// The part of the traffic that the replacement takes, in percent.
     pub weight: u32,
-    /// How many parts of the traffic have been shifted.
+    /// How many parts of the traffic have been shifted; of a rollback, how many kinds of traffic are back.
     pub parts: u32,
     /// Whether the test traffic goes to the replacement.
     pub has_test_traffic: bool,
@@ -245,6 +242,15 @@ pub struct Observed {
     pub events: Vec<LifecycleEvent>,
     /// The deployment that took it back.
     pub rolled_back_by: Option<String>,
+    /// What it deploys, where that was read from S3.
+    #[serde(default)]
+    pub spec: Option<AppSpec>,
+    /// The functions that were called, or are to be, in the order of their events.
+    #[serde(default)]
+    pub hooks: Vec<HookExecution>,
+    /// How it goes with the traffic that is being shifted.
+    #[serde(default)]
+    pub tries: ShiftTries,
 }
 
 /// How a deployment goes.
@@ -291,20 +297,60 @@ impl DeploymentStatus {
 pub enum Stage {
     /// Nothing has begun.
     Begin,
+    /// A function has its say before there is anything.
+    BeforeInstall,
     /// The replacement task set is being made, until it is stable.
     Install,
+    /// A function has its say about the replacement.
+    AfterInstall,
     /// The test traffic goes to the replacement.
     AllowTestTraffic,
+    /// A function has its say about the test traffic.
+    AfterAllowTestTraffic,
     /// Somebody is to say that the traffic may be shifted.
     WaitReady,
+    /// A function has its say before traffic is shifted.
+    BeforeAllowTraffic,
     /// The traffic is being shifted.
     AllowTraffic,
+    /// A function has its say about the traffic.
+    AfterAllowTraffic,
     /// All traffic goes to the replacement; the original tasks stay for a while.
     WaitTermination,
     /// The original tasks end.
     Terminate,
     /// Everything is done.
     End,
+}
+
+impl Stage {
+    /// The stages at which a function may have its say, in their order.
+    pub const HOOKS: [Self; 5] = [
+        Self::BeforeInstall,
+        Self::AfterInstall,
+        Self::AfterAllowTestTraffic,
+        Self::BeforeAllowTraffic,
+        Self::AfterAllowTraffic,
+    ];
+
+    /// Returns the name of the lifecycle event that an AppSpec may have a function for.
+    pub fn hook(self) -> Option<&'static str> {
+        match self {
+            Self::BeforeInstall => Some("BeforeInstall"),
+            Self::AfterInstall => Some("AfterInstall"),
+            Self::AfterAllowTestTraffic => Some("AfterAllowTestTraffic"),
+            Self::BeforeAllowTraffic => Some("BeforeAllowTraffic"),
+            Self::AfterAllowTraffic => Some("AfterAllowTraffic"),
+            Self::Begin
+            | Self::Install
+            | Self::AllowTestTraffic
+            | Self::WaitReady
+            | Self::AllowTraffic
+            | Self::WaitTermination
+            | Self::Terminate
+            | Self::End => None,
+        }
+    }
 }
 
 /// Something that happens to the service in a deployment.
@@ -353,9 +399,42 @@ impl LifecycleStatus {
 impl Record for Application {}
 impl Record for DeploymentGroup {}
 impl Record for DeploymentConfig {}
-impl Record for Deployment {}
+
+impl Record for Deployment {
+    fn labels(&self) -> Vec<Label> {
+        if self.observed.status.is_final() {
+            return Vec::new();
+        }
+        let alarms = self.settings.alarms.iter().map(|name| OpenDeployments::Watching(name));
+        std::iter::once(OpenDeployments::Of(&self.settings.service)).chain(alarms).map(OpenDeployments::label).collect()
+    }
+}
+
+/// What deployments that are not over are found by.
+#[derive(Clone, Copy, Debug)]
+pub enum OpenDeployments<'a> {
+    /// The service that is deployed.
+    Of(&'a ServiceKey),
+    /// An alarm that stops them.
+    Watching(&'a str),
+}
+
+impl OpenDeployments<'_> {
+    /// Returns what finds these deployments.
+    pub fn label(self) -> Label {
+        match self {
+            Self::Of(service) => Label::new(&["service", service.cluster.as_str(), service.name.as_str()]),
+            Self::Watching(alarm) => Label::new(&["alarm", alarm]),
+        }
+    }
+}
 
 impl Deployment {
+    /// Returns what it deploys, once that is known.
+    pub fn app_spec(&self) -> Option<&AppSpec> {
+        self.spec.as_ref().or(self.observed.spec.as_ref())
+    }
+
     /// Makes an id: `d-` and nine capital letters and digits.
     pub fn new_id(ids: &Ids) -> String {
         const DIGITS: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -386,6 +465,9 @@ impl Observed {
             has_test_traffic: false,
             events: Vec::new(),
             rolled_back_by: None,
+            spec: None,
+            hooks: Vec::new(),
+            tries: ShiftTries::default(),
         }
     }
 }
@@ -397,6 +479,7 @@ impl CodeDeploy {
             groups: Table::new("codedeploy.deployment_groups", journal),
             configs: Table::new("codedeploy.deployment_configs", journal),
             deployments: Table::new("codedeploy.deployments", journal),
+            revisions: Table::new("codedeploy.revisions", journal),
         }
     }
 
@@ -404,7 +487,8 @@ impl CodeDeploy {
         self.applications.load(journal)?;
         self.groups.load(journal)?;
         self.configs.load(journal)?;
-        self.deployments.load(journal)
+        self.deployments.load(journal)?;
+        self.revisions.load(journal)
     }
 
     pub(crate) fn clear(&self) {
@@ -412,6 +496,7 @@ impl CodeDeploy {
         self.groups.clear();
         self.configs.clear();
         self.deployments.clear();
+        self.revisions.clear();
     }
 
     /// Returns the groups of an application, by name.
@@ -423,6 +508,26 @@ impl CodeDeploy {
         let first = DeploymentGroupKey { application: application.to_owned(), name: String::new() };
         let groups = self.groups.walk_from(scope, first).take_while(move |(key, _)| key.application == application);
         groups.map(|(_, group)| group)
+    }
+
+    /// Returns the revisions that an application knows.
+    pub fn revisions_of<'a>(
+        &'a self,
+        scope: &Scope,
+        application: &'a str,
+    ) -> impl Iterator<Item = (RevisionKey, Arc<Revision>)> + use<'a> {
+        let first = RevisionKey { application: application.to_owned(), digest: String::new() };
+        self.revisions.walk_from(scope, first).take_while(move |(key, _)| key.application == application)
+    }
+
+    /// Returns the deployments that are not over and of which something holds.
+    pub fn open_deployments(
+        &self,
+        scope: &Scope,
+        which: OpenDeployments<'_>,
+    ) -> impl Iterator<Item = Arc<Deployment>> + use<'_> {
+        let everywhere = (Bound::Unbounded, Bound::Unbounded);
+        self.deployments.walk_between(scope, Some(which.label()), everywhere).map(|(_, deployment)| deployment)
     }
 
     /// Returns the deployments of a group, the newest first.
