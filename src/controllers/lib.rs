@@ -9,6 +9,7 @@ mod ecr;
 mod ecs;
 mod events;
 mod host_folder;
+mod lambda;
 mod logs;
 mod s3;
 mod settings;

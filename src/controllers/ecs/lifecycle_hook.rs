@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 use state::Document;
 use state::ecs::{Hook, HookStage, HookTarget, ServiceDeployment, Shift, Traffic};
 
+use crate::lambda::{self, Invocation};
+
 /// How long it takes until a function is called again that says nothing of it: AWS's.
 const CALL_BACK_DEFAULT: Duration = Duration::from_secs(30);
 /// How long it takes until a function is called again that could not be called.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// How often in a row a function is called that cannot be called. (AWS's number is unverified.)
 pub(super) const CALL_TRIES_MAX: u32 = 3;
-/// How long a call may take: a function of Lambda has 15 minutes.
-const CALL_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 /// How much of an answer that is not understood is shown.
 const SHOWN_CHARS_MAX: usize = 200;
 
@@ -51,17 +51,8 @@ pub(super) fn request(
     hook: &Hook,
 ) -> Option<HttpRequest> {
     let HookTarget::Lambda { function, .. } = &hook.target else { return None };
-    let url = format!("{}/2015-03-31/functions/{}/invocations", endpoint.trim_end_matches('/'), escaped(function));
-    Some(HttpRequest {
-        method: "POST".to_owned(),
-        url,
-        headers: vec![
-            ("content-type".to_owned(), "application/json".to_owned()),
-            ("x-amz-invocation-type".to_owned(), "RequestResponse".to_owned()),
-        ],
-        body: event(scope, row, shift, hook).to_string().into_bytes(),
-        wait_max: CALL_WAIT_MAX,
-    })
+    let event = event(scope, row, shift, hook).to_string().into_bytes();
+    Some(lambda::request(endpoint, function, Invocation::Answer, event))
 }
 
 /// Writes the event that a function gets.
@@ -156,15 +147,6 @@ fn shortened(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).collect()
 }
 
-/// Writes a function's name or ARN as part of a path.
-fn escaped(function: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'$');
-    function
-        .bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,14 +198,5 @@ mod tests {
         let headers = vec![("x-amz-function-error".to_owned(), "Unhandled".to_owned())];
         let said = HttpAnswer { status: 200, headers, body: br#"{"hookStatus":"SUCCEEDED"}"#.to_vec() };
         assert_eq!(read(Ok(said)), Answer::Failed("returned the function error Unhandled".to_owned()));
-    }
-
-    #[test]
-    fn a_function_is_a_part_of_the_path() {
-        assert_eq!(
-            escaped("arn:aws:lambda:us-east-1:1:function:f"),
-            "arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af"
-        );
-        assert_eq!(escaped("my-function_1"), "my-function_1");
     }
 }
