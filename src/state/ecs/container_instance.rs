@@ -606,17 +606,17 @@ mod tests {
     #[test]
     fn runs_of_ports_are_without_gaps_and_in_order() {
         let taken = BTreeSet::from([49153, 49155, 49158]);
-        let rows: [(&[u16], Result<&[u16], u16>); 5] = [
-            (&[], Ok(&[])),
-            (&[1, 1], Ok(&[49154, 49156])),
-            (&[2, 1, 2], Ok(&[49156, 49157, 49159, 49160, 49161])),
-            (&[3], Ok(&[49159, 49160, 49161])),
-            (&[1, 16_383], Err(16_383)),
+        let rows: [(&[u16], &[u16]); 4] = [
+            (&[], &[]),
+            (&[1, 1], &[49154, 49156]),
+            (&[2, 1, 2], &[49156, 49157, 49159, 49160, 49161]),
+            (&[3], &[49159, 49160, 49161]),
         ];
         for (runs, expected) in rows {
-            let found = free_runs(&taken, runs).map(|ports| ports.into_iter().collect::<Vec<_>>());
-            assert_eq!(found, expected.map(<[u16]>::to_vec), "{runs:?}");
+            let found = free_runs(&taken, runs).unwrap();
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{runs:?}");
         }
+        assert_eq!(free_runs(&taken, &[1, 16_383]), Err(16_383));
     }
 
     #[test]

@@ -149,7 +149,8 @@ pub(super) fn port_range(range: &str) -> Option<(u16, u16)> {
     Some((first.trim().parse().ok().filter(|port| *port > 0)?, last.trim().parse().ok()?))
 }
 
-/// Reads the ports that are the machine's, too. In its own network a container's port is the machine's.
+/// Reads the ports that are the machine's, too. In its own network a container's port is the machine's. With an interface of
+/// its own a task has none: the ECS agent reports no bindings then, not those of ranges either.
 fn port_mappings(container: &api::ContainerDefinition, mode: NetworkMode) -> Vec<PortMapping> {
     let mapping = |mapping: &api::PortMapping| {
         let is_udp = mapping.protocol == Some(api::TransportProtocol::Udp);
