@@ -74,7 +74,7 @@ impl Adopter {
                 let listener = Listener {
                     container: Arc::clone(&container),
                     queue,
-                    child: None,
+                    shim: None,
                     cgroups: Arc::clone(&self.cgroups),
                     clock: Arc::clone(&self.clock),
                     events: Arc::clone(&self.events),

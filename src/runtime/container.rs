@@ -9,11 +9,11 @@ use shim_protocol::{Exit, FailureKind, FromShim, MESSAGE_BYTES_MAX, ToShim, layo
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 
 use crate::cgroup::Cgroups;
+use crate::fork_server::Shim;
 use crate::holder;
 
 /// The requests that may wait for a shim to read them.
@@ -151,8 +151,8 @@ impl Container {
 pub(crate) struct Listener {
     pub(crate) container: Arc<Container>,
     pub(crate) queue: mpsc::Receiver<ToShim>,
-    /// The shim, if it is our child; one of an earlier server is init's.
-    pub(crate) child: Option<Child>,
+    /// The shim's process, if this server has started it.
+    pub(crate) shim: Option<Shim>,
     pub(crate) cgroups: Arc<Cgroups>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: EventSink,
@@ -229,9 +229,11 @@ impl Listener {
 
     /// Finds out what became of a container whose shim says no more, and reaps the shim.
     async fn settle(mut self) {
-        if let Some(child) = &mut self.child {
-            // It has closed its last connection, and has nothing left to do but to end.
-            let _ = child.wait().await;
+        // It has closed its last connection, and has nothing left to do but to end.
+        if let Some(shim) = self.shim.take()
+            && let Err(error) = shim.ended().await
+        {
+            tracing::error!(container = %self.container.id, %error, "cannot wait for the end of a shim");
         }
         let phase = self.container.status.borrow().phase.clone();
         match phase {

@@ -5,12 +5,13 @@
 //! ends stay here. The parent's socket is the process's life line: it is closed when nobody wants the process any more, and
 //! by the kernel when this server ends.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,16 +28,16 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 use shim_protocol::exec::{DESCRIPTORS, ExecRequest, FromExec, REQUEST_BYTES_MAX, SUBCOMMAND};
-use shim_protocol::{FailureKind, MESSAGE_BYTES_MAX, layout};
+use shim_protocol::{FailureKind, MESSAGE_BYTES_MAX};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 
 use crate::FargateRuntime;
 use crate::container::{MainProcess, Phase};
 use crate::error::failed;
+use crate::fork_server::{ForkServer, Shim};
 
 /// How long the start of a process may take; longer than its parent's own bound for it.
 const START_WAIT_MAX: Duration = Duration::from_secs(40);
@@ -66,7 +67,7 @@ impl FargateRuntime {
             return Err(refuse(RuntimeErrorKind::Internal, "the container is not running".to_owned()));
         };
         let at = failed(RuntimeErrorKind::Internal, "start a process", &spec.container);
-        let mut spawned = Spawned::new(self.shim_program().to_owned(), spec.clone(), folder, main).await.map_err(at)?;
+        let mut spawned = Spawned::new(self.shims(), spec.clone(), folder, main).await.map_err(at)?;
         match tokio::time::timeout(START_WAIT_MAX, spawned.control.next()).await {
             Ok(Some(FromExec::Started)) => Ok(spawned.carry()),
             Ok(Some(FromExec::Failed { kind, message })) => {
@@ -109,7 +110,7 @@ type Piece = fn(Bytes) -> ExecOutput;
 
 /// A process, or one about to be, with everything that leads to it.
 struct Spawned {
-    parent: Child,
+    parent: Shim,
     control: Control,
     ends: Ours,
 }
@@ -127,15 +128,10 @@ struct Ends {
 }
 
 impl Spawned {
-    async fn new(program: PathBuf, spec: ExecSpec, folder: PathBuf, main: MainProcess) -> io::Result<Self> {
+    async fn new(shims: Arc<ForkServer>, spec: ExecSpec, folder: PathBuf, main: MainProcess) -> io::Result<Self> {
         let has_terminal = spec.terminal.is_some();
-        let handle = tokio::runtime::Handle::current();
-        let (parent, control, ours) = tokio::task::spawn_blocking(move || {
-            let _within = handle.enter();
-            spawn(&program, &spec, folder, main)
-        })
-        .await
-        .map_err(io::Error::other)??;
+        let spawning = tokio::task::spawn_blocking(move || spawn(&shims, &spec, folder, main));
+        let (parent, control, ours) = spawning.await.map_err(io::Error::other)??;
         let mut ours = ours.into_iter().map(watch).collect::<io::Result<Vec<_>>>()?;
         let mut next = || ours.pop().ok_or_else(|| io::Error::other("a descriptor is missing"));
         let ends = if has_terminal {
@@ -158,7 +154,7 @@ impl Spawned {
     }
 
     async fn run(self, input: mpsc::Receiver<ExecInput>, output: mpsc::Sender<ExecOutput>) {
-        let Self { mut parent, mut control, ends } = self;
+        let Self { parent, mut control, ends } = self;
         let (has_ended, ended) = watch::channel(false);
         let (input, outputs) = match ends {
             Ours::Pipes { stdin, stdout, stderr } => {
@@ -188,7 +184,7 @@ impl Spawned {
         };
         drop(control);
         // The parent has nothing left to do but to end.
-        let _ = parent.wait().await;
+        let _ = parent.ended().await;
         if let Some(code) = code {
             // Whoever has stopped listening need not know.
             let _ = output.send(ExecOutput::Exited(code)).await;
@@ -203,26 +199,19 @@ fn watch(fd: OwnedFd) -> io::Result<Arc<AsyncFd<OwnedFd>>> {
 
 /// Starts the parent and asks it for the process. Returns it, the socket, and our ends.
 fn spawn(
-    program: &Path,
+    shims: &ForkServer,
     spec: &ExecSpec,
     folder: PathBuf,
     main: MainProcess,
-) -> io::Result<(Child, StdUnixStream, Vec<OwnedFd>)> {
+) -> io::Result<(Shim, StdUnixStream, Vec<OwnedFd>)> {
     let Ends { ours, theirs } = match spec.terminal {
         Some(size) => open_terminal(main, size)?,
         None => open_pipes()?,
     };
     let (control, their_control) = StdUnixStream::pair()?;
-    let parent = Command::new(program)
-        .arg(layout::SUBCOMMAND)
-        .arg(SUBCOMMAND)
-        .arg(spec.container.as_str())
-        .env_clear()
-        .stdin(OwnedFd::from(their_control))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(false)
-        .spawn()?;
+    let null = File::options().write(true).open("/dev/null")?;
+    let args = [OsStr::new(SUBCOMMAND), OsStr::new(spec.container.as_str())];
+    let parent = shims.fork(&args, &OwnedFd::from(their_control), &OwnedFd::from(null))?;
     let request = ExecRequest {
         folder,
         pid: main.pid,

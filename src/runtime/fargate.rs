@@ -16,16 +16,15 @@ use node::{
 };
 use shim_protocol::{FirstProcess, ToShim};
 use tokio::net::UnixStream;
-use tokio::process::Child;
 use tokio::sync::RwLock;
 
 use crate::adopt::Adopter;
 use crate::cgroup::Cgroups;
 use crate::container::{Container, Listener, Phase};
 use crate::error::failed;
+use crate::fork_server::{ForkServer, Shim};
 use crate::holder;
 use crate::preparation::Preparation;
-use crate::program::Program;
 use crate::restart::Restart;
 use crate::sandbox::{self, SandboxRecord};
 use crate::storage::{Disk, SandboxDisks, Storage};
@@ -49,7 +48,7 @@ pub struct Config {
 /// Runs containers, each by a shim of its own.
 pub struct FargateRuntime {
     config: Config,
-    program: Program,
+    shims: Arc<ForkServer>,
     cgroups: Arc<Cgroups>,
     clock: Arc<dyn Clock>,
     events: EventSink,
@@ -101,8 +100,10 @@ impl FargateRuntime {
             .into_iter()
             .map(|(id, record)| (id, Arc::new(Sandbox { record: RwLock::new(record), ..Sandbox::default() })));
         let known = Known { sandboxes: sandboxes.collect(), containers: found.containers };
-        let program = Program::open(&config.shim_program);
-        Ok(Arc::new(Self { config, program, cgroups, clock, events, storage, known: Mutex::new(known) }))
+        let shims = Arc::new(ForkServer::new(&config.shim_program));
+        let early = Arc::clone(&shims);
+        drop(tokio::task::spawn_blocking(move || early.warm_up()));
+        Ok(Arc::new(Self { config, shims, cgroups, clock, events, storage, known: Mutex::new(known) }))
     }
 
     /// Keeps a few disks of this size ready, the usual one of [`SandboxSpec::storage_bytes`]. Without it, the first sandbox
@@ -119,9 +120,9 @@ impl FargateRuntime {
         self.known().containers.get(container).cloned()
     }
 
-    /// Returns the program that is executed as a shim.
-    pub(crate) fn shim_program(&self) -> &Path {
-        self.program.path()
+    /// Returns where shims come from.
+    pub(crate) fn shims(&self) -> Arc<ForkServer> {
+        Arc::clone(&self.shims)
     }
 
     /// Lets the processes of a sandbox end as fast as they can; nobody is killed whose sandbox is not about to end.
@@ -152,7 +153,7 @@ impl FargateRuntime {
             disks: within.disks,
             sandbox_folder: self.folder(&spec.sandbox),
             folder: container.folder.clone(),
-            program: self.program.path().to_owned(),
+            shims: Arc::clone(&self.shims),
             record: within.record,
             pid_namespace: within.pid_namespace,
             first_process: within.first_process,
@@ -167,21 +168,17 @@ impl FargateRuntime {
         container: &Arc<Container>,
         queue: tokio::sync::mpsc::Receiver<ToShim>,
         name: &str,
-        spawn: impl FnOnce() -> io::Result<(Child, std::os::unix::net::UnixStream)> + Send + 'static,
+        spawn: impl FnOnce() -> io::Result<(Shim, std::os::unix::net::UnixStream)> + Send + 'static,
     ) -> Result<(), RuntimeError> {
-        let handle = tokio::runtime::Handle::current();
-        let (child, stream) = blocking(move || {
-            let _within = handle.enter();
-            spawn()
-        })
-        .await
-        .and_then(|(child, stream)| Ok((child, UnixStream::from_std(stream)?)))
-        .inspect_err(|_| container.status.send_modify(|status| status.has_shim = false))
-        .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &name))?;
+        let (shim, stream) = blocking(spawn)
+            .await
+            .and_then(|(shim, stream)| Ok((shim, UnixStream::from_std(stream)?)))
+            .inspect_err(|_| container.status.send_modify(|status| status.has_shim = false))
+            .map_err(failed(RuntimeErrorKind::Create, "prepare the container", &name))?;
         let listener = Listener {
             container: Arc::clone(container),
             queue,
-            child: Some(child),
+            shim: Some(shim),
             cgroups: Arc::clone(&self.cgroups),
             clock: Arc::clone(&self.clock),
             events: Arc::clone(&self.events),
@@ -215,7 +212,7 @@ impl FargateRuntime {
             sandbox_folder: self.folder(&container.sandbox),
             container: container.id.clone(),
             folder: container.folder.clone(),
-            program: self.program.path().to_owned(),
+            shims: Arc::clone(&self.shims),
             pid_namespace,
         };
         self.supervise(container, queue, container.id.as_str(), move || restart.run()).await

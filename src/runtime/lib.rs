@@ -10,6 +10,7 @@ mod container;
 mod error;
 mod exec;
 mod fargate;
+mod fork_server;
 mod forward;
 mod hierarchy;
 mod holder;

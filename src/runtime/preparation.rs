@@ -9,10 +9,10 @@ use std::sync::Arc;
 use base::Clock;
 use node::{ContainerSpec, Mount, MountSource};
 use shim_protocol::{Disk, FileMount, FirstProcess, Request, layout};
-use tokio::process::Child;
 
 use crate::cgroup::Cgroups;
 use crate::fargate::remove_folder;
+use crate::fork_server::{ForkServer, Shim};
 use crate::sandbox::{self, SandboxRecord};
 use crate::spawn;
 use crate::storage::{self, SandboxDisks, Storage};
@@ -30,7 +30,7 @@ pub(crate) struct Preparation {
     pub(crate) disks: Arc<SandboxDisks>,
     pub(crate) sandbox_folder: PathBuf,
     pub(crate) folder: PathBuf,
-    pub(crate) program: PathBuf,
+    pub(crate) shims: Arc<ForkServer>,
     pub(crate) record: SandboxRecord,
     pub(crate) pid_namespace: Option<PathBuf>,
     pub(crate) first_process: FirstProcess,
@@ -39,7 +39,7 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// Does all that, and starts the shim. Returns it, and our end of the connection to it.
-    pub(crate) fn run(self) -> io::Result<(Child, UnixStream)> {
+    pub(crate) fn run(self) -> io::Result<(Shim, UnixStream)> {
         if self.folder.exists() {
             // An earlier server died before the container ran; its shim ends when it finds nothing to start.
             self.cgroups.remove(self.spec.sandbox.as_str(), Some(self.spec.id.as_str()), &*self.clock)?;
@@ -52,7 +52,7 @@ impl Preparation {
         }
         let request = self.request()?;
         fs::write(self.folder.join(layout::REQUEST), serde_json::to_vec(&request)?)?;
-        spawn::spawn(&self.program, &self.folder)
+        spawn::spawn(&self.shims, &self.folder)
     }
 
     fn request(&self) -> io::Result<Request> {

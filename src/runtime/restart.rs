@@ -9,9 +9,9 @@ use std::sync::Arc;
 use base::{Clock, ContainerId, TaskId};
 use node::ContainerLimits;
 use shim_protocol::{Request, layout};
-use tokio::process::Child;
 
 use crate::cgroup::Cgroups;
+use crate::fork_server::{ForkServer, Shim};
 use crate::storage::{Disk, SandboxDisks};
 use crate::{sandbox, spawn};
 
@@ -24,14 +24,14 @@ pub(crate) struct Restart {
     pub(crate) sandbox_folder: PathBuf,
     pub(crate) container: ContainerId,
     pub(crate) folder: PathBuf,
-    pub(crate) program: PathBuf,
+    pub(crate) shims: Arc<ForkServer>,
     pub(crate) pid_namespace: Option<PathBuf>,
 }
 
 impl Restart {
     /// Starts the shim with what it was asked to run before. The file that says how the container ended stays until that
     /// shim takes it away: whoever comes upon the folder before finds that the container has ended.
-    pub(crate) fn run(self) -> io::Result<(Child, UnixStream)> {
+    pub(crate) fn run(self) -> io::Result<(Shim, UnixStream)> {
         let path = self.folder.join(layout::REQUEST);
         let before: Request = serde_json::from_slice(&fs::read(&path)?)?;
         // The shim has taken its cgroups away, or was killed before it did.
@@ -51,7 +51,7 @@ impl Restart {
         fs::write(&unfinished, serde_json::to_vec(&request)?)?;
         fs::rename(unfinished, path)?;
         remove(&self.folder.join(layout::SOCKET))?;
-        spawn::spawn(&self.program, &self.folder)
+        spawn::spawn(&self.shims, &self.folder)
     }
 
     /// Makes a disk ready again: the server that attached it may be gone, and the disk with its last container.

@@ -5,12 +5,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Stdio;
 
 use shim_protocol::layout;
-use tokio::process::{Child, Command};
 
 use crate::cgroup::pause;
+use crate::fork_server::{ForkServer, Shim};
 
 /// How long to wait between two looks whether a shim has gone on, in milliseconds.
 pub(crate) const LOOK_EVERY_MS: i64 = 1;
@@ -19,26 +18,17 @@ const LOOKS_MAX: u32 = 30_000;
 
 /// Starts a shim for the container in `folder`. Returns it, and our end of its first connection.
 ///
-/// The socket goes in as standard input, so that no code has to run between fork and exec, and the standard library can
-/// spawn without copying this process. The shim makes a session of its own; nothing of our environment goes with it.
+/// The shim makes a session of its own; nothing of our environment goes with it.
 ///
 /// The lock on its log is the shim's as soon as there is one, and ends with it: a later server need not guess from what it
 /// finds in the folder whether there is a shim.
-pub(crate) fn spawn(program: &Path, folder: &Path) -> io::Result<(Child, UnixStream)> {
+pub(crate) fn spawn(shims: &ForkServer, folder: &Path) -> io::Result<(Shim, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let log = File::options().append(true).create(true).open(folder.join(layout::LOG))?;
     log.try_lock()?;
-    let child = Command::new(program)
-        .arg(layout::SUBCOMMAND)
-        .arg(folder)
-        .env_clear()
-        .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .kill_on_drop(false)
-        .spawn()?;
-    Ok((child, ours))
+    let shim = shims.fork(&[folder.as_os_str()], &OwnedFd::from(theirs), &OwnedFd::from(log))?;
+    Ok((shim, ours))
 }
 
 /// Connects to the shim of the container in `folder`. The address of a socket may have 108 bytes, which a folder's path

@@ -5,6 +5,7 @@
 //! started it, so a newer server may meet an older shim: members are only ever added, with a default.
 
 pub mod exec;
+pub mod fork_server;
 pub mod layout;
 mod message;
 pub mod output;

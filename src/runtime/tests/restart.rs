@@ -16,6 +16,7 @@ crate::tests![
     an_output_that_a_killed_shim_left_torn_is_read_to_its_end,
     a_killed_shim_takes_its_container_with_it,
     a_shim_killed_during_the_servers_absence_is_found_dead,
+    shims_outlive_the_process_that_forked_them,
 ];
 
 async fn a_running_container_is_adopted_by_the_next_server() {
@@ -134,4 +135,29 @@ fn kill_shim(container: &str) {
     assert_eq!(shims.len(), 1, "{shims:?}");
     let pid = Pid::from_raw(shims[0].0).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+async fn shims_outlive_the_process_that_forked_them() {
+    let bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let first = bed.script(&sandbox.id, "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done");
+    bed.runtime.start_container(&first).await.unwrap();
+    bed.wait_for_line(&first.id, "ready").await;
+    let parent = rustix::process::getpid().as_raw_nonzero().to_string();
+    let mut killed = 0;
+    for (pid, _) in processes_that_mention("shim fork-server") {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        if status.contains(&format!("PPid:\t{parent}\n")) {
+            rustix::process::kill_process(Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+            killed += 1;
+        }
+    }
+    assert!(killed > 0, "there is none");
+    let second = bed.script(&sandbox.id, "echo here");
+    bed.runtime.start_container(&second).await.unwrap();
+    bed.exit(&second.id).await;
+    assert_eq!(bed.texts(&second.id).await, ["here"]);
+    bed.runtime.signal_container(&first.id, Signal::TERM).await.unwrap();
+    assert_eq!(bed.exit(&first.id).await.code, 9);
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
 }
