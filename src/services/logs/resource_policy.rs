@@ -51,7 +51,7 @@ pub(crate) async fn put_resource_policy(
     })
 }
 
-/// Lists the policies of the account by name, or those of log groups.
+/// Lists the policies of the account by name, or those of log groups. A group that is not there has none.
 pub(crate) async fn describe_resource_policies(
     cx: &Cx,
     input: api::DescribeResourcePoliciesRequest,
@@ -61,10 +61,11 @@ pub(crate) async fn describe_resource_policies(
     let after = after.map_err(|_| invalid_token())?;
     let is_of_resources = input.policy_scope == Some(api::PolicyScope::Resource) || input.resource_arn.is_some();
     let (policies, next) = if is_of_resources {
-        let only = input.resource_arn.map(|arn| log_group::find(cx, None, Some(arn))).transpose()?;
+        let only =
+            input.resource_arn.map(|arn| log_group::find(cx, None, Some(arn)).map(|group| group.name.clone()).ok());
+        let is_meant = |group: &LogGroup| only.as_ref().is_none_or(|only| only.as_ref() == Some(&group.name));
         let groups = cx.state.logs.groups.walk(cx.scope(), after).map(|(_, group)| group);
-        let found =
-            groups.filter(|group| group.policy.is_some() && only.as_ref().is_none_or(|only| only.name == group.name));
+        let found = groups.filter(|group| group.policy.is_some() && is_meant(group));
         let page = Page::cut(LISTING, size, found, |group| group.name.clone());
         let of = |group: &Arc<LogGroup>| group.policy.as_ref().map(|policy| view(policy, Some(group)));
         (page.items.iter().filter_map(of).collect(), page.next)
