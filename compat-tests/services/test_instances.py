@@ -29,8 +29,12 @@ class Instances:
         """Adds an instance, and returns it once it lies in its subnet."""
         [added] = json.loads(self.run("add", "--cluster", self.cluster, *options, "--json"))["instances"]
         arn = added["containerInstanceArn"]
-        placed = lambda: next(each for each in self.list() if each["containerInstanceArn"] == arn).get("privateIpAddress")
-        return added | {"privateIpAddress": until(placed, f"an address of {arn}", PATIENCE_S)}
+
+        def placed() -> dict | None:
+            known = next(each for each in self.list() if each["containerInstanceArn"] == arn)
+            return known if known["privateIpAddress"] else None
+
+        return until(placed, f"an address of {arn}", PATIENCE_S)
 
     def list(self) -> list[dict]:
         """Returns the instances of the cluster."""
