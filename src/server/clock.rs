@@ -15,6 +15,8 @@ use crate::{Emulator, admin};
 const BODY_BYTES_MAX: usize = 4 * 1024;
 /// How much time may pass at once: a year.
 const PASS_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What is said to whoever wants more.
+const TOO_FAR: &str = "no more than a year may pass at once";
 /// What a body may be, for whoever sent something else.
 const USAGE: &str = r#"send {"seconds": 1800}, {"duration": "1h30m"} or {"to": "2026-01-01T12:00:00Z"}"#;
 
@@ -55,6 +57,9 @@ pub(crate) async fn advance(emulator: &Emulator, body: Incoming, pause_max: Dura
         return refused(StatusCode::CONFLICT, message.to_owned());
     };
     let passed = match wanted {
+        Wanted::Until(to) if to.since(time.now()) > PASS_MAX => {
+            return refused(StatusCode::BAD_REQUEST, format!("{TOO_FAR}; {USAGE}"));
+        }
         Wanted::By(by) => time.pass(by, emulator.controllers()).await,
         Wanted::Until(to) => time.pass_until(to, emulator.controllers()).await,
     };
@@ -95,7 +100,7 @@ fn read(body: &[u8]) -> Result<Wanted, String> {
         ("duration" | "to", _) => return Err(format!("`{name}` is no text")),
         _ => return Err(format!("there is no member `{name}`")),
     };
-    if by > PASS_MAX { Err("no more than a year may pass at once".to_owned()) } else { Ok(Wanted::By(by)) }
+    if by > PASS_MAX { Err(TOO_FAR.to_owned()) } else { Ok(Wanted::By(by)) }
 }
 
 /// Reads a duration: whole numbers with units, the larger before the smaller in any sensible script.

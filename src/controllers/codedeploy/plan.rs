@@ -18,12 +18,23 @@ pub(super) struct Seen<'a> {
     pub(super) has_service: bool,
     /// Whether the task definition is there.
     pub(super) has_definition: bool,
+    /// What the AppSpec names that the task definition does not have.
+    pub(super) lack: Option<Lack>,
     /// The task set that took the traffic before.
     pub(super) original: Option<&'a TaskSet>,
     /// The task set that is to take it.
     pub(super) replacement: Option<&'a TaskSet>,
     /// An alarm of the deployment that is in ALARM.
     pub(super) alarm: Option<&'a str>,
+}
+
+/// What of an AppSpec is not in its task definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// The container that is to take the traffic.
+    Container,
+    /// The port that it is to take it at.
+    Port,
 }
 
 /// One thing to do; after it the question is asked anew.
@@ -69,6 +80,8 @@ pub(super) enum Failure {
     NoService,
     /// The task definition is not there.
     NoDefinition,
+    /// The task definition has nothing that takes the traffic.
+    Lacks(Lack),
     /// Somebody deleted the replacement task set.
     ReplacementGone,
     /// The replacement task set was not stable in time.
@@ -137,7 +150,7 @@ fn install(deployment: &Deployment, seen: &Seen<'_>, until: Timestamp, now: Time
     match seen.replacement {
         None if deployment.observed.replacement.is_some() => Action::GiveUp(Failure::ReplacementGone),
         None if !seen.has_definition => Action::GiveUp(Failure::NoDefinition),
-        None => Action::Install,
+        None => seen.lack.map_or(Action::Install, |lack| Action::GiveUp(Failure::Lacks(lack))),
         Some(task_set) if task_set.status == TaskSetStatus::Draining => Action::GiveUp(Failure::ReplacementGone),
         Some(task_set) if task_set.is_steady => {
             let has_test_route = deployment.settings.has_test_route;

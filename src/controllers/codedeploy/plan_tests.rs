@@ -116,6 +116,7 @@ fn plan(deployment: &Deployment, task_sets: &str) -> String {
     let seen = Seen {
         has_service: true,
         has_definition: true,
+        lack: None,
         original: original.as_ref(),
         replacement: replacement.as_ref(),
         alarm: None,
@@ -224,6 +225,7 @@ fn a_deployment_ends_when_its_service_goes_or_an_alarm_rings() {
     let seen = Seen {
         has_service: true,
         has_definition: true,
+        lack: None,
         original: Some(&original),
         replacement: Some(&replacement),
         alarm: Some("a"),
@@ -235,4 +237,6 @@ fn a_deployment_ends_when_its_service_goes_or_an_alarm_rings() {
     assert_eq!(next(Stage::AllowTraffic, &gone), Action::GiveUp(Failure::NoService));
     let undefined = Seen { has_definition: false, replacement: None, alarm: None, ..seen };
     assert_eq!(next(Stage::Install, &undefined), Action::GiveUp(Failure::NoDefinition));
+    let unfit = Seen { lack: Some(Lack::Port), replacement: None, alarm: None, ..seen };
+    assert_eq!(next(Stage::Install, &unfit), Action::GiveUp(Failure::Lacks(Lack::Port)));
 }

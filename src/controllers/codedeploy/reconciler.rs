@@ -5,15 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base::{Arn, Scope, Timestamp};
 use reconcile::{Key, Reconciler, Step, Wakeups};
+use serde_json::Value;
 use state::State;
 use state::codedeploy::{
-    Deployment, DeploymentStatus, LifecycleEvent, LifecycleStatus, Observed, Stage, StopWanted, Wanted,
+    AppSpec, Deployment, DeploymentStatus, LifecycleEvent, LifecycleStatus, Observed, Stage, StopWanted, Wanted,
 };
 use state::ecs::{
-    Creation, DeploymentController, Service, ServiceKey, ServiceStatus, TaskSet, TaskSetKey, TaskSetStatus,
+    Creation, DeploymentController, Service, ServiceKey, ServiceStatus, TaskDefinition, TaskSet, TaskSetKey,
+    TaskSetStatus,
 };
 
-use super::plan::{self, Action, Failure, Seen, Victim};
+use super::plan::{self, Action, Failure, Lack, Seen, Victim};
 use super::{DEPLOYMENTS, replacement};
 use crate::World;
 
@@ -102,6 +104,7 @@ impl OneDeployment<'_> {
         let seen = Seen {
             has_service: service.is_some(),
             has_definition: definition.is_some(),
+            lack: deployment.spec.as_ref().zip(definition.as_deref()).and_then(|(spec, known)| lack(spec, known)),
             original: original.map(|task_set| &**task_set),
             replacement: replacement.map(|task_set| &**task_set),
             alarm: alarms.first().map(String::as_str),
@@ -265,7 +268,7 @@ impl OneDeployment<'_> {
 
     /// Ends a deployment that does not go on; one that takes it back is made before, so that a kill between loses neither.
     fn give_up(&self, deployment: &Deployment, failure: Failure, alarm: Option<&str>) {
-        let (code, message) = words(failure, alarm);
+        let (code, message) = words(deployment, failure, alarm);
         let wishes = deployment.settings.rollback;
         let (status, rolls_back) = match failure {
             Failure::Stopped => {
@@ -274,7 +277,7 @@ impl OneDeployment<'_> {
             Failure::Alarm => (DeploymentStatus::Stopped, wishes.on_alarm),
             Failure::NotContinued => (DeploymentStatus::Stopped, wishes.on_failure),
             Failure::NoService => (DeploymentStatus::Failed, false),
-            Failure::NoDefinition | Failure::ReplacementGone | Failure::NotStable => {
+            Failure::NoDefinition | Failure::Lacks(_) | Failure::ReplacementGone | Failure::NotStable => {
                 (DeploymentStatus::Failed, wishes.on_failure)
             }
         };
@@ -343,6 +346,18 @@ impl OneDeployment<'_> {
     }
 }
 
+/// Says what an AppSpec names that the task definition does not have: ECS would make no task set of it.
+fn lack(spec: &AppSpec, definition: &TaskDefinition) -> Option<Lack> {
+    // With interfaces of their own, containers have ports only in what the user wrote.
+    let shown = serde_json::from_str::<Value>(definition.document.as_str()).unwrap_or_default();
+    let mut containers = shown["containerDefinitions"].as_array().into_iter().flatten();
+    let Some(container) = containers.find(|container| container["name"] == spec.container.as_str()) else {
+        return Some(Lack::Container);
+    };
+    let mut mappings = container["portMappings"].as_array().into_iter().flatten();
+    (!mappings.any(|mapping| mapping["containerPort"] == spec.port)).then_some(Lack::Port)
+}
+
 /// Names the lifecycle events of a deployment, in their order.
 fn event_names(deployment: &Deployment) -> &'static [&'static str] {
     if deployment.settings.has_test_route {
@@ -375,13 +390,22 @@ fn set_event(observed: &mut Observed, name: &str, status: LifecycleStatus, now: 
 }
 
 /// Words why a deployment does not go on. (Codes are the model's; texts unverified but for the time-out's.)
-fn words(failure: Failure, alarm: Option<&str>) -> (&'static str, String) {
+fn words(deployment: &Deployment, failure: Failure, alarm: Option<&str>) -> (&'static str, String) {
     match failure {
         Failure::NoService => {
             ("INVALID_ECS_SERVICE", "The ECS service is not there, or its deployment controller is not CODE_DEPLOY.".to_owned())
         }
         Failure::NoDefinition => {
             ("ECS_UPDATE_ERROR", "The ECS service cannot be updated: the task definition of the AppSpec is not there.".to_owned())
+        }
+        Failure::Lacks(lack) => {
+            let (container, port) = deployment.spec.as_ref().map_or(("", 0), |spec| (spec.container.as_str(), spec.port));
+            // CreateTaskSet's words.
+            let why = match lack {
+                Lack::Container => format!("The container {container} does not exist in the task definition."),
+                Lack::Port => format!("The container {container} did not have a container port {port} defined."),
+            };
+            ("ECS_UPDATE_ERROR", format!("The ECS service cannot be updated due to an unexpected error: {why}"))
         }
         Failure::ReplacementGone => {
             ("ECS_UPDATE_ERROR", "The replacement task set was deleted during the deployment.".to_owned())

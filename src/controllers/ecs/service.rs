@@ -311,6 +311,14 @@ impl OneService<'_> {
         for task_set in self.world.state.ecs.task_sets_of(self.scope, &self.key) {
             self.world.state.ecs.task_sets.remove(self.scope, &task_set.key);
         }
+        // Before the name is free: no service that is made by it goes back to what this one was.
+        for row in self.world.state.ecs.service_deployments_of(self.scope, &self.key) {
+            self.world
+                .state
+                .ecs
+                .service_deployments
+                .update(self.scope, &row.key, |row| row.is_of_deleted_service = true);
+        }
         self.update(|service| {
             if service.status == ServiceStatus::Draining {
                 service.status = ServiceStatus::Inactive;

@@ -3,7 +3,7 @@
 use base::{ServiceRevisionId, TaskId, Timestamp};
 use state::ecs::{
     Deployment, DeploymentChange, GivingUp, Monitor, Occurrence, OccurrenceType, RolloutState, Service, ServiceAction,
-    ServiceDeployment, ServiceDeploymentKey, ServiceEvent, Tally, TaskSetKey, deployment_id,
+    ServiceDeployment, ServiceDeploymentKey, ServiceEvent, Tally, TaskSetKey, WayBack, deployment_id,
 };
 
 use super::reason;
@@ -64,15 +64,21 @@ impl OneService<'_> {
             Monitor::CircuitBreaker => "the circuit breaker threshold was exceeded",
             Monitor::Alarms(_) | Monitor::Other => "an alarm was detected",
         };
-        let ended = if rolls_back { "rolled back" } else { "stopped" };
         let why = GivingUp {
             rollout_reason: format!("ECS deployment {name}: {what}"),
-            status_reason: format!("Service deployment {ended} because {status_reason}."),
-            way_back: rolls_back.then(|| format!("ECS deployment {name}: rolling back to deploymentId")),
+            status_reason: format!("Service deployment stopped because {status_reason}."),
+            way_back: rolls_back.then(|| WayBack {
+                rollout_reason: format!("ECS deployment {name}: rolling back to deploymentId"),
+                status_reason: format!("Service deployment rolled back because {status_reason}."),
+            }),
             found_by,
         };
-        let (kind, reason) = (OccurrenceType::Error, why.rollout_reason.clone());
-        self.change(service, primary, kind, "SERVICE_DEPLOYMENT_FAILED", reason);
+        let told = match why.found_by {
+            // The event has words of its own: Developer Guide, "service deployment state change events".
+            Monitor::CircuitBreaker => format!("ECS deployment {name}: task failed to start."),
+            Monitor::Alarms(_) | Monitor::Other => why.rollout_reason.clone(),
+        };
+        self.change(service, primary, OccurrenceType::Error, "SERVICE_DEPLOYMENT_FAILED", told);
         let threshold = policy.circuit_breaker.map(|breaker| breaker.threshold.of(service.desired_count));
         self.with_current(service, |row| row.monitors.threshold = threshold);
         let back_to = self.world.state.ecs.give_up_deployment(self.scope, service, &why, self.now());

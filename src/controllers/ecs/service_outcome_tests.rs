@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::{AccountId, Arn, Region, Scope, ServiceDeploymentId, ServiceRevisionId};
 use state::ecs::{
     Deployment, GivingUp, Monitor, Monitors, RolloutState, Service, ServiceDeployment, ServiceDeploymentKey,
-    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey,
+    ServiceDeploymentStatus, ServiceRevision, ServiceRevisionKey, WayBack,
 };
 use state::{Document, State};
 
@@ -54,6 +54,7 @@ fn row(id: &str, status: ServiceDeploymentStatus) -> ServiceDeployment {
         rollback: None,
         shift: None,
         monitors: Monitors::default(),
+        is_of_deleted_service: false,
     }
 }
 
@@ -61,7 +62,7 @@ fn tripped() -> GivingUp {
     GivingUp {
         rollout_reason: "tripped".to_owned(),
         status_reason: "it tripped".to_owned(),
-        way_back: Some("back to".to_owned()),
+        way_back: Some(WayBack { rollout_reason: "back to".to_owned(), status_reason: "it went back".to_owned() }),
         found_by: Monitor::CircuitBreaker,
     }
 }
@@ -108,8 +109,21 @@ fn a_service_goes_back_to_the_newest_completed_deployment() {
         assert_eq!(back_to.is_some(), expected == back);
         let row = state.ecs.service_deployments.get(&scope(), &key("n")).unwrap();
         assert_eq!(row.rollback.as_ref().map(|rollback| rollback.revision.clone()), back_to);
+        let expected_reason = if expected == back { "it went back" } else { "it tripped" };
+        assert_eq!(row.status_reason.as_deref(), Some(expected_reason));
         assert!(row.monitors.is_breaker_triggered);
     }
+}
+
+#[test]
+fn a_service_does_not_go_back_to_what_another_one_of_its_name_was() {
+    let mut alone = service(1, 100, 200);
+    alone.deployments.truncate(1);
+    let state =
+        state(&alone, &[("o", ServiceDeploymentStatus::Successful), ("n", ServiceDeploymentStatus::InProgress)]);
+    state.ecs.service_deployments.update(&scope(), &key("o"), |row| row.is_of_deleted_service = true);
+    assert_eq!(state.ecs.give_up_deployment(&scope(), &alone, &tripped(), second(9)), None);
+    assert_eq!(shown(&state), "n of n failed: tripped");
 }
 
 #[test]

@@ -208,7 +208,13 @@ impl Look<'_> {
         let healthy = fit.iter().filter(|member| health.is_healthy(member)).count();
         self.start(deployment, fit.len(), actions);
         let surplus = fit.len().saturating_sub(self.desired());
-        stop(stop_first(&deployment.workload, &fit, surplus, self.known.now, &mut |_| true), actions);
+        let stopped = stop_first(&deployment.workload, &fit, surplus, self.known.now, &mut |_| true);
+        if stopped.len() < surplus {
+            // The rest is protected, for a while.
+            let protected = fit.iter().filter(|member| member.task.is_protected(self.known.now));
+            actions.extend(protected.filter_map(|member| member.task.protected_until).min().map(Action::LookAgain));
+        }
+        stop(stopped, actions);
         if healthy >= self.desired() {
             stop_unhealthy(unhealthy, actions);
             stop(leaving, actions);
@@ -254,7 +260,21 @@ impl Look<'_> {
         if others.is_empty() {
             return enter(LifecycleStage::PreScaleUp, actions);
         }
-        stop(others.into_iter().flat_map(|revision| self.live(revision)).collect(), actions);
+        self.end(others.into_iter().flat_map(|revision| self.live(revision)).collect(), actions);
+    }
+
+    /// Stops tasks that deployments have left. Those that are protected are waited for. (The model: they are protected from
+    /// deployments too.)
+    fn end(&self, left: Vec<&Member>, actions: &mut Vec<Action>) {
+        let (now, service) = (self.known.now, self.known.service);
+        let (protected, left) = left.into_iter().partition::<Vec<_>, _>(|member| member.task.is_protected(now));
+        stop(left, actions);
+        let Some(first) = protected.iter().min_by_key(|member| member.task.protected_until) else { return };
+        let obstacle = Obstacle::Protected(first.revision.clone());
+        if event::is_due(service, &obstacle.words(), self.primary.updated_at, now) {
+            actions.push(Action::Report(obstacle));
+        }
+        actions.extend(first.task.protected_until.map(Action::LookAgain));
     }
 
     /// Brings production traffic over, step by step.
@@ -312,7 +332,7 @@ impl Look<'_> {
     /// Ends the tasks of all revisions but one. That one has the service to itself when they are gone.
     fn clean_up(&self, kept: &ServiceRevisionId, is_up: bool, actions: &mut Vec<Action>) {
         let old = self.known.members.iter().filter(|member| member.revision != *kept && is_live(member));
-        stop(old.collect(), actions);
+        self.end(old.collect(), actions);
         let mut is_alone = true;
         for known in self.known.service.deployments.iter().filter(|known| known.revision != *kept) {
             if self.is_left(&known.revision) {

@@ -118,6 +118,7 @@ fn row(service: &Service) -> ServiceDeployment {
         rollback: None,
         shift: None,
         monitors: Monitors::default(),
+        is_of_deleted_service: false,
     }
 }
 
@@ -334,6 +335,11 @@ fn the_old_tasks_go_last() {
         ("1 at:clean", "os nr", "look in 30, drop o"),
         ("1 at:clean between", "oh xh nh", "stop 1 of o, stop 2 of x"),
         ("1 at:clean first", "nh", "complete"),
+        // What is protected is waited for.
+        ("2 at:clean", "oh oh! nh*2", "stop 1 of o, too many protected of o, look in 60"),
+        ("2 at:clean", "os oh! nh*2", "too many protected of o, look in 60"),
+        ("1 at:bake", "oh nh! nh!", "look in 60, look in 300"),
+        ("1 between at:reconcile shifted:1", "oh xh!", "too many protected of x, look in 60"),
         ("0 at:clean", "", "drop o, complete"),
     ]);
 }
@@ -410,6 +416,7 @@ fn the_way_back_gives_the_traffic_back_and_then_ends_the_new_tasks() {
         ("1 back turned at:test test:100", "oh nh", "Test 0%"),
         ("1 back turned at:test", "oh nh", "to CLEAN_UP"),
         ("1 back turned at:clean", "oh nh", "stop 2 of n"),
+        ("1 back turned at:clean", "oh nh!", "too many protected of n, look in 60"),
         ("1 back turned at:clean", "oh ns", "drop n, complete"),
         ("1 back turned at:clean", "or ns", "look in 30, drop n"),
         ("2 back turned at:clean", "oh ns", "start 1 of o, drop n"),

@@ -65,15 +65,16 @@ impl Reconciler for ScheduleReconciler {
     }
 }
 
-/// A rate without a start begins at once, one with a start then.
+/// A rate without a start begins at once, one with a start then. Times before the schedule was made or changed are none.
 fn recurrence<'a>(schedule: &Schedule, expression: &'a Expression, zone: &'a Zone) -> Recurrence<'a> {
-    let anchor = schedule.start.unwrap_or(schedule.modified_at);
-    let before = |at: Timestamp| Timestamp::from_millis(at.as_millis() - 1);
-    let from = match expression {
-        Expression::Rate(_) => before(anchor),
-        Expression::Cron(_) | Expression::At(_) => before(anchor.max(schedule.modified_at)),
+    // The model's documentation of both: one-time schedules ignore them.
+    let (start, end) = match expression {
+        Expression::At(_) => (None, None),
+        Expression::Rate(_) | Expression::Cron(_) => (schedule.start, schedule.end),
     };
-    Recurrence { expression, zone, anchor, after: schedule.ran_at.unwrap_or(from), end: schedule.end }
+    let anchor = start.unwrap_or(schedule.modified_at);
+    let from = Timestamp::from_millis(anchor.max(schedule.modified_at).as_millis() - 1);
+    Recurrence { expression, zone, anchor, after: schedule.ran_at.unwrap_or(from), end }
 }
 
 /// Returns when within its window a time is seen to: anywhere, but always at the same place.

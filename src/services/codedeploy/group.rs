@@ -6,6 +6,7 @@ use api::codedeploy as api;
 use base::Page;
 use state::Cx;
 use state::codedeploy::{Application, Deployment, DeploymentGroup, DeploymentGroupKey, DeploymentStatus};
+use state::ecs::ServiceKey;
 
 use crate::deployment_view::status_of;
 use crate::{Error, PAGE_SIZE, Result, application, check_batch, document, given, page_after, settings, tag};
@@ -46,6 +47,7 @@ pub(crate) async fn create_deployment_group(
     let key = DeploymentGroupKey { application: application.name.clone(), name: name.clone() };
     check_free(cx, &key)?;
     let settings = settings::read(cx, &mut info)?;
+    check_service_free(cx, &settings.service, &key)?;
     let id = info.deployment_group_id.clone().unwrap_or_default();
     let make = || DeploymentGroup { key: key.clone(), id, settings, document: document::write(&info), tags };
     let (group, is_new) = cx.state.codedeploy.groups.get_or_insert_with(cx.scope(), &key, make);
@@ -81,6 +83,7 @@ pub(crate) async fn update_deployment_group(
     replace(&mut info.ecs_services, input.ecs_services);
     replace(&mut info.termination_hook_enabled, input.termination_hook_enabled);
     let settings = settings::read(cx, &mut info)?;
+    check_service_free(cx, &settings.service, &known.key)?;
     let key = DeploymentGroupKey {
         application: application.name.clone(),
         name: new_name.unwrap_or_else(|| known.key.name.clone()),
@@ -172,6 +175,18 @@ fn name(name: Option<String>) -> Result<String> {
         return Err(Error::InvalidDeploymentGroupName(format!("The deployment group name {name} is invalid.")));
     }
     Ok(name)
+}
+
+/// Refuses a service that another group deploys. (The rule is the error's documentation; text unverified.)
+fn check_service_free(cx: &Cx, service: &ServiceKey, own: &DeploymentGroupKey) -> Result<()> {
+    let mut groups = cx.state.codedeploy.groups.walk(cx.scope(), None);
+    match groups.find(|(key, group)| key != own && group.settings.service == *service) {
+        None => Ok(()),
+        Some((key, _)) => Err(Error::ECSServiceMappingLimitExceeded(format!(
+            "The ECS service {} of the cluster {} is associated with the deployment group {} already.",
+            service.name, service.cluster, key.name
+        ))),
+    }
 }
 
 fn check_free(cx: &Cx, key: &DeploymentGroupKey) -> Result<()> {

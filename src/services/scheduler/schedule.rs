@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::scheduler as api;
 use aws_smithy_types::DateTime;
@@ -11,6 +12,9 @@ use state::Cx;
 use state::scheduler::{DEFAULT_GROUP, Schedule, ScheduleKey};
 
 use crate::{Error, Result, document, group, invalid, page, required, target};
+
+/// How long ago a recurring schedule may be said to have begun.
+const START_AGE_MAX: Duration = Duration::from_mins(5);
 
 /// Makes a schedule. The same client token makes it only once.
 pub(crate) async fn create_schedule(cx: &Cx, input: api::CreateScheduleInput) -> Result<api::CreateScheduleOutput> {
@@ -30,7 +34,7 @@ pub(crate) async fn create_schedule(cx: &Cx, input: api::CreateScheduleInput) ->
         kms_key: input.kms_key_arn,
         target: input.target,
     };
-    let schedule = Schedule { client_token: token.clone(), ..wanted.parse(cx)? };
+    let schedule = Schedule { client_token: token.clone(), ..wanted.parse(cx, None)? };
     let key = schedule.key.clone();
     let (known, is_new) = cx.state.scheduler.schedules.get_or_insert_with(cx.scope(), &key, || schedule);
     let is_repeated = token.is_some() && known.client_token == token;
@@ -56,7 +60,9 @@ pub(crate) async fn update_schedule(cx: &Cx, input: api::UpdateScheduleInput) ->
         kms_key: input.kms_key_arn,
         target: input.target,
     };
-    let wanted = wanted.parse(cx)?;
+    let known = key(cx, wanted.name.clone(), wanted.group.clone())?;
+    let known = cx.state.scheduler.schedules.get(cx.scope(), &known);
+    let wanted = wanted.parse(cx, known.as_deref())?;
     let key = wanted.key.clone();
     let updated = cx.state.scheduler.schedules.update(cx.scope(), &key, |schedule| {
         let (created_at, client_token) = (schedule.created_at, schedule.client_token.take());
@@ -139,24 +145,22 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(self, cx: &Cx) -> Result<Schedule> {
+    /// Reads a schedule; `known` is the one that it takes the place of.
+    fn parse(self, cx: &Cx, known: Option<&Schedule>) -> Result<Schedule> {
         let key = key(cx, self.name, self.group)?;
         let expression = required(self.expression, "scheduleExpression")?;
-        if Expression::parse(&expression, Dialect::Scheduler).is_err() {
-            return Err(invalid(format!("Invalid Schedule Expression {expression}.")));
-        }
+        let parsed = Expression::parse(&expression, Dialect::Scheduler)
+            .map_err(|_| invalid(format!("Invalid Schedule Expression {expression}.")))?;
         if let Some(zone) = self.time_zone.as_deref().filter(|name| Zone::get(name).is_none()) {
             // Text unverified.
             return Err(invalid(format!("Invalid Schedule Expression Timezone {zone}.")));
         }
         let (now, time) = (cx.now(), |at: DateTime| at.to_millis().ok().map(Timestamp::from_millis));
         let (start, end) = (self.start.and_then(time), self.end.and_then(time));
-        // Texts unverified.
-        if end.is_some_and(|end| end <= now) {
-            return Err(invalid("The EndDate you specify cannot be earlier than the current time."));
-        }
-        if start.zip(end).is_some_and(|(start, end)| start >= end) {
-            return Err(invalid("The StartDate you specify must come before the EndDate."));
+        if !matches!(parsed, Expression::At(_)) {
+            // That a start which was said before may be said again is unverified.
+            let is_known = known.is_some_and(|known| known.start == start);
+            check_dates(start, is_known, end, now)?;
         }
         Ok(Schedule {
             arn: Arn::new("scheduler", cx.scope(), &format!("schedule/{}/{}", key.group, key.name)),
@@ -177,6 +181,22 @@ impl Wanted {
             ran_at: None,
         })
     }
+}
+
+/// Checks from when and until when a recurring schedule is to run; one-time schedules ignore both.
+fn check_dates(start: Option<Timestamp>, is_known: bool, end: Option<Timestamp>, now: Timestamp) -> Result<()> {
+    if !is_known && start.is_some_and(|start| start.plus(START_AGE_MAX) < now) {
+        // Seen: getmoto/moto#8172.
+        return Err(invalid("The StartDate you specify cannot be earlier than 5 minutes ago."));
+    }
+    // Texts unverified.
+    if end.is_some_and(|end| end <= now) {
+        return Err(invalid("The EndDate you specify cannot be earlier than the current time."));
+    }
+    if start.zip(end).is_some_and(|(start, end)| start >= end) {
+        return Err(invalid("The StartDate you specify must come before the EndDate."));
+    }
+    Ok(())
 }
 
 /// Returns the key of a schedule in a group that is there.

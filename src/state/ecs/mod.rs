@@ -61,7 +61,7 @@ pub use placement::{
     ZONE_ATTRIBUTE, closest,
 };
 pub use query::{Candidate, Query, QueryError};
-pub use rollback::{GivingUp, Monitor};
+pub use rollback::{GivingUp, Monitor, WayBack};
 pub use service::{
     Creation, Deployment, DeploymentController, LaunchType, ProviderShare, RolloutPolicy, RolloutState,
     SERVICE_EVENTS_MAX, SchedulingStrategy, Service, ServiceCapacity, ServiceEvent, ServiceFilter, ServiceKey,

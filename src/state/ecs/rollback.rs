@@ -14,12 +14,21 @@ use super::{
 pub struct GivingUp {
     /// What the deployment shows.
     pub rollout_reason: String,
-    /// What the service deployment shows.
+    /// What the service deployment shows if the service does not go back.
     pub status_reason: String,
-    /// What the words begin with that the deployment shows to which the service goes back; none if it is not to go back.
-    pub way_back: Option<String>,
+    /// What is shown of the way back; none if the service is not to go back.
+    pub way_back: Option<WayBack>,
     /// What has found the deployment to be bad.
     pub found_by: Monitor,
+}
+
+/// What is shown of the way back from a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WayBack {
+    /// What the words begin with that the deployment shows to which the service goes back.
+    pub rollout_reason: String,
+    /// What the service deployment shows.
+    pub status_reason: String,
 }
 
 /// What watches a deployment.
@@ -53,8 +62,10 @@ impl Ecs {
         let is_way_back = row.as_ref().is_some_and(|row| row.target != primary.revision);
         let way_back = why.way_back.as_ref().filter(|_| !is_way_back);
         let back_to = way_back.and_then(|words| Some((words, self.last_completed(scope, service)?)));
+        let shown = why.way_back.as_ref().filter(|_| is_way_back || back_to.is_some());
+        let status_reason = shown.map_or(&why.status_reason, |way_back| &way_back.status_reason);
         self.service_deployments.update(scope, &key, |row| {
-            row.status_reason = Some(why.status_reason.clone());
+            row.status_reason = Some(status_reason.clone());
             row.updated_at = now;
             match &why.found_by {
                 Monitor::CircuitBreaker => row.monitors.is_breaker_triggered = true,
@@ -62,7 +73,7 @@ impl Ecs {
                 Monitor::Other => {}
             }
             if let Some((_, revision)) = &back_to {
-                let (reason, revision) = (why.status_reason.clone(), revision.key.id.clone());
+                let (reason, revision) = (status_reason.clone(), revision.key.id.clone());
                 row.rollback = Some(Rollback { reason, started_at: now, revision });
             }
         });
@@ -75,7 +86,7 @@ impl Ecs {
             current.updated_at = now;
             if let Some((words, revision)) = &back_to {
                 let mut back = revision.deployment(&key, now);
-                back.rollout_reason = Some(format!("{words} {}.", back.id()));
+                back.rollout_reason = Some(format!("{} {}.", words.rollout_reason, back.id()));
                 service.deploy(back);
             }
         });
@@ -83,7 +94,7 @@ impl Ecs {
     }
 
     /// Finds the revision that a service goes back to: of those that were deployed to the end, the newest, the primary
-    /// deployment's left out.
+    /// deployment's left out. An earlier service of the same name was another one.
     pub fn last_completed(&self, scope: &Scope, service: &Service) -> Option<Arc<ServiceRevision>> {
         let primary = &service.primary()?.revision;
         let find = |id: &ServiceRevisionId| {
@@ -95,7 +106,7 @@ impl Ecs {
         if let Some(revision) = deployed.and_then(|known| find(&known.revision)) {
             return Some(revision);
         }
-        let history = self.service_deployments_of(scope, &service.key);
+        let history = self.service_deployments_of(scope, &service.key).filter(|row| !row.is_of_deleted_service);
         let ended = history.filter_map(|row| Some((row.finished_at?, row.completed()?.clone())));
         let mut ended = ended.filter(|(_, revision)| revision != primary).collect::<Vec<_>>();
         ended.sort();

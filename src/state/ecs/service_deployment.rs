@@ -76,6 +76,10 @@ pub struct ServiceDeployment {
     /// What those have found who watch it.
     #[serde(default)]
     pub monitors: Monitors,
+    /// Whether its service was deleted since. One that is made anew by the same name has no part in it. The controller
+    /// writes it.
+    #[serde(default)]
+    pub is_of_deleted_service: bool,
 }
 
 /// What those have found who watch a service deployment. The controller writes it.

@@ -89,8 +89,13 @@ fn is_there(service: &Service) -> bool {
 /// Answers a request for a service that is there: with it, if the request is the one that made it.
 fn repeat(cx: &Cx, known: &Arc<Service>, creation: &Creation) -> Result<api::CreateServiceResponse> {
     let has_token = known.creation.client_token == creation.client_token || creation.client_token.is_none();
-    let is_same = known.status == ServiceStatus::Active && has_token && known.creation.request == creation.request;
-    if is_same { Ok(response(cx, known)) } else { Err(invalid("Creation of service was not idempotent.")) }
+    let is_same = has_token && known.creation.request == creation.request;
+    match known.status {
+        // Seen: CreateService's answer in public repositories, and CreateExpressGatewayService's.
+        ServiceStatus::Draining => Err(invalid("Unable to Start a service that is still Draining.")),
+        ServiceStatus::Active | ServiceStatus::Inactive if is_same => Ok(response(cx, known)),
+        ServiceStatus::Active | ServiceStatus::Inactive => Err(invalid("Creation of service was not idempotent.")),
+    }
 }
 
 fn response(cx: &Cx, service: &Service) -> api::CreateServiceResponse {

@@ -53,6 +53,7 @@ pub(super) fn deploy(cx: &Cx, service: &mut Service, workload: Workload) -> Resu
             rollback: None,
             shift: shift(cx, service),
             monitors: Monitors::default(),
+            is_of_deleted_service: false,
             key: key.clone(),
         },
         revision: ServiceRevision {

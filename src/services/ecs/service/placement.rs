@@ -1,9 +1,9 @@
 //! Placement constraints and strategies of a service.
 
 use api::ecs as api;
-use state::ecs::{LaunchType, SchedulingStrategy};
+use state::ecs::{LaunchType, Query, SchedulingStrategy};
 
-use crate::{Result, invalid};
+use crate::{Result, invalid, task};
 
 const CONSTRAINTS_MAX: usize = 10;
 const STRATEGIES_MAX: usize = 5;
@@ -46,14 +46,17 @@ fn check_constraint(constraint: &api::PlacementConstraint) -> Result<()> {
     // The rules are PlacementConstraint's documentation; texts unverified.
     match constraint.r#type {
         None => Err(invalid("Placement constraint type can not be blank.")),
-        Some(api::PlacementConstraintType::DistinctInstance) if !expression.is_empty() => {
-            Err(invalid("Placement constraint of type distinctInstance can not have an expression."))
+        Some(api::PlacementConstraintType::DistinctInstance) if constraint.expression.is_some() => {
+            Err(task::expression_of_distinct_instance())
         }
         Some(api::PlacementConstraintType::MemberOf) if expression.is_empty() => {
             Err(invalid("Placement constraint of type memberOf must have an expression."))
         }
         Some(_) if expression.chars().count() > EXPRESSION_CHARS_MAX => {
             Err(invalid(format!("Placement constraint expression must be at most {EXPRESSION_CHARS_MAX} characters.")))
+        }
+        Some(api::PlacementConstraintType::MemberOf) => {
+            Query::parse(expression).map(drop).map_err(task::bad_expression)
         }
         Some(_) => Ok(()),
     }

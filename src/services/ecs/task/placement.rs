@@ -98,18 +98,25 @@ pub(super) fn claim(
     }
 }
 
-fn bad_expression(error: QueryError) -> Error {
+/// The error of an expression that cannot be read. (Text unverified.)
+pub(crate) fn bad_expression(error: QueryError) -> Error {
     invalid(format!("The expression is invalid: {error}."))
 }
 
+/// The error of an expression where there is nothing to say. Seen, of an empty one too: hashicorp/terraform#11471.
+pub(crate) fn expression_of_distinct_instance() -> Error {
+    invalid("distinctInstance expression should not be specified.")
+}
+
 fn constraint(constraint: api::PlacementConstraint) -> Result<PlacementConstraint> {
+    let is_distinct = constraint.r#type == Some(api::PlacementConstraintType::DistinctInstance);
+    if is_distinct && constraint.expression.is_some() {
+        return Err(expression_of_distinct_instance());
+    }
     let expression = constraint.expression.filter(|expression| !expression.is_empty());
     // The rules are the PlacementConstraint shape's documentation; texts unverified.
     match (constraint.r#type, expression) {
-        (Some(api::PlacementConstraintType::DistinctInstance), None) => Ok(PlacementConstraint::DistinctInstance),
-        (Some(api::PlacementConstraintType::DistinctInstance), Some(_)) => {
-            Err(invalid("Expression is not supported for the distinctInstance placement constraint."))
-        }
+        (Some(api::PlacementConstraintType::DistinctInstance), _) => Ok(PlacementConstraint::DistinctInstance),
         (Some(api::PlacementConstraintType::MemberOf), Some(expression)) => {
             Query::parse(&expression).map(PlacementConstraint::MemberOf).map_err(bad_expression)
         }

@@ -182,7 +182,13 @@ fn parse_anything_but(value: &Value) -> Result<Matcher, PatternError> {
     let none = match value {
         Value::String(_) | Value::Number(_) => vec![Matcher::Exact(value.clone())],
         Value::Array(values) if values.is_empty() => return Err(fail("Empty arrays are not allowed")),
-        Value::Array(values) => values.iter().map(scalar).collect::<Result<_, _>>()?,
+        Value::Array(values) => {
+            if values.iter().any(Value::is_string) && values.iter().any(Value::is_number) {
+                let mixed = "either all values are number or string, mixed type is not supported";
+                return Err(fail(format!("Inside anything but list, {mixed}")));
+            }
+            values.iter().map(scalar).collect::<Result<_, _>>()?
+        }
         Value::Object(object) => {
             let mut members = object.iter();
             let (Some((kind, value)), None) = (members.next(), members.next()) else {

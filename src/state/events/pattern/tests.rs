@@ -171,6 +171,10 @@ fn what_is_no_pattern_is_refused_with_a_reason() {
         ("{}", "Empty objects are not allowed"),
         (r#"{"source":"aws.ecs"}"#, "\"source\" must be an object or an array"),
         (r#"{"source":[]}"#, "Empty arrays are not allowed"),
+        (
+            r#"{"source":[{"anything-but":["a",1]}]}"#,
+            "Inside anything but list, either all values are number or string, mixed type is not supported",
+        ),
         (r#"{"detail":{}}"#, "Empty objects are not allowed"),
         (r#"{"source":[["a"]]}"#, "Match value must be String, number, true, false, or null"),
         (r#"{"source":[{"prefix":"a","suffix":"b"}]}"#, "Only one key allowed in match expression"),

@@ -106,6 +106,44 @@ async fn a_rate_begins_at_once_or_at_its_start_and_ends_at_its_end() {
 }
 
 #[tokio::test]
+async fn times_before_a_schedule_was_made_are_none_whenever_it_is_said_to_start() {
+    let kit = Testkit::simulated();
+    let mut target = log_target(&kit).await;
+    let target = target.as_object_mut().unwrap();
+    target.remove("Id");
+    target.insert("RoleArn".to_owned(), json!(crate::ROLE));
+    target.insert("Input".to_owned(), json!(r#"{"at":"<aws.scheduler.scheduled-time>"}"#));
+    kit.pass(Duration::from_mins(34)).await;
+    let start = testkit::START.as_millis() / 1000 + 30 * 60;
+    let when = json!({ "ScheduleExpression": "rate(1 minute)", "StartDate": start, "Target": target });
+    schedule(&kit, "late", when).await;
+    kit.pass(Duration::from_mins(1)).await;
+    let times =
+        logged(&kit).await.iter().map(|event| event["at"].as_str().unwrap()[11..].to_owned()).collect::<Vec<_>>();
+    assert_eq!(times, ["00:34:00Z", "00:35:00Z"]);
+}
+
+#[tokio::test]
+async fn a_time_that_comes_once_heeds_neither_start_nor_end() {
+    let kit = Testkit::simulated();
+    let target = scheduled_task(&kit).await;
+    let start = testkit::START.as_millis() / 1000;
+    let once = json!({ "ScheduleExpression": "at(2026-01-01T02:00:00)", "Target": target });
+    for (name, member, date) in
+        [("early", "StartDate", start + 86_400), ("late", "EndDate", start + 60), ("past", "EndDate", start - 60)]
+    {
+        let mut wanted = once.clone();
+        wanted[member] = json!(date);
+        schedule(&kit, name, wanted).await;
+    }
+    kit.pass(Duration::from_mins(121)).await;
+    let mut by = tasks(&kit).await;
+    by.sort();
+    let expected = ["early", "late", "past"].map(|name| (7200, format!("chronos-schedule/{name}")));
+    assert_eq!(by, expected);
+}
+
+#[tokio::test]
 async fn a_schedule_with_a_window_runs_within_it() {
     let kit = Testkit::simulated();
     let target = scheduled_task(&kit).await;

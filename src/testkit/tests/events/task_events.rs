@@ -63,6 +63,28 @@ async fn nothing_is_noted_while_no_rule_wants_it() {
 }
 
 #[tokio::test]
+async fn a_deployment_that_is_given_up_is_told_in_words_of_its_own() {
+    let kit = Testkit::simulated();
+    task_target(&kit).await;
+    let pattern = r#"{"source":["aws.ecs"],"detail-type":["ECS Deployment State Change"]}"#;
+    rule(&kit, "r", json!({ "EventPattern": pattern }), log_target(&kit).await).await;
+    let service = json!({
+        "serviceName": "web", "taskDefinition": "job", "desiredCount": 1, "launchType": "FARGATE",
+        "networkConfiguration": { "awsvpcConfiguration": { "subnets": [SUBNET] } },
+        "deploymentConfiguration": { "deploymentCircuitBreaker": { "enable": true, "rollback": false } },
+    });
+    kit.ecs("CreateService", &service).await;
+    kit.pass(Duration::from_mins(5)).await;
+    let events = logged(&kit).await;
+    let names = events.iter().map(|event| event["detail"]["eventName"].as_str().unwrap()).collect::<Vec<_>>();
+    assert_eq!(names, ["SERVICE_DEPLOYMENT_IN_PROGRESS", "SERVICE_DEPLOYMENT_FAILED"]);
+    assert_eq!(events[1]["detail"]["reason"], "ECS deployment circuit breaker: task failed to start.");
+    let shown = kit.ecs("DescribeServices", &json!({ "services": ["web"] })).await;
+    let reason = &shown["services"][0]["deployments"][0]["rolloutStateReason"];
+    assert_eq!(reason, "ECS deployment circuit breaker: tasks failed to start.");
+}
+
+#[tokio::test]
 async fn a_task_that_ends_starts_another_through_a_rule() {
     let kit = Testkit::simulated();
     let pattern = json!({

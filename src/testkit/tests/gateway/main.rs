@@ -294,6 +294,7 @@ async fn time_passes_by_request_in_steps_and_says_how_late_it_is() {
     }
     for (body, words) in [
         (r#"{"to":"2026-01-01T00:00:00Z"}"#, "2026-01-01T00:00:00Z is in the past: it is 2026-01-01T01:00:00Z"),
+        (r#"{"to":"2027-01-03T00:00:00Z"}"#, "no more than a year may pass at once; send {"),
         (r#"{"minutes":1}"#, "there is no member `minutes`; send {"),
     ] {
         let reply = site.ask(&post("/_neargate/clock/advance", "", body)).await;
