@@ -29,6 +29,8 @@ SHOWN_MAX = 12
 SERVICES = ["ecr", "ecr-public", "ecs", "logs"]
 # What the front ends of all services answer, whatever the model says.
 FRONT_END_ERRORS = {"SerializationException", "ValidationException", "RequestEntityTooLargeException"}
+# CloudWatch Logs words what a model forbids as one of its own errors, which two of the older operations do not list.
+OWN_FRONT_END_ERRORS = {"logs": {"InvalidParameterException"}}
 NOT_IMPLEMENTED = 501
 
 
@@ -100,6 +102,7 @@ class Caller:
             return
         error = parsed["Error"]
         known = {shape.error_code for shape in self.operation.error_shapes} | FRONT_END_ERRORS
+        known |= OWN_FRONT_END_ERRORS.get(self.operation.service_model.service_name, set())
         if status != 400 and not (status == 413 and len(request.body) > 1_000_000):
             yield f"status {status}: {error}"
         elif error["Code"] not in known:

@@ -1,12 +1,14 @@
-"""EventBridge and its Scheduler with the AWS CLI: rules that log, run tasks and call webhooks, and schedules."""
+"""EventBridge and its Scheduler with the AWS CLI: rules that log, run tasks, call webhooks and functions, and schedules."""
 
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import HTTPServer
+from urllib.parse import quote
 
 import pytest
 from listener import Handler, serving
+from neargate import Neargate
 from tasks import ROLE, container
 from waiting import until
 
@@ -25,7 +27,7 @@ class Receiver(Handler):
         body = self.body()
         status = 503 if self.server.failures_left else 200
         self.server.failures_left -= bool(self.server.failures_left)
-        self.server.asked.append((status, dict(self.headers), body))
+        self.server.asked.append((status, dict(self.headers) | {":path": self.path}, body))
         self.send_response(status)
         self.end_headers()
 
@@ -151,3 +153,29 @@ def test_a_schedule_runs_a_task_once_and_deletes_itself(aws, tasks, cluster, ecs
     complaint = aws("scheduler", "get-schedule", "--name", name, "--group-name", name, fails=True)
     assert f"Schedule {name} does not exist." in complaint
     aws("scheduler", "delete-schedule-group", "--name", name)
+
+
+def test_functions_are_called_where_the_endpoint_says(tmp_path, webhook, client_of):
+    function = "arn:aws:lambda:us-east-1:000000000000:function:notify"
+    options = ("--lambda-endpoint", f"http://127.0.0.1:{webhook.server_port}")
+    server = Neargate(tmp_path / "data", tmp_path / "log", node="simulated", options=options).start()
+    try:
+        events, scheduler = (client_of(server.endpoint, service) for service in ("events", "scheduler"))
+        webhook.failures_left = 1
+        events.put_rule(Name="r", EventPattern=json.dumps({"source": ["shop"]}))
+        events.put_targets(Rule="r", Targets=[{"Id": "f", "Arn": function, "InputPath": "$.detail"}])
+        events.put_events(Entries=[{"Source": "shop", "DetailType": "Order", "Detail": json.dumps({"n": 1})}])
+        until(lambda: len(webhook.asked) == 2, "a call that is made again")
+        scheduler.create_schedule(
+            Name="s",
+            ScheduleExpression="rate(1 hours)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": function, "RoleArn": ROLE, "Input": json.dumps({"n": 2})},
+        )
+        until(lambda: len(webhook.asked) == 3, "the schedule's call")
+    finally:
+        server.stop()
+    assert [(status, body["n"]) for status, _, body in webhook.asked] == [(503, 1), (200, 1), (200, 2)]
+    assert {headers["x-amz-invocation-type"] for _, headers, _ in webhook.asked} == {"Event"}
+    place = f"/2015-03-31/functions/{quote(function, safe='')}/invocations"
+    assert {headers[":path"] for _, headers, _ in webhook.asked} == {place}

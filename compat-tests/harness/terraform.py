@@ -8,8 +8,12 @@ import subprocess
 from pathlib import Path
 
 PROVIDER, VERSION = "hashicorp/aws", "5.100.0"
-# How long one command may take. The provider alone needs some seconds to start, twice for each command that applies.
-COMMAND_S = 150
+# How long one command may take. The provider alone needs some seconds to start, twice for each command that applies, and
+# has neighbours.
+COMMAND_S = 200
+# How much the provider's heap may grow before it looks for garbage, in percent: at Go's usual 100 a third of its time goes
+# there, and with its time most of the tests' time.
+GARBAGE_PERCENT = "400"
 # What `plan -detailed-exitcode` says.
 UNCHANGED, TO_CHANGE = 0, 2
 # A folder that has the provider as mirrors have it, where it is nowhere else.
@@ -137,7 +141,8 @@ class Terraform:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in self.variables.items()}
         own = {"TF_CLI_CONFIG_FILE": str(self.configuration)} if self.configuration else {}
-        return {**kept, **own, **{f"TF_VAR_{name}": text for name, text in texts.items()}, "CHECKPOINT_DISABLE": "1"}
+        variables = {f"TF_VAR_{name}": text for name, text in texts.items()}
+        return {**kept, **own, **variables, "CHECKPOINT_DISABLE": "1", "GOGC": GARBAGE_PERCENT}
 
 
 def changes_in(plan: dict) -> dict[str, list[str]]:

@@ -19,8 +19,10 @@ from terraform import TO_CHANGE, ProviderMissing, Terraform, changes_in, paths_i
 from waiting import until
 
 HERE = Path(__file__).parent
-# How long all scenarios may take, side by side.
-SCENARIOS_S = 420
+# How long all scenarios may take. Each has some ten starts of the provider, which takes five seconds of a processor for one.
+SCENARIOS_S = 600
+# How many of them live at a time: more only take memory, up to a gigabyte each.
+SIDE_BY_SIDE_MAX = 5
 UPDATE, REPLACE = ["update"], ["delete", "create"]
 ACCOUNTS = {
     "records": "100000000001",
@@ -30,6 +32,7 @@ ACCOUNTS = {
     "efs": "100000000005",
     "ecr": "100000000006",
     "rollouts": "100000000007",
+    "events": "100000000010",
     "codedeploy": "100000000011",
 }
 # The provider's own way with task definitions: every change is a new revision, but for tags.
@@ -84,6 +87,17 @@ CHANGES = {
         "aws_efs_backup_policy.data": UPDATE,
         "aws_efs_file_system.data": UPDATE,
         "aws_efs_file_system_policy.data": UPDATE,
+    },
+    "events": {
+        "aws_cloudwatch_event_api_destination.hook": UPDATE,
+        "aws_cloudwatch_event_bus.orders": UPDATE,
+        "aws_cloudwatch_event_connection.hook": UPDATE,
+        "aws_cloudwatch_event_rule.nightly": UPDATE,
+        "aws_cloudwatch_event_rule.tasks": UPDATE,
+        "aws_cloudwatch_event_target.job": UPDATE,
+        "aws_cloudwatch_log_group.events": UPDATE,
+        "aws_cloudwatch_log_resource_policy.events": UPDATE,
+        "aws_scheduler_schedule.job": UPDATE,
     },
     "ecr": {
         "aws_ecr_account_setting.scan": UPDATE,
@@ -140,6 +154,18 @@ SEEN = {
         "may": "elasticfilesystem:ClientMount",
         "root": "/web",
         "stages": {"two"},
+    },
+    "events": {
+        "log": ["arn:aws:logs:us-east-1:100000000010:log-group:/aws/events/tasks"],
+        "log tags": {"owner": "compat", "stage": "second"},
+        "retention": 14,
+        "writers": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "nightly": ("rate(2 hours)", "DISABLED"),
+        "job": {"containerOverrides": [{"name": "main", "command": ["/bin/echo", "second"]}]},
+        "bus": "second",
+        "rate": 20,
+        "schedule": ("rate(5 hours)", "Europe/Berlin", 2),
+        "once": "ENABLED",
     },
     "ecr": {
         "mutability": {"plain": "MUTABLE", "team/sealed": "MUTABLE", "team/sealed-by-key": "MUTABLE", "team/web": "MUTABLE"},
@@ -374,6 +400,32 @@ def look_at_ecr(stack: Terraform, client) -> dict[str, object]:
     }
 
 
+def look_at_events(_: Terraform, client) -> dict[str, object]:
+    """Returns the log group, the rules, their targets and the schedules as the services have them."""
+    events, scheduler, logs = client("events"), client("scheduler"), client("logs")
+    [log] = events.list_targets_by_rule(Rule="tasks")["Targets"]
+    [group] = logs.describe_log_groups(logGroupNamePrefix="/aws/events/")["logGroups"]
+    [policy] = logs.describe_resource_policies()["resourcePolicies"]
+    nightly = events.describe_rule(Name="nightly")
+    job = scheduler.get_schedule(GroupName="jobs", Name="job")
+    return {
+        "log": [log["Arn"]],
+        "log tags": logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"],
+        "retention": group["retentionInDays"],
+        "writers": json.loads(policy["policyDocument"])["Statement"][0]["Action"],
+        "nightly": (nightly["ScheduleExpression"], nightly["State"]),
+        "job": json.loads(events.list_targets_by_rule(Rule="nightly")["Targets"][0]["Input"]),
+        "bus": events.describe_event_bus(Name="orders")["Description"],
+        "rate": events.describe_api_destination(Name="hook")["InvocationRateLimitPerSecond"],
+        "schedule": (
+            job["ScheduleExpression"],
+            job["ScheduleExpressionTimezone"],
+            job["Target"]["EcsParameters"]["TaskCount"],
+        ),
+        "once": scheduler.get_schedule(Name="once")["State"],
+    }
+
+
 # What happens between the making of a scenario and its change.
 BETWEEN = {"ecr": push_an_image}
 
@@ -385,6 +437,7 @@ LOOKS = {
     "secrets": look_at_secrets,
     "efs": look_at_efs,
     "ecr": look_at_ecr,
+    "events": look_at_events,
     "codedeploy": look_at_codedeploy,
 }
 
@@ -395,7 +448,8 @@ def tags_in(resource: dict) -> dict[str, str]:
 
 def left_of(client, account: str) -> dict[str, list]:
     """Returns what an account still has that a destroyed scenario could have made."""
-    ecs, ec2, iam, events = (client(service, key=account) for service in ("ecs", "ec2", "iam", "events"))
+    services = ("ecs", "ec2", "iam", "events", "logs")
+    ecs, ec2, iam, events, logs = (client(service, key=account) for service in services)
     providers = ecs.describe_capacity_providers()["capacityProviders"]
     own = [provider for provider in providers if not provider["name"].startswith("FARGATE")]
     until(lambda: ec2.describe_network_interfaces()["NetworkInterfaces"] == [], "no network interfaces to be left")
@@ -412,6 +466,8 @@ def left_of(client, account: str) -> dict[str, list]:
         "secrets": [secret["Name"] for secret in client("secretsmanager", key=account).list_secrets()["SecretList"]],
         "parameters": [each["Name"] for each in client("ssm", key=account).describe_parameters()["Parameters"]],
         "file systems": client("efs", key=account).describe_file_systems()["FileSystems"],
+        "log groups": [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]],
+        "log policies": logs.describe_resource_policies()["resourcePolicies"],
         "buses": [bus["Name"] for bus in events.list_event_buses()["EventBuses"] if bus["Name"] != "default"],
         "rules": events.list_rules()["Rules"],
         "connections": events.list_connections()["Connections"],
@@ -439,7 +495,7 @@ def installed(tmp_path_factory) -> Terraform:
 
 @pytest.fixture(scope="module")
 def lives(installed, neargate, client, tmp_path_factory) -> Iterator[dict[str, Future]]:
-    """Lets all scenarios live side by side: most of the time the provider waits."""
+    """Lets scenarios live side by side: where one waits, others go on."""
     folder = tmp_path_factory.mktemp("scenarios")
 
     def start(scenario: str) -> Life:
@@ -454,7 +510,7 @@ def lives(installed, neargate, client, tmp_path_factory) -> Iterator[dict[str, F
         }
         return live(installed.copy(folder / scenario, HERE / scenario, variables), scenario, client)
 
-    with ThreadPoolExecutor(len(ACCOUNTS)) as pool:
+    with ThreadPoolExecutor(SIDE_BY_SIDE_MAX) as pool:
         yield {scenario: pool.submit(start, scenario) for scenario in ACCOUNTS}
 
 
@@ -551,7 +607,7 @@ def test_data_sources_read_what_the_resources_made(running):
     }
 
 
-@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr"])
+@pytest.mark.parametrize("scenario", ["iam", "secrets", "efs", "ecr", "events"])
 def test_what_tasks_need_changes_in_place_without_drift(lives, scenario):
     life = lives[scenario].result(SCENARIOS_S)
     assert changes_in(life.plan) == CHANGES[scenario]

@@ -144,6 +144,15 @@ wire::operations! {
     FilterLogEvents(FilterLogEventsRequest) -> FilterLogEventsResponse;
     PutRetentionPolicy(PutRetentionPolicyRequest) -> ();
     DeleteRetentionPolicy(DeleteRetentionPolicyRequest) -> ();
+    ListTagsForResource(ListTagsForResourceRequest) -> ListTagsForResourceResponse;
+    TagResource(TagResourceRequest) -> ();
+    UntagResource(UntagResourceRequest) -> ();
+    ListTagsLogGroup(ListTagsLogGroupRequest) -> ListTagsLogGroupResponse;
+    TagLogGroup(TagLogGroupRequest) -> ();
+    UntagLogGroup(UntagLogGroupRequest) -> ();
+    PutResourcePolicy(PutResourcePolicyRequest) -> PutResourcePolicyResponse;
+    DescribeResourcePolicies(DescribeResourcePoliciesRequest) -> DescribeResourcePoliciesResponse;
+    DeleteResourcePolicy(DeleteResourcePolicyRequest) -> ();
 }
 
 wire::errors! {
@@ -155,6 +164,7 @@ wire::errors! {
     ResourceAlreadyExists = "ResourceAlreadyExistsException", 400;
     ResourceNotFound = "ResourceNotFoundException", 400;
     ServiceUnavailable = "ServiceUnavailableException", 500;
+    TooManyTags(TooManyTagsException) = "TooManyTagsException", 400;
     UnrecognizedClient = "UnrecognizedClientException", 400;
     Validation = "ValidationException", 400;
 }
@@ -194,6 +204,13 @@ wire::structure! {
     }
 }
 wire::structure! {
+    DeleteResourcePolicyRequest {
+        0 policy_name: String = Member::new("policyName");
+        1 resource_arn: String = Member::new("resourceArn");
+        2 expected_revision_id: String = Member::new("expectedRevisionId").shape(&EXPECTED_REVISION_ID);
+    }
+}
+wire::structure! {
     DeleteRetentionPolicyRequest {
         0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
     }
@@ -230,6 +247,20 @@ wire::structure! {
 wire::structure! {
     DescribeLogStreamsResponse {
         0 log_streams: Vec<LogStream> = Member::new("logStreams");
+        1 next_token: String = Member::new("nextToken").shape(&NEXT_TOKEN);
+    }
+}
+wire::structure! {
+    DescribeResourcePoliciesRequest {
+        0 next_token: String = Member::new("nextToken").shape(&NEXT_TOKEN);
+        1 limit: i32 = Member::new("limit").shape(&DESCRIBE_LIMIT);
+        2 resource_arn: String = Member::new("resourceArn");
+        3 policy_scope: PolicyScope = Member::new("policyScope");
+    }
+}
+wire::structure! {
+    DescribeResourcePoliciesResponse {
+        0 resource_policies: Vec<ResourcePolicy> = Member::new("resourcePolicies");
         1 next_token: String = Member::new("nextToken").shape(&NEXT_TOKEN);
     }
 }
@@ -319,6 +350,26 @@ wire::structure! {
     }
 }
 wire::structure! {
+    ListTagsForResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required().shape(&AMAZON_RESOURCE_NAME);
+    }
+}
+wire::structure! {
+    ListTagsForResourceResponse {
+        0 tags: BTreeMap<String, String> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
+    ListTagsLogGroupRequest {
+        0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
+    }
+}
+wire::structure! {
+    ListTagsLogGroupResponse {
+        0 tags: BTreeMap<String, String> = Member::new("tags").shape(&TAGS);
+    }
+}
+wire::structure! {
     LogGroup {
         0 log_group_name: String = Member::new("logGroupName").shape(&LOG_GROUP_NAME);
         1 creation_time: i64 = Member::new("creationTime").shape(&TIMESTAMP);
@@ -367,6 +418,12 @@ wire::structure! {
         2 ingestion_time: i64 = Member::new("ingestionTime").shape(&TIMESTAMP);
     }
 }
+wire::enumeration! {
+    PolicyScope {
+        Account = "ACCOUNT",
+        Resource = "RESOURCE",
+    }
+}
 wire::structure! {
     PutLogEventsRequest {
         0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
@@ -381,6 +438,20 @@ wire::structure! {
         0 next_sequence_token: String = Member::new("nextSequenceToken").shape(&SEQUENCE_TOKEN);
         1 rejected_log_events_info: RejectedLogEventsInfo = Member::new("rejectedLogEventsInfo");
         2 rejected_entity_info: RejectedEntityInfo = Member::new("rejectedEntityInfo");
+    }
+}
+wire::structure! {
+    PutResourcePolicyRequest {
+        0 policy_name: String = Member::new("policyName");
+        1 policy_document: String = Member::new("policyDocument").shape(&POLICY_DOCUMENT);
+        2 resource_arn: String = Member::new("resourceArn");
+        3 expected_revision_id: String = Member::new("expectedRevisionId").shape(&EXPECTED_REVISION_ID);
+    }
+}
+wire::structure! {
+    PutResourcePolicyResponse {
+        0 resource_policy: ResourcePolicy = Member::new("resourcePolicy");
+        1 revision_id: String = Member::new("revisionId").shape(&EXPECTED_REVISION_ID);
     }
 }
 wire::structure! {
@@ -402,15 +473,56 @@ wire::structure! {
     }
 }
 wire::structure! {
+    ResourcePolicy {
+        0 policy_name: String = Member::new("policyName");
+        1 policy_document: String = Member::new("policyDocument").shape(&POLICY_DOCUMENT);
+        2 last_updated_time: i64 = Member::new("lastUpdatedTime").shape(&TIMESTAMP);
+        3 policy_scope: PolicyScope = Member::new("policyScope");
+        4 resource_arn: String = Member::new("resourceArn");
+        5 revision_id: String = Member::new("revisionId").shape(&EXPECTED_REVISION_ID);
+    }
+}
+wire::structure! {
     SearchedLogStream {
         0 log_stream_name: String = Member::new("logStreamName").shape(&LOG_STREAM_NAME);
         1 searched_completely: bool = Member::new("searchedCompletely");
+    }
+}
+wire::structure! {
+    TagLogGroupRequest {
+        0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
+        1 tags: BTreeMap<String, String> = Member::new("tags").required().shape(&TAGS);
+    }
+}
+wire::structure! {
+    TagResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required().shape(&AMAZON_RESOURCE_NAME);
+        1 tags: BTreeMap<String, String> = Member::new("tags").required().shape(&TAGS);
+    }
+}
+wire::structure! {
+    TooManyTagsException {
+        0 message: String = Member::new("message");
+        1 resource_name: String = Member::new("resourceName").shape(&AMAZON_RESOURCE_NAME);
+    }
+}
+wire::structure! {
+    UntagLogGroupRequest {
+        0 log_group_name: String = Member::new("logGroupName").required().shape(&LOG_GROUP_NAME);
+        1 tags: Vec<String> = Member::new("tags").required().shape(&TAG_LIST);
+    }
+}
+wire::structure! {
+    UntagResourceRequest {
+        0 resource_arn: String = Member::new("resourceArn").required().shape(&AMAZON_RESOURCE_NAME);
+        1 tag_keys: Vec<String> = Member::new("tagKeys").required().shape(&TAG_KEY_LIST);
     }
 }
 
 static ACCOUNT_ID_REGEX: Pattern = Pattern::new(r#"^\d{12}$"#);
 static ACCOUNT_ID: Shape = Shape::PLAIN.length(12, 12).pattern(&ACCOUNT_ID_REGEX);
 static ACCOUNT_IDS: Shape = Shape::PLAIN.length(0, 20).item(&ACCOUNT_ID);
+static AMAZON_RESOURCE_NAME: Shape = Shape::PLAIN.length(1, 1011);
 static DESCRIBE_LIMIT: Shape = Shape::PLAIN.range(1, 50);
 static DESCRIBE_LOG_GROUPS_LOG_GROUP_IDENTIFIERS: Shape = Shape::PLAIN.length(1, 50).item(&LOG_GROUP_IDENTIFIER);
 static ENTITY_ATTRIBUTES: Shape = Shape::PLAIN.length(0, 10).item(&ENTITY_ATTRIBUTES_VALUE).key(&ENTITY_ATTRIBUTES_KEY);
@@ -422,6 +534,7 @@ static ENTITY_KEY_ATTRIBUTES_KEY: Shape = Shape::PLAIN.length(1, 32);
 static ENTITY_KEY_ATTRIBUTES_VALUE: Shape = Shape::PLAIN.length(1, 512);
 static EVENT_MESSAGE: Shape = Shape::PLAIN.length(1, u64::MAX);
 static EVENTS_LIMIT: Shape = Shape::PLAIN.range(1, 10000);
+static EXPECTED_REVISION_ID: Shape = Shape::PLAIN.length(1, u64::MAX);
 static FILTER_PATTERN: Shape = Shape::PLAIN.length(0, 1024);
 static INPUT_LOG_EVENTS: Shape = Shape::PLAIN.length(1, 10000);
 static INPUT_LOG_STREAM_NAMES: Shape = Shape::PLAIN.length(1, 100).item(&LOG_STREAM_NAME);
@@ -435,9 +548,12 @@ static LOG_GROUP_NAME_PATTERN: Shape = Shape::PLAIN.length(0, 512).pattern(&LOG_
 static LOG_STREAM_NAME_REGEX: Pattern = Pattern::new(r#"[^:*]*"#);
 static LOG_STREAM_NAME: Shape = Shape::PLAIN.length(1, 512).pattern(&LOG_STREAM_NAME_REGEX);
 static NEXT_TOKEN: Shape = Shape::PLAIN.length(1, u64::MAX);
+static POLICY_DOCUMENT: Shape = Shape::PLAIN.length(1, 51200);
 static SEQUENCE_TOKEN: Shape = Shape::PLAIN.length(1, u64::MAX);
 static TAG_KEY_REGEX: Pattern = Pattern::new(r#"^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$"#);
 static TAG_KEY: Shape = Shape::PLAIN.length(1, 128).pattern(&TAG_KEY_REGEX);
+static TAG_KEY_LIST: Shape = Shape::PLAIN.length(0, 50).item(&TAG_KEY);
+static TAG_LIST: Shape = Shape::PLAIN.length(1, u64::MAX).item(&TAG_KEY);
 static TAG_VALUE_REGEX: Pattern = Pattern::new(r#"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"#);
 static TAG_VALUE: Shape = Shape::PLAIN.length(0, 256).pattern(&TAG_VALUE_REGEX);
 static TAGS: Shape = Shape::PLAIN.length(1, 50).item(&TAG_VALUE).key(&TAG_KEY);

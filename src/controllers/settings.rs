@@ -22,7 +22,8 @@ pub struct Settings {
     pub node_has_files: bool,
     /// How fast the waits of services pass.
     pub paces: Paces,
-    /// Where the functions of lifecycle hooks are called, `http://host:port`; none skips these hooks.
+    /// Where functions of Lambda are called, `http://host:port`: those of lifecycle hooks, which are skipped without it, and
+    /// those that are targets of rules and schedules, whose invocations fail without it.
     pub lambda_endpoint: Option<String>,
 }
 

@@ -68,15 +68,21 @@ pub(crate) fn is_there(path: &Path, bridge: &BridgeSpec) -> Result<bool, Netlink
     Ok(find(path)?.is_some_and(|found| found.gateway == bridge.gateway))
 }
 
-/// Makes the sandbox's namespace at `path` unless it is there, and lets its ports lead to it. The calling thread ends up
-/// in one of the namespaces.
-pub(crate) fn join(path: &Path, gateway: &Path, sandbox: &TaskId, bridge: &BridgeSpec) -> Result<(), NetworkError> {
+/// Makes the sandbox's namespace at `path` unless it is there, lets its ports lead to it, and returns its address. The
+/// calling thread ends up in one of the namespaces.
+pub(crate) fn join(
+    path: &Path,
+    gateway: &Path,
+    sandbox: &TaskId,
+    bridge: &BridgeSpec,
+) -> Result<Ipv4Addr, NetworkError> {
     let address = match find(path).during("look into the network namespace", sandbox)? {
         Some(found) => found.address,
         None => make(path, gateway, sandbox, bridge)?,
     };
     enter(gateway, &bridge.gateway)?;
-    nft(&forwards(sandbox, address, bridge), "open the ports", sandbox)
+    nft(&forwards(sandbox, address, bridge), "open the ports", sandbox)?;
+    Ok(address)
 }
 
 /// Takes away what the gateway has of a sandbox, in whose namespace the calling thread ends up. A gateway that is gone has

@@ -234,7 +234,9 @@ impl Machine {
             None => Ok(false),
         });
         match claimed {
-            Ok(is_reachable_from_host) => Ok(Attachment { namespace: path, is_reachable_from_host }),
+            Ok(is_reachable_from_host) => {
+                Ok(Attachment { namespace: path, address: eni.address, is_reachable_from_host })
+            }
             Err(error) => {
                 // The first failure says more than what may follow from it.
                 if let Err(second) = self.take_away(&path, &mut host, sandbox) {
@@ -255,8 +257,8 @@ impl Machine {
             self.leave_gateway(&path, sandbox)?;
             namespace::remove(&path).during("take away the network namespace", sandbox)?;
         }
-        bridge::join(&path, &gateway, sandbox, bridge)?;
-        Ok(Attachment { namespace: path, is_reachable_from_host: false })
+        let address = bridge::join(&path, &gateway, sandbox, bridge)?;
+        Ok(Attachment { namespace: path, address, is_reachable_from_host: false })
     }
 
     /// Takes away what the gateway of a sandbox has of it, if it has a gateway.

@@ -83,6 +83,8 @@ pub struct EniSpec {
 pub struct Attachment {
     /// The network namespace's file, for containers to join.
     pub namespace: PathBuf,
+    /// The sandbox's address.
+    pub address: Ipv4Addr,
     /// Whether the host itself reaches the address: only where no other route of the host claims it.
     pub is_reachable_from_host: bool,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use node::HttpRequest;
 use reconcile::Key;
 use serde_json::json;
 use state::codedeploy::{Deployment, HookCall, HookExecution, LifecycleStatus, Stage};
@@ -74,7 +75,10 @@ impl OneDeployment<'_> {
         let Some((execution, endpoint)) = execution.zip(self.world.settings.lambda_endpoint.as_deref()) else { return };
         tracing::info!(deployment = %self.id, %event, function = %execution.function, "a lifecycle hook is called");
         let said = json!({ "DeploymentId": self.id, "LifecycleEventHookExecutionId": execution.id });
-        let request = lambda::request(endpoint, &execution.function, Invocation::Event, &said);
+        let body = said.to_string().into_bytes();
+        let request = lambda::request(endpoint, &execution.function, Invocation::Event, body);
+        // What stands in for Lambda may run it first, and its answer comes by another way: it is not to be called twice.
+        let request = HttpRequest { wait_max: lambda::ANSWER_WAIT_MAX, ..request };
         let http = Arc::clone(&self.world.node.http);
         let call = async move { lambda::called(http.send(request).await).map(drop) };
         let (wakeups, key) = (self.world.wakeups.clone(), Key::new(self.scope.clone(), self.id.as_str()));

@@ -146,12 +146,14 @@ fn container(task: &Task, container: &Container) -> Value {
     let is_on_instance = task.launch.container_instance().is_some();
     if is_on_instance {
         let bindings = container.network_bindings.iter().map(|binding| {
-            json!({
-                "bindIP": binding.bind_ip,
-                "containerPort": binding.container_port,
-                "hostPort": binding.host_port,
-                "protocol": binding.protocol,
-            })
+            let mut shown = Members::default();
+            shown.put_if("bindIP", binding.bind_ip.clone());
+            shown.put_if("containerPort", binding.container_port);
+            shown.put_if("containerPortRange", binding.container_port_range.clone());
+            shown.put_if("hostPort", binding.host_port);
+            shown.put_if("hostPortRange", binding.host_port_range.clone());
+            shown.put_if("protocol", binding.protocol.clone());
+            Value::Object(shown.0)
         });
         shown.put("networkBindings", bindings.collect::<Value>());
     }

@@ -34,7 +34,7 @@ const ATTRIBUTES_MAX: usize = 10;
 
 /// What the agent of an instance can do here. Names are the ECS agent's; what no definition could make true on this node
 /// (privileged containers, GPUs, the drivers of Docker plug-ins) is left out, so that tasks that need it are not placed.
-const CAPABILITIES: [&str; 41] = [
+const CAPABILITIES: [&str; 42] = [
     "com.amazonaws.ecs.capability.docker-remote-api.1.17",
     "com.amazonaws.ecs.capability.docker-remote-api.1.18",
     "com.amazonaws.ecs.capability.docker-remote-api.1.19",
@@ -67,6 +67,7 @@ const CAPABILITIES: [&str; 41] = [
     "ecs.capability.firelens.options.config.file",
     "ecs.capability.firelens.options.config.s3",
     "ecs.capability.full-sync",
+    "ecs.capability.network.container-port-range",
     "ecs.capability.pid-ipc-namespace-sharing",
     "ecs.capability.private-registry-authentication.secretsmanager",
     "ecs.capability.secrets.asm.bootstrap.log-driver",

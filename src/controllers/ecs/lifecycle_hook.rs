@@ -47,7 +47,8 @@ pub(super) fn request(
     hook: &Hook,
 ) -> Option<HttpRequest> {
     let HookTarget::Lambda { function, .. } = &hook.target else { return None };
-    Some(lambda::request(endpoint, function, Invocation::RequestResponse, &event(scope, row, shift, hook)))
+    let said = event(scope, row, shift, hook).to_string().into_bytes();
+    Some(lambda::request(endpoint, function, Invocation::Answer, said))
 }
 
 /// Writes the event that a function gets.

@@ -13,6 +13,7 @@ mod event;
 mod firelens;
 mod health;
 mod health_reconciler;
+mod hosts;
 mod instance;
 mod instance_network;
 mod instance_watch;

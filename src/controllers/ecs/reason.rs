@@ -54,6 +54,11 @@ pub(crate) fn no_free_port(instance: &ContainerInstanceId) -> String {
     )
 }
 
+/// Words that a container instance has no room for a range of ports, as the ECS agent does.
+pub(crate) fn no_free_ports(count: u16) -> String {
+    format!("HostConfigError: error retrieving docker port map: {count} contiguous host ports unavailable")
+}
+
 /// Words the failure to pull an image, as Fargate platform version 1.4.0 does (containerd underneath).
 pub(crate) fn cannot_pull(error: &ImageError) -> String {
     let text = match error {

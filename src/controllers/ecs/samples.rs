@@ -102,6 +102,8 @@ pub(crate) fn container(name: &str) -> ContainerDefinition {
         ulimits: Vec::new(),
         system_controls: Vec::new(),
         port_mappings: Vec::new(),
+        links: Vec::new(),
+        extra_hosts: Vec::new(),
         host_ports: Ports::default(),
         gpus: 0,
     }

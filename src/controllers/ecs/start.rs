@@ -7,8 +7,10 @@ use node::{Image, Platform, PullBehavior, PullRequest, RegistryCredentials, Runt
 use state::ecs::{Container, ContainerDefinition, ContainerOverride, CpuArchitecture, Task, TaskDefinition};
 
 use super::environment::{self, Fetched};
+use super::hosts::{self, Hosts};
+use super::instance_network::{self, Joined};
 use super::launch::{self, Launch};
-use super::{awslogs, efs, firelens, instance_network, log_delivery, mount, network_interface, reason};
+use super::{awslogs, efs, firelens, log_delivery, mount, network_interface, reason};
 use crate::World;
 
 /// The image that the container at a place needs.
@@ -96,15 +98,16 @@ impl<'a> Start<'a> {
         Ok(all)
     }
 
-    /// Makes what the containers share. Repeating it changes nothing.
-    pub(super) async fn make_sandbox(&self) -> Result<(), Failure> {
+    /// Makes what the containers share, and returns what all of them know of hosts. Repeating it changes nothing.
+    pub(super) async fn make_sandbox(&self) -> Result<Hosts, Failure> {
         let Self { world, scope, task, definition } = *self;
         let spec = task.eni.as_ref().and_then(|eni| network_interface::spec(world, scope, eni));
-        let (namespace, host) = match spec {
+        let Joined { namespace, host, address } = match spec {
             None => instance_network::join(world, scope, task, definition).await.map_err(of_task)?,
             Some(spec) => {
                 let attached = world.node.network.attach(&task.key.id, &spec).await;
-                (Some(attached.map_err(|error| of_task(reason::cannot_attach(&error)))?.namespace), None)
+                let namespace = attached.map_err(|error| of_task(reason::cannot_attach(&error)))?.namespace;
+                Joined { namespace: Some(namespace), ..Joined::default() }
             }
         };
         let mut sandbox = launch::sandbox(task, definition, &world.settings, &scope.region, namespace);
@@ -112,16 +115,24 @@ impl<'a> Start<'a> {
             sandbox.hosts.push(format!("{} {}", host.address, host.name));
             sandbox.hostname = host.name;
         }
+        if let Some(address) = address {
+            sandbox.hosts.push(format!("{address} {}", sandbox.hostname));
+        }
         let made = world.node.runtime.create_sandbox(&sandbox).await;
-        made.map_err(|error| of_task(reason::cannot_run(&error)))
+        made.map_err(|error| of_task(reason::cannot_run(&error)))?;
+        Ok(Hosts { lines: sandbox.hosts, linked: address })
     }
 
-    /// Joins what was fetched for containers to their images.
+    /// Joins what was fetched for containers to their images, and to what they know of hosts.
     pub(super) fn prepared(
+        &self,
         fetched: Vec<(usize, Fetched, Vec<node::Mount>)>,
         images: &[(usize, Arc<Image>)],
+        hosts: &Hosts,
     ) -> Vec<Prepared> {
-        let joined = fetched.into_iter().filter_map(|(place, fetched, mounts)| {
+        let joined = fetched.into_iter().filter_map(|(place, mut fetched, mounts)| {
+            let own = self.container(place).and_then(|(_, definition)| hosts::file(hosts, definition));
+            fetched.seen.extend(own);
             let (_, image) = images.iter().find(|(known, _)| *known == place)?;
             Some(Prepared { place, image: Arc::clone(image), fetched, mounts })
         });

@@ -277,10 +277,10 @@ impl OneTask<'_> {
         let behavior = if is_first { self.world.settings.pull_behavior } else { PullBehavior::PreferCached };
         let all = (0..start.task.containers.len()).collect::<Vec<_>>();
         let mut images = self.pulls.get(self.world, &self.key(), || start.wanted(&all, behavior));
-        let mut is_made = false;
+        let mut made = None;
         if images.is_none() {
             // Made while registries answer. What fails of it fails again below, should there be images.
-            is_made = start.make_sandbox().await.is_ok();
+            made = start.make_sandbox().await.ok();
             // An image that only had to be asked for may be here by now.
             images = self.pulls.ended(&self.key());
         }
@@ -300,8 +300,11 @@ impl OneTask<'_> {
                 }
             })?;
         }
-        let made = if is_made { Ok(()) } else { start.make_sandbox().await };
-        Ok(Some(made.map(|()| Start::prepared(fetched, &images))))
+        let made = match made {
+            Some(hosts) => Ok(hosts),
+            None => start.make_sandbox().await,
+        };
+        Ok(Some(made.map(|hosts| start.prepared(fetched, &images, &hosts))))
     }
 
     /// Gives the task credentials of its roles, those that it lacks or all anew.

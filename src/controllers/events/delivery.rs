@@ -1,7 +1,8 @@
 //! Deliveries: what is in the queues is handed to the targets, in order, and again if need be.
 //!
-//! Targets that are delivered to are log groups, clusters, buses and API destinations. Others, such as queues, topics and
-//! functions, are taken by PutTargets as AWS takes them; an event for one is a failed invocation, and is said so in the log.
+//! Targets that are delivered to are log groups, clusters, buses, API destinations, and functions where an operator has said
+//! where they are. Others, such as queues and topics, are taken by PutTargets as AWS takes them; an event for one is a failed
+//! invocation, and is said so in the log.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::Value;
 use state::Document;
 use state::events::{Delivery, DeliveryKey, Event, HOPS_MAX};
 
-use super::{SEPARATOR, api_destination, log_group, run_task};
+use super::{SEPARATOR, api_destination, function, log_group, run_task};
 use crate::World;
 
 /// How many deliveries one step makes before others get their turn.
@@ -34,7 +35,7 @@ pub(crate) enum Lane {
 impl Lane {
     /// Returns the lane that a target is on.
     pub(super) fn of_target(arn: &str) -> Self {
-        if arn.contains(":api-destination/") { Self::Http } else { Self::Own }
+        if arn.contains(":api-destination/") || arn.contains(":lambda:") { Self::Http } else { Self::Own }
     }
 
     /// Returns the lane that a queue is on: its name begins with it.
@@ -145,6 +146,7 @@ impl DeliveryReconciler {
             ("events", _) if arn.resource_of("api-destination").is_some() => {
                 api_destination::deliver(&self.world, &scope, &arn, delivery).await
             }
+            ("lambda", _) => function::deliver(&self.world, &arn, delivery).await,
             (service, _) => Outcome::failed(format!("targets of {service} are not implemented")),
         }
     }
@@ -299,6 +301,7 @@ mod tests {
     fn slow_targets_have_a_lane_of_their_own() {
         let http = "arn:aws:events:us-east-1:123456789012:api-destination/a/b";
         assert_eq!(Lane::of_target(http), Lane::Http);
+        assert_eq!(Lane::of_target("arn:aws:lambda:us-east-1:123456789012:function:f"), Lane::Http);
         assert_eq!(Lane::of_target("arn:aws:ecs:us-east-1:123456789012:cluster/default"), Lane::Own);
         for lane in [Lane::Own, Lane::Http] {
             assert_eq!(Lane::of(&format!("{}|rule|default|r|1", lane.prefix())), lane);

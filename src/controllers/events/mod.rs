@@ -6,6 +6,7 @@
 
 mod api_destination;
 mod delivery;
+mod function;
 mod input;
 mod log_group;
 mod own_api;

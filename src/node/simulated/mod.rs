@@ -28,10 +28,10 @@ pub use images::MISSING_REGISTRY;
 
 use self::container::Container;
 use self::images::Store;
-use self::network::Joined;
+use self::network::{Bridged, Joined};
 use self::reference::Reference;
 use self::schedule::Schedule;
-use crate::{BridgeSpec, EventSink, ForwardBatch, ImageError, Node, SandboxSpec};
+use crate::{EventSink, ForwardBatch, ImageError, Node, SandboxSpec};
 
 /// A node that plays tasks by script.
 pub struct SimulatedNode {
@@ -49,7 +49,7 @@ struct World {
     containers: BTreeMap<ContainerId, Container>,
     joined: BTreeMap<TaskId, Joined>,
     /// Those behind others.
-    bridged: BTreeMap<TaskId, BridgeSpec>,
+    bridged: BTreeMap<TaskId, Bridged>,
     store: Store,
     http: http::Http,
     schedule: Schedule,
@@ -87,7 +87,7 @@ impl SimulatedNode {
         let containers =
             world.containers.iter().map(|(id, container)| format!("container {id} of {}", container.sandbox));
         let joined = world.joined.iter().map(|(id, joined)| format!("interface {} of {id}", joined.eni.id));
-        let bridged = world.bridged.iter().map(|(id, bridge)| format!("bridge of {} to {id}", bridge.gateway));
+        let bridged = world.bridged.iter().map(|(id, bridge)| format!("bridge of {} to {id}", bridge.spec.gateway));
         let sandboxes = world.sandboxes.keys().map(|id| format!("sandbox {id}"));
         containers.chain(joined).chain(bridged).chain(sandboxes).collect()
     }

@@ -15,6 +15,8 @@ use crate::{
 
 /// Addresses of a subnet that no interface gets, as in AWS: the first four, and the last.
 const RESERVED_FIRST: u32 = 4;
+/// The first address behind a gateway: 172.17.0.16.
+const FIRST_BEHIND: u32 = 0xac11_0010;
 
 /// A sandbox's place in a simulated network.
 pub(super) struct Joined {
@@ -22,6 +24,12 @@ pub(super) struct Joined {
     pub(super) attachment: Attachment,
     /// Written down like the rest: nothing is late or lost where nothing is sent.
     faults: BTreeSet<FaultKind>,
+}
+
+/// A sandbox's place behind another one.
+pub(super) struct Bridged {
+    pub(super) spec: BridgeSpec,
+    address: Ipv4Addr,
 }
 
 #[async_trait]
@@ -112,7 +120,7 @@ impl World {
             return Err(format!("{} has the address {} in VPC {}", holder, eni.address, eni.vpc.id));
         }
         let namespace = namespace_of(sandbox);
-        let attachment = Attachment { namespace, is_reachable_from_host: false };
+        let attachment = Attachment { namespace, address: eni.address, is_reachable_from_host: false };
         self.joined.insert(
             sandbox.clone(),
             Joined { eni: eni.clone(), attachment: attachment.clone(), faults: BTreeSet::new() },
@@ -138,14 +146,19 @@ impl World {
             return Err(format!("{} has the address {}", bridge.gateway, gateway.eni.address));
         }
         let key = |port: &PortForward| (port.transport, port.from);
-        let others = self.bridged.iter().filter(|(id, other)| *id != sandbox && other.gateway == bridge.gateway);
-        let taken = others.flat_map(|(_, other)| other.ports.iter().map(key)).collect::<BTreeSet<_>>();
+        let others = self.bridged.iter().filter(|(id, other)| *id != sandbox && other.spec.gateway == bridge.gateway);
+        let others = others.map(|(_, other)| other);
+        let taken = others.clone().flat_map(|other| other.spec.ports.iter().map(key)).collect::<BTreeSet<_>>();
+        let addresses = others.map(|other| other.address).collect::<BTreeSet<_>>();
         if let Some(port) = bridge.ports.iter().find(|port| taken.contains(&key(port))) {
             return Err(format!("port {} of {} is taken", port.from, bridge.gateway));
         }
-        self.bridged.insert(sandbox.clone(), bridge.clone());
+        let known = self.bridged.get(sandbox).filter(|known| known.spec.gateway == bridge.gateway);
+        let mut free = (FIRST_BEHIND..u32::MAX).map(Ipv4Addr::from).filter(|address| !addresses.contains(address));
+        let address = known.map(|known| known.address).or_else(|| free.next()).ok_or("no address is free")?;
+        self.bridged.insert(sandbox.clone(), Bridged { spec: bridge.clone(), address });
         let namespace = namespace_of(sandbox);
-        Ok(Attachment { namespace, is_reachable_from_host: false })
+        Ok(Attachment { namespace, address, is_reachable_from_host: false })
     }
 }
 

@@ -59,8 +59,9 @@ pub(super) struct Serve {
     /// all, CLUSTER/SERVICE=N for one (repeat it for more)
     #[arg(long = "time-scale", value_name = "[CLUSTER/SERVICE=]N", value_delimiter = ',', env = "NEARGATE_TIME_SCALE")]
     time_scales: Vec<TimeScale>,
-    /// Where the Lambda functions of deployments' lifecycle hooks are called, as in http://127.0.0.1:9001; without it (and
-    /// without AWS_ENDPOINT_URL_LAMBDA) these hooks are skipped, and the events of the service or deployment say so
+    /// Where Lambda functions are called, as in http://127.0.0.1:9001: those of deployments' lifecycle hooks, and targets of
+    /// rules and schedules; without it (and without AWS_ENDPOINT_URL_LAMBDA) hooks are skipped, and the events of the
+    /// service or deployment say so, and an event for a function is a failed invocation
     #[arg(long, value_name = "URL", value_parser = endpoint, env = "NEARGATE_LAMBDA_ENDPOINT")]
     lambda_endpoint: Option<String>,
     /// When a registry is asked for a task's image that was pulled before; images loaded from files are asked for nowhere,

@@ -12,7 +12,9 @@ mod log_group;
 mod log_stream;
 mod position;
 mod put_log_events;
+mod resource_policy;
 mod retention_policy;
+mod tags;
 #[cfg(test)]
 mod testing;
 
@@ -30,13 +32,22 @@ pub static SERVICE: wire::Service<Cx> = wire::service! {
         CreateLogGroup => log_group::create_log_group,
         CreateLogStream => log_stream::create_log_stream,
         DeleteLogGroup => log_group::delete_log_group,
+        DeleteResourcePolicy => resource_policy::delete_resource_policy,
         DeleteRetentionPolicy => retention_policy::delete_retention_policy,
         DescribeLogGroups => log_group::describe_log_groups,
         DescribeLogStreams => log_stream::describe_log_streams,
+        DescribeResourcePolicies => resource_policy::describe_resource_policies,
         FilterLogEvents => filter_log_events::filter_log_events,
         GetLogEvents => get_log_events::get_log_events,
+        ListTagsForResource => tags::list_tags_for_resource,
+        ListTagsLogGroup => tags::list_tags_log_group,
         PutLogEvents => put_log_events::put_log_events,
+        PutResourcePolicy => resource_policy::put_resource_policy,
         PutRetentionPolicy => retention_policy::put_retention_policy,
+        TagLogGroup => tags::tag_log_group,
+        TagResource => tags::tag_resource,
+        UntagLogGroup => tags::untag_log_group,
+        UntagResource => tags::untag_resource,
     ],
 };
 

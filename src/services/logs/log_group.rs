@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use api::logs as api;
 use base::{Arn, Page, PageToken};
+use state::Cx;
 use state::logs::LogGroup;
-use state::{Cx, Tag};
 
-use crate::{Error, Result, invalid, invalid_token, page_size, required};
+use crate::{Error, Result, invalid, invalid_token, page_size, required, tags};
 
 /// The page size of DescribeLogGroups, both by default and at most.
 const PAGE_SIZE: usize = 50;
@@ -21,7 +21,8 @@ pub(crate) async fn create_log_group(cx: &Cx, input: api::CreateLogGroupRequest)
         return Err(invalid("Log groups starting with AWS/ are reserved for AWS."));
     }
     let class = input.log_group_class.unwrap_or(api::LogGroupClass::Standard);
-    let tags = input.tags.unwrap_or_default().into_iter().map(|(key, value)| Tag { key, value }).collect();
+    let tags = tags::read(input.tags.unwrap_or_default());
+    tags::check(&tags)?;
     let make = || LogGroup {
         arn: arn(cx, &name),
         name: name.clone(),
@@ -31,6 +32,7 @@ pub(crate) async fn create_log_group(cx: &Cx, input: api::CreateLogGroupRequest)
         class: class.to_string(),
         is_deletion_protected: input.deletion_protection_enabled.unwrap_or(false),
         tags,
+        policy: None,
     };
     let (_, is_new) = cx.state.logs.groups.get_or_insert_with(cx.scope(), &name, make);
     if !is_new {

@@ -369,30 +369,36 @@ impl Ecs {
         })
     }
 
-    /// Chooses ports of an instance for a task that holds a claim there: so many of TCP and of UDP. What was chosen once
-    /// stays. None if there are too few, or no such claim.
+    /// Chooses ports of an instance for a task that holds a claim there: runs of so many of TCP and of UDP. Each run is
+    /// without gaps, and lies behind those before it. What was chosen once stays.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for a run: its length. Without such a claim there is none for a single port.
     pub fn choose_ports(
         &self,
         scope: &Scope,
         key: &ContainerInstanceKey,
         task: &TaskId,
-        tcp: usize,
-        udp: usize,
-    ) -> Option<Ports> {
-        let mut chosen = None;
+        tcp: &[u16],
+        udp: &[u16],
+    ) -> Result<Ports, u16> {
+        let count = |runs: &[u16]| runs.iter().map(|length| usize::from(*length)).sum::<usize>();
+        let mut chosen = Err(1);
         self.update_container_instance(scope, key, |instance| {
             let mut taken = instance.remaining().ports;
             taken.join(&instance.chosen_ports());
             let Some(claim) = instance.claims.get_mut(task) else { return };
-            if claim.chosen_ports.tcp.len() != tcp || claim.chosen_ports.udp.len() != udp {
-                let free = |taken: &BTreeSet<u16>, count| {
-                    DYNAMIC_PORTS.filter(|port| !taken.contains(port)).take(count).collect::<BTreeSet<_>>()
-                };
-                claim.chosen_ports = Ports { tcp: free(&taken.tcp, tcp), udp: free(&taken.udp, udp) };
-            }
-            chosen = Some(claim.chosen_ports.clone());
+            let known = &claim.chosen_ports;
+            chosen = if known.tcp.len() == count(tcp) && known.udp.len() == count(udp) {
+                Ok(known.clone())
+            } else {
+                let found = free_runs(&taken.tcp, tcp);
+                found.and_then(|tcp| Ok(Ports { tcp, udp: free_runs(&taken.udp, udp)? }))
+            };
+            claim.chosen_ports = chosen.clone().unwrap_or_default();
         });
-        chosen.filter(|ports| ports.tcp.len() == tcp && ports.udp.len() == udp)
+        chosen
     }
 
     /// Returns the instances that tasks of a kind of capacity are placed on: the active ones, and with a capacity provider
@@ -492,6 +498,25 @@ impl Ecs {
     }
 }
 
+/// Finds runs of free ports, each behind the one before it; or else the length of the run for which there is no room.
+fn free_runs(taken: &BTreeSet<u16>, runs: &[u16]) -> Result<BTreeSet<u16>, u16> {
+    let mut chosen = BTreeSet::new();
+    let mut ports = DYNAMIC_PORTS;
+    for length in runs {
+        let mut run = Vec::with_capacity(usize::from(*length));
+        while run.len() < usize::from(*length) {
+            let port = ports.next().ok_or(*length)?;
+            if taken.contains(&port) {
+                run.clear();
+            } else {
+                run.push(port);
+            }
+        }
+        chosen.extend(run);
+    }
+    Ok(chosen)
+}
+
 #[cfg(test)]
 mod tests {
     use base::{AccountId, Region};
@@ -576,6 +601,22 @@ mod tests {
         });
         assert_eq!(taken, 16);
         assert_eq!(state.ecs.container_instances.get(&scope, &key).unwrap().remaining().cpu_units, 0);
+    }
+
+    #[test]
+    fn runs_of_ports_are_without_gaps_and_in_order() {
+        let taken = BTreeSet::from([49153, 49155, 49158]);
+        let rows: [(&[u16], &[u16]); 4] = [
+            (&[], &[]),
+            (&[1, 1], &[49154, 49156]),
+            (&[2, 1, 2], &[49156, 49157, 49159, 49160, 49161]),
+            (&[3], &[49159, 49160, 49161]),
+        ];
+        for (runs, expected) in rows {
+            let found = free_runs(&taken, runs).unwrap();
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{runs:?}");
+        }
+        assert_eq!(free_runs(&taken, &[1, 16_383]), Err(16_383));
     }
 
     #[test]

@@ -82,8 +82,8 @@ pub use task::{
     TaskKey, TaskNetwork, TaskStatus,
 };
 pub use task_definition::{
-    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, NetworkMode, PortMapping,
-    RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
+    Condition, ContainerDefinition, CpuArchitecture, Dependency, FamilyRevisions, KeyValue, Link, NetworkMode,
+    PortMapping, RestartPolicy, Secret, TaskDefinition, TaskDefinitionStatus, Ulimit,
 };
 pub use task_set::{TaskSet, TaskSetDraining, TaskSetKey, TaskSetStatus};
 pub use task_start::{EPHEMERAL_STORAGE_DEFAULT_GIB, TaskSize, TaskStart};

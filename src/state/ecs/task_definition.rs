@@ -181,6 +181,12 @@ pub struct ContainerDefinition {
     /// Its ports, as far as the network mode maps them to ports of the machine it runs on.
     #[serde(default)]
     pub port_mappings: Vec<PortMapping>,
+    /// The containers of its task that it knows by name.
+    #[serde(default)]
+    pub links: Vec<Link>,
+    /// Further hosts that it knows by name: their addresses by names.
+    #[serde(default)]
+    pub extra_hosts: Vec<KeyValue>,
     /// The ports that it takes of the machine it runs on; none with an interface of the task's own.
     #[serde(default)]
     pub host_ports: Ports,
@@ -198,6 +204,18 @@ pub struct PortMapping {
     pub host_port: Option<u16>,
     /// Whether it is UDP's and not TCP's.
     pub is_udp: bool,
+    /// How many ports follow it, in a range: each is the machine's too, in the same order.
+    #[serde(default)]
+    pub more: u16,
+}
+
+/// A container that another one knows by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The name of the container that is known.
+    pub container: String,
+    /// How it is called besides.
+    pub alias: Option<String>,
 }
 
 /// A container that another one waits for.

@@ -36,6 +36,8 @@ pub struct Logs {
     pub groups: Table<String, LogGroup>,
     /// Log streams by group and name.
     pub streams: Table<StreamName, LogStream>,
+    /// Policies of the account by name; those of one group are the group's.
+    pub resource_policies: Table<String, ResourcePolicy>,
     /// The events of each stream. The journal keeps them in the batches in which they came.
     events: DashMap<(Scope, StreamName), Arc<Mutex<Events>>>,
     /// The bytes of all streams, at most [`LOGS_BYTES_MAX`] but for what is being put in right now.
@@ -75,6 +77,22 @@ pub struct LogGroup {
     pub is_deletion_protected: bool,
     /// Its tags.
     pub tags: Vec<Tag>,
+    /// The policy of this group alone.
+    #[serde(default)]
+    pub policy: Option<ResourcePolicy>,
+}
+
+/// Who else may write: kept and shown, not evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcePolicy {
+    /// Its name.
+    pub name: String,
+    /// The policy, as JSON.
+    pub document: String,
+    /// When it was written last.
+    pub updated_at: Timestamp,
+    /// What its last change is called; none in policies of the account.
+    pub revision: Option<String>,
 }
 
 /// A log stream.
@@ -90,12 +108,14 @@ pub struct LogStream {
 
 impl Record for LogGroup {}
 impl Record for LogStream {}
+impl Record for ResourcePolicy {}
 
 impl Logs {
     pub(crate) fn new(journal: Option<&Arc<Journal>>) -> Self {
         Self {
             groups: Table::new("logs.groups", journal),
             streams: Table::new("logs.streams", journal),
+            resource_policies: Table::new("logs.resource_policies", journal),
             events: DashMap::new(),
             bytes: AtomicUsize::new(0),
             bytes_max: LOGS_BYTES_MAX,
@@ -107,6 +127,7 @@ impl Logs {
     pub(crate) fn load(&self, journal: &Journal) -> Result<(), JournalError> {
         self.groups.load(journal)?;
         self.streams.load(journal)?;
+        self.resource_policies.load(journal)?;
         let mut batches = journal.rows::<BatchName, Batch>(BATCHES)?;
         // Batches go in as they came; the file sorts its keys as text.
         batches.sort_by_key(|(_, name, _)| name.first_sequence);
@@ -120,6 +141,7 @@ impl Logs {
 
     pub(crate) fn clear(&self) {
         self.groups.clear();
+        self.resource_policies.clear();
         for (scope, stream) in self.streams.keys() {
             self.remove_stream(&scope, &stream);
         }
@@ -137,6 +159,7 @@ impl Logs {
             class: "STANDARD".to_owned(),
             is_deletion_protected: false,
             tags: Vec::new(),
+            policy: None,
         })
     }
 

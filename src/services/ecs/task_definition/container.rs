@@ -4,12 +4,14 @@ use std::collections::HashSet;
 
 use api::ecs as api;
 
-use super::{logging, requires_attributes};
+use super::{logging, parse, requires_attributes};
 use crate::{Result, client};
 
 const NAME_CHARS_MAX: usize = 255;
 const IMAGE_CHARS_MAX: usize = 255;
 const ENVIRONMENT_FILES_MAX: usize = 10;
+/// How many ranges of ports a container has at most. (PortMapping's documentation)
+const PORT_RANGES_MAX: usize = 100;
 /// The seconds between two attempts to restart a container.
 const RESTART_PERIOD_S: std::ops::RangeInclusive<i32> = 60..=1800;
 
@@ -28,6 +30,7 @@ impl Task<'_> {
         texts(container, name)?;
         self.memory(container, name)?;
         self.network(container, name)?;
+        self.links(container, name)?;
         self.ports(container, name)?;
         self.references(container)?;
         self.secrets(container)?;
@@ -103,15 +106,44 @@ impl Task<'_> {
         refused.into_iter().find(|(is_set, _)| *is_set).map_or(Ok(()), |(_, message)| Err(client(message)))
     }
 
+    /// Checks which siblings a container knows by name. (Texts unverified but for awsvpc.)
+    fn links(&self, container: &api::ContainerDefinition, name: &str) -> Result<()> {
+        let links = container.links.as_deref().unwrap_or_default();
+        match self.input.network_mode {
+            Some(api::NetworkMode::Host) if !links.is_empty() => {
+                return Err(client("Links are not supported when networkMode=host"));
+            }
+            Some(api::NetworkMode::None) if !links.is_empty() => {
+                return Err(client("Links are not supported when networkMode=none"));
+            }
+            _ => {}
+        }
+        let siblings = self.input.container_definitions.as_deref().unwrap_or_default();
+        for link in links.iter().map(|link| parse::link(link)) {
+            if !is_name(&link.container) || link.alias.as_deref().is_some_and(|alias| !is_name(alias)) {
+                return Err(client(format!("Invalid 'links' setting for container '{name}'.")));
+            }
+            if !siblings.iter().any(|sibling| sibling.name.as_ref() == Some(&link.container)) {
+                return Err(client(format!("Invalid 'links' setting. Unknown container: '{}'.", link.container)));
+            }
+        }
+        Ok(())
+    }
+
     fn ports(&self, container: &api::ContainerDefinition, name: &str) -> Result<()> {
+        ranges(container, self.input.network_mode == Some(api::NetworkMode::Awsvpc))?;
         let is_port = |port: i32| (1..=65_535).contains(&port);
         for mapping in container.port_mappings.iter().flatten() {
             if let Some(range) = &mapping.container_port_range {
                 if mapping.container_port.is_some() {
                     return Err(client("cannot specify both single port and port range"));
                 }
-                if parse_range(range).is_none_or(|(first, last)| first > last) {
+                if parse::port_range(range).is_none_or(|(first, last)| first >= last) {
                     return Err(client("Invalid 'containerPortRange' setting"));
+                }
+                // Text unverified; the rule is the PortMapping shape's documentation.
+                if self.input.network_mode == Some(api::NetworkMode::Host) {
+                    return Err(client("containerPortRange is not supported when networkMode=host"));
                 }
                 continue;
             }
@@ -143,7 +175,7 @@ impl Task<'_> {
             let protocol =
                 mapping.protocol.as_ref().map_or_else(|| "TCP".to_owned(), |p| p.as_str().to_ascii_uppercase());
             let single = mapping.container_port.and_then(|port| u16::try_from(port).ok()).map(|port| (port, port));
-            let range = mapping.container_port_range.as_deref().and_then(parse_range);
+            let range = mapping.container_port_range.as_deref().and_then(parse::port_range);
             let Some((first, last)) = single.or(range) else { continue };
             let clash = ports.iter().find(|(of, from, to)| *of == protocol && first <= *to && *from <= last);
             if let Some((_, from, _)) = clash {
@@ -231,9 +263,7 @@ fn name_and_image(container: &api::ContainerDefinition) -> Result<()> {
     if name.is_empty() {
         return Err(client("Container.name should not be null or empty."));
     }
-    let is_name =
-        name.len() <= NAME_CHARS_MAX && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    if !is_name {
+    if !is_name(name) {
         return Err(client("Container.name contains invalid characters."));
     }
     let image = container.image.as_deref().unwrap_or_default();
@@ -246,6 +276,39 @@ fn name_and_image(container: &api::ContainerDefinition) -> Result<()> {
     // A digest does not count.
     if image.split('@').next().is_some_and(|name| name.len() > IMAGE_CHARS_MAX) {
         return Err(client("Container.image should be 255 characters or less"));
+    }
+    Ok(())
+}
+
+/// Returns whether a container may have that name: letters, digits, hyphens and underscores.
+fn is_name(name: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.bytes().all(is_of_name)
+}
+
+/// Checks that a container's ranges of ports are not too many, and no port is in a range and in another mapping; with awsvpc
+/// the latter is asked of all containers at once. (Texts unverified; the rules are the PortMapping shape's documentation.)
+fn ranges(container: &api::ContainerDefinition, is_awsvpc: bool) -> Result<()> {
+    let mappings = container.port_mappings.as_deref().unwrap_or_default();
+    let range_of = |mapping: &api::PortMapping| mapping.container_port_range.as_deref().and_then(parse::port_range);
+    let ranges = mappings.iter().enumerate().filter_map(|(place, mapping)| Some((place, range_of(mapping)?)));
+    let ranges = ranges.collect::<Vec<_>>();
+    if ranges.len() > PORT_RANGES_MAX {
+        return Err(client(format!("A container can have at most {PORT_RANGES_MAX} port ranges.")));
+    }
+    for (place, (first, last)) in ranges.into_iter().filter(|_| !is_awsvpc) {
+        let single = |mapping: &api::PortMapping| {
+            let port = mapping.container_port.and_then(|port| u16::try_from(port).ok())?;
+            Some((port, port))
+        };
+        let clashes = |(other, mapping): (usize, &api::PortMapping)| {
+            let is_same = mapping.protocol == mappings[place].protocol;
+            let ports = range_of(mapping).or_else(|| single(mapping));
+            other != place && is_same && ports.is_some_and(|(from, to)| first <= to && from <= last)
+        };
+        if mappings.iter().enumerate().any(clashes) {
+            return Err(client("containerPortRange cannot overlap with another port mapping of the container"));
+        }
     }
     Ok(())
 }
@@ -330,7 +393,8 @@ fn dependencies(containers: &[api::ContainerDefinition]) -> Result<()> {
     Ok(())
 }
 
-/// Takes away, again and again, the containers that depend on nothing that is left.
+/// Takes away, again and again, the containers that depend on nothing that is left. A container depends on those that it
+/// links to, as it starts after them.
 fn has_cycle(containers: &[api::ContainerDefinition]) -> bool {
     let mut left = containers.iter().collect::<Vec<_>>();
     loop {
@@ -338,15 +402,11 @@ fn has_cycle(containers: &[api::ContainerDefinition]) -> bool {
         let before = left.len();
         left.retain(|container| {
             let mut needs = container.depends_on.iter().flatten().filter_map(|d| d.container_name.as_deref());
-            needs.any(|name| names.contains(name))
+            let links = container.links.iter().flatten().map(|link| parse::link(link).container);
+            needs.any(|name| names.contains(name)) || links.into_iter().any(|name| names.contains(name.as_str()))
         });
         if left.len() == before {
             return !left.is_empty();
         }
     }
-}
-
-fn parse_range(range: &str) -> Option<(u16, u16)> {
-    let (first, last) = range.split_once('-')?;
-    Some((first.trim().parse().ok().filter(|port| *port > 0)?, last.trim().parse().ok()?))
 }

@@ -3,10 +3,13 @@
 use api::ecs as api;
 use state::ecs::{Condition, Dependency};
 
-/// Reads the dependencies of each container, in the definition's order. Whoever writes to a log router also waits for its
-/// start, so that nothing is written before it listens; and as containers end in the reverse order, it ends last.
+use super::parse;
+
+/// Reads the dependencies of each container, in the definition's order. Whoever links to a container waits for its start, as
+/// with Docker. So does whoever writes to a log router, so that nothing is written before it listens; and as containers end
+/// in the reverse order, it ends last.
 pub(super) fn of(containers: &[api::ContainerDefinition]) -> Vec<Vec<Dependency>> {
-    let mut all = containers.iter().map(explicit).collect::<Vec<_>>();
+    let mut all = containers.iter().map(stated).collect::<Vec<_>>();
     let name = |index: usize| containers[index].name.clone().unwrap_or_default();
     let Some(router) = containers.iter().position(|container| container.firelens_configuration.is_some()) else {
         return all;
@@ -18,6 +21,16 @@ pub(super) fn of(containers: &[api::ContainerDefinition]) -> Vec<Vec<Dependency>
         // A router that waits for whom it serves would otherwise wait for itself.
         if is_routed && index != router && !is_known && !depends(containers, &all, router, index) {
             all[index].push(Dependency { container: name(router), condition: Condition::Start });
+        }
+    }
+    all
+}
+
+fn stated(container: &api::ContainerDefinition) -> Vec<Dependency> {
+    let mut all = explicit(container);
+    for link in container.links.iter().flatten().map(|link| parse::link(link)) {
+        if all.iter().all(|known| known.container != link.container) {
+            all.push(Dependency { container: link.container, condition: Condition::Start });
         }
     }
     all
@@ -74,6 +87,25 @@ mod tests {
             ..api::ContainerDefinition::default()
         };
         texts.iter().map(container).collect()
+    }
+
+    #[test]
+    fn who_links_to_a_container_waits_for_its_start_unless_it_waits_for_more() {
+        let link = |links: &[&str]| Some(links.iter().map(|link| (*link).to_owned()).collect());
+        let depends_on = Some(vec![api::ContainerDependency {
+            container_name: Some("b".to_owned()),
+            condition: Some(api::ContainerCondition::Healthy),
+        }]);
+        let named = |name: &str| api::ContainerDefinition { name: Some(name.to_owned()), ..Default::default() };
+        let containers = [
+            api::ContainerDefinition { links: link(&["b:db", "c"]), depends_on, ..named("a") },
+            api::ContainerDefinition { links: link(&["c:x", "c:y"]), ..named("b") },
+            named("c"),
+        ];
+        let on = |container: &str, condition| Dependency { container: container.to_owned(), condition };
+        let expected =
+            [vec![on("b", Condition::Healthy), on("c", Condition::Start)], vec![on("c", Condition::Start)], vec![]];
+        assert_eq!(of(&containers), expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use api::ecs as api;
 use state::ecs::{
-    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, NetworkMode, PortMapping, Ports, RestartPolicy,
+    ContainerDefinition, CpuArchitecture, HealthCheck, KeyValue, Link, NetworkMode, PortMapping, Ports, RestartPolicy,
     Secret, TmpfsMount, Ulimit,
 };
 
@@ -74,6 +74,8 @@ pub(super) fn container(container: &api::ContainerDefinition, mode: NetworkMode)
         ulimits: container.ulimits.iter().flatten().filter_map(ulimit).collect(),
         system_controls: container.system_controls.iter().flatten().filter_map(system_control).collect(),
         port_mappings: port_mappings(container, mode),
+        links: container.links.iter().flatten().map(|text| link(text)).collect(),
+        extra_hosts: container.extra_hosts.iter().flatten().filter_map(extra_host).collect(),
         host_ports: host_ports(container, mode),
         gpus: gpus(container.resource_requirements.as_deref()).unwrap_or(0),
     }
@@ -131,17 +133,42 @@ fn pair(name: &str, value: &str) -> KeyValue {
     KeyValue { name: name.to_owned(), value: value.to_owned() }
 }
 
-/// Reads the ports that are the machine's, too. In its own network a container's port is the machine's.
+/// Reads `name` or `name:alias`.
+pub(super) fn link(text: &str) -> Link {
+    let (container, alias) = text.split_once(':').map_or((text, None), |(name, alias)| (name, Some(alias.to_owned())));
+    Link { container: container.to_owned(), alias }
+}
+
+fn extra_host(host: &api::HostEntry) -> Option<KeyValue> {
+    Some(pair(host.hostname.as_ref()?, host.ip_address.as_ref()?))
+}
+
+/// Reads a range of ports, `first-last`.
+pub(super) fn port_range(range: &str) -> Option<(u16, u16)> {
+    let (first, last) = range.split_once('-')?;
+    Some((first.trim().parse().ok().filter(|port| *port > 0)?, last.trim().parse().ok()?))
+}
+
+/// Reads the ports that are the machine's, too. In its own network a container's port is the machine's. With an interface of
+/// its own a task has none: the ECS agent reports no bindings then, not those of ranges either.
 fn port_mappings(container: &api::ContainerDefinition, mode: NetworkMode) -> Vec<PortMapping> {
     let mapping = |mapping: &api::PortMapping| {
+        let is_udp = mapping.protocol == Some(api::TransportProtocol::Udp);
+        if let Some((first, last)) = mapping.container_port_range.as_deref().and_then(port_range) {
+            return Some(PortMapping {
+                container_port: first,
+                host_port: None,
+                is_udp,
+                more: last.checked_sub(first)?,
+            });
+        }
         let port = |number: Option<i32>| number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
         let container_port = port(mapping.container_port)?;
         let host_port = match mode {
             NetworkMode::Host => Some(container_port),
             NetworkMode::Bridge | NetworkMode::Awsvpc | NetworkMode::None => port(mapping.host_port),
         };
-        let is_udp = mapping.protocol == Some(api::TransportProtocol::Udp);
-        Some(PortMapping { container_port, host_port, is_udp })
+        Some(PortMapping { container_port, host_port, is_udp, more: 0 })
     };
     match mode {
         NetworkMode::Bridge | NetworkMode::Host => {

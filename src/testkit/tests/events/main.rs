@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod endpoint;
+mod function;
 mod restart;
 mod schedules;
 mod task_events;

@@ -12,6 +12,7 @@ use crate::bench::{BOTH, Bench, FARGATE, SIMULATED, container, container_with, s
 crate::scenarios! {
     BOTH => [
         a_bridge_task_has_a_port_of_its_instance_and_gives_it_back,
+        a_range_of_ports_is_given_a_range_of_its_instance,
         an_awsvpc_task_and_one_without_network_run_on_an_instance,
     ],
     SIMULATED => [
@@ -21,7 +22,10 @@ crate::scenarios! {
         a_daemon_is_on_each_instance_that_suits_it,
         an_instance_is_never_given_more_than_it_has,
     ],
-    FARGATE => [a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too],
+    FARGATE => [
+        a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too,
+        a_container_of_a_bridge_task_finds_those_it_links_to_by_name,
+    ],
 }
 
 /// Gives the cluster an instance with these attributes, and waits for its agent. Returns its id.
@@ -126,6 +130,31 @@ async fn a_bridge_task_has_a_port_of_its_instance_and_gives_it_back(bench: &Benc
     let left = left.as_array().unwrap();
     assert_eq!(left.iter().find(|resource| resource["name"] == "CPU").unwrap()["integerValue"], 2048);
     assert_eq!(left.iter().find(|resource| resource["name"] == "PORTS_UDP").unwrap()["stringSetValue"], json!([]));
+}
+
+async fn a_range_of_ports_is_given_a_range_of_its_instance(bench: &Bench) {
+    add(bench, &[]).await;
+    let ports = json!({ "portMappings": [{ "containerPort": 80 }, { "containerPortRange": "7000-7002" }] });
+    let app = container_with("app", "trap 'exit 143' TERM; echo ready; sleep 600 & wait", "output ready", &ports);
+    register(bench, "bridge", &[small(app)]).await;
+    let mut tasks = Vec::new();
+    for (single, range) in [(49153, "49154-49156"), (49157, "49158-49160")] {
+        let output = bench.kit.ecs("RunTask", &json!({ "taskDefinition": "app" })).await;
+        let arn = text(&output["tasks"][0]["taskArn"]);
+        let task = bench.until(&arn, "RUNNING").await;
+        assert_eq!(
+            task["containers"][0]["networkBindings"],
+            json!([
+                { "bindIP": "0.0.0.0", "containerPort": 80, "hostPort": single, "protocol": "tcp" },
+                { "bindIP": "0.0.0.0", "containerPortRange": "7000-7002", "hostPortRange": range, "protocol": "tcp" },
+            ])
+        );
+        tasks.push(arn);
+    }
+    for arn in tasks {
+        bench.stop(&arn).await;
+        bench.until_stopped(&arn).await;
+    }
 }
 
 async fn an_awsvpc_task_and_one_without_network_run_on_an_instance(bench: &Bench) {
@@ -327,4 +356,27 @@ async fn a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too(
         assert_eq!(task["containers"][0]["exitCode"], 0, "{mode}: {:?}", bench.log("client", &arn).await);
         assert_eq!(bench.log("client", &arn).await, ["one", "three", "1"], "{mode}");
     }
+}
+
+async fn a_container_of_a_bridge_task_finds_those_it_links_to_by_name(bench: &Bench) {
+    add(bench, &[]).await;
+    let serve = "echo found > /srv/index.html; exec /bin/busybox httpd -f -p 8080 -h /srv";
+    let mut db = small(container("db", serve, ""));
+    (db["essential"], db["stopTimeout"]) = (json!(false), json!(2));
+    let ask =
+        "until wget -q -O - http://database:8080/; do sleep 1; done; wget -q -O - http://db:8080/; cat /etc/hosts";
+    let more = json!({
+        "links": ["db:database"], "extraHosts": [{ "hostname": "printer", "ipAddress": "10.0.0.9" }],
+    });
+    register(bench, "bridge", &[small(container_with("app", ask, "", &more)), db]).await;
+    let output = bench.kit.ecs("RunTask", &json!({ "taskDefinition": "app" })).await;
+    let arn = text(&output["tasks"][0]["taskArn"]);
+    let task = bench.until_stopped(&arn).await;
+    let id = arn.rsplit('/').next().unwrap();
+    let log = bench.log("app", &arn).await;
+    assert_eq!(task["containers"][0]["exitCode"], 0, "{log:?}");
+    let log = log.iter().filter(|line| !line.starts_with("wget:")).map(String::as_str).collect::<Vec<_>>();
+    let own = format!("172.17.0.16 {id}");
+    let expected = ["found", "found", "127.0.0.1 localhost", &own, "10.0.0.9 printer", "172.17.0.16 database db"];
+    assert_eq!(log, expected);
 }
