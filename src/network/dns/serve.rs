@@ -170,21 +170,32 @@ mod tests {
         _folder: tempfile::TempDir,
     }
 
+    /// Returns sockets of both transports at the same port. Of one that is free for datagrams, somebody else's connection
+    /// may use the number for streams.
+    fn one_port() -> (std::net::UdpSocket, std::net::TcpListener) {
+        let sockets = (0..100).find_map(|_| {
+            let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            let tcp = std::net::TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some((udp, tcp))
+        });
+        let (udp, tcp) = sockets.expect("one of a hundred ports is free for both");
+        udp.set_nonblocking(true).unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        (udp, tcp)
+    }
+
     async fn bench() -> Bench {
-        let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let port = upstream.local_addr().unwrap().port();
-        let upstream_tcp = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let (udp, tcp) = one_port();
+        let port = udp.local_addr().unwrap().port();
+        let (upstream, upstream_tcp) = (UdpSocket::from_std(udp).unwrap(), TcpListener::from_std(tcp).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let configuration = folder.path().join("resolv.conf");
         std::fs::write(&configuration, "nameserver 127.0.0.1\n").unwrap();
         let upstream_settings = Upstream { configuration, port };
         let endpoints = Endpoints::new(["ecs".to_owned()]);
         let resolver = Arc::new(Resolver { directory: Arc::new(Names), endpoints, upstream: upstream_settings });
-        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (udp, tcp) = one_port();
         let address = udp.local_addr().unwrap();
-        let tcp = std::net::TcpListener::bind(address).unwrap();
-        udp.set_nonblocking(true).unwrap();
-        tcp.set_nonblocking(true).unwrap();
         let alive = Alive::new();
         let life = alive.life();
         let ended = tokio::spawn(resolver.serve(VpcId::new("vpc-1"), DnsSockets { udp, tcp }, life));
