@@ -1,7 +1,5 @@
 //! Tasks on container instances that this machine plays.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use controllers::{NewInstance, NotRemoved};
@@ -310,16 +308,6 @@ async fn an_instance_is_never_given_more_than_it_has(bench: &Bench) {
     assert_eq!(instance(bench, &id).await["runningTasksCount"], 8);
 }
 
-/// Asks a web server at an address of a VPC, from the host.
-fn ask(address: &str, port: i64) -> Option<String> {
-    let mut stream = TcpStream::connect(format!("{address}:{port}")).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    answer.split("\r\n\r\n").nth(1).map(|body| body.trim().to_owned())
-}
-
 async fn a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too(bench: &Bench) {
     add(bench, &[]).await;
     let address = text(&json!(bench.kit.emulator().controllers().instances()[0].host.as_ref().unwrap().address));
@@ -336,14 +324,11 @@ async fn a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too(
         addresses.push((name, bound));
     }
     assert_eq!(addresses, [("one", 49153), ("two", 49154), ("three", 8080)]);
-    for (name, port) in &addresses {
-        let answered = async || ask(&address, *port).filter(|body| body == name);
-        bench.kit.wait_for(&format!("an answer of {name}"), answered).await;
-    }
-    // From the VPC, and from behind the bridge, where the metadata and the other task are found.
+    // From the VPC, and from behind the bridge, where the metadata and the other task are found. Not from the host: of several
+    // servers with the same addresses only one is answered for there.
     let client = format!(
-        "wget -q -O - http://{address}:49153/ && wget -q -O - http://{address}:8080/ && wget -q -O - \
-         ${{ECS_CONTAINER_METADATA_URI_V4}}/task | /bin/busybox grep -c TaskARN"
+        "for port in 49153 49154 8080; do until wget -q -O - http://{address}:$port/ 2>/dev/null; do sleep 0.1; done; done; \
+         wget -q -O - ${{ECS_CONTAINER_METADATA_URI_V4}}/task | /bin/busybox grep -c TaskARN"
     );
     for mode in ["awsvpc", "bridge"] {
         register(bench, mode, &[small(container("client", &client, ""))]).await;
@@ -354,7 +339,7 @@ async fn a_bridge_task_is_answered_at_its_instances_address_and_a_host_task_too(
         let arn = text(&output["tasks"][0]["taskArn"]);
         let task = bench.until_stopped(&arn).await;
         assert_eq!(task["containers"][0]["exitCode"], 0, "{mode}: {:?}", bench.log("client", &arn).await);
-        assert_eq!(bench.log("client", &arn).await, ["one", "three", "1"], "{mode}");
+        assert_eq!(bench.log("client", &arn).await, ["one", "two", "three", "1"], "{mode}");
     }
 }
 
