@@ -141,7 +141,7 @@ def process_of(task: dict, words: str) -> int:
                 groups, command = (entry / "cgroup").read_text(), (entry / "cmdline").read_bytes()
             except OSError:  # it ended meanwhile
                 continue
-            if task_id in groups and words.encode() in command and b"\0shim\0" not in command:
+            if task_id in groups and words.encode() in command and b"shim " not in command:
                 return int(entry.name)
         return None
 

@@ -389,6 +389,13 @@ impl Runtime for FargateRuntime {
         }
         let restarted = self.restart(&next, queue, &sandbox.disks, pid_namespace).await;
         if restarted.is_err() {
+            let (cgroups, clock, lost) = (Arc::clone(&self.cgroups), Arc::clone(&self.clock), Arc::clone(&next));
+            // Nobody would listen to what has come to run all the same.
+            let removed =
+                blocking(move || cgroups.remove(lost.sandbox.as_str(), Some(lost.id.as_str()), &*clock)).await;
+            if let Err(error) = removed {
+                tracing::error!(%container, %error, "cannot end a container that was not restarted");
+            }
             // It stays ended, as it was.
             self.known().containers.insert(container.clone(), ended);
         }

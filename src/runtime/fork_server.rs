@@ -11,10 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, Shutdown, SocketFlags, SocketType, recvmsg, sendmsg, shutdown, socketpair,
 };
 use shim_protocol::fork_server::{
     ANSWER_BYTES, ANSWER_DESCRIPTORS, ORDER_BYTES_MAX, ORDER_DESCRIPTORS, ROOM_BYTES, SUBCOMMAND, decode_answer,
@@ -79,13 +80,31 @@ impl ForkServer {
                 None => Running::start(&self.program)?,
             };
             // After a failure it goes: the answer to this order may still come.
-            if let Some(shim) = process.fork(&order, stdin, stderr)? {
-                *running = Some(process);
-                return Ok(shim);
+            match process.fork(&order, stdin, stderr)? {
+                Answer::Forked(shim) => {
+                    *running = Some(process);
+                    return Ok(shim);
+                }
+                Answer::Refused(error) => {
+                    *running = Some(process);
+                    return Err(error);
+                }
+                Answer::None => tracing::warn!("the process that forks shims has ended"),
             }
         }
         Err(io::Error::other("the process that forks shims ends at once"))
     }
+}
+
+/// What comes of an order.
+#[derive(Debug)]
+enum Answer {
+    /// A shim.
+    Forked(Shim),
+    /// None, and why not.
+    Refused(io::Error),
+    /// The process has ended. There is no shim: it would have answered.
+    None,
 }
 
 impl Running {
@@ -107,42 +126,44 @@ impl Running {
         Ok(Self { socket: ours, process })
     }
 
-    /// Forks a shim; none if the process has ended, and there is none.
-    fn fork(&self, order: &[u8], stdin: &OwnedFd, stderr: &OwnedFd) -> io::Result<Option<Shim>> {
+    /// Orders a shim. After an error nobody knows whether there is one; it gives up, unless it has answered already.
+    fn fork(&self, order: &[u8], stdin: &OwnedFd, stderr: &OwnedFd) -> io::Result<Answer> {
         let fds: [_; ORDER_DESCRIPTORS] = [stdin.as_fd(), stderr.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ORDER_DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !ancillary.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::Error::other("there is no room for the descriptors"));
         }
-        match sendmsg(&self.socket, &[io::IoSlice::new(order)], &mut ancillary, SendFlags::NOSIGNAL) {
+        let slices = [io::IoSlice::new(order)];
+        match retry_on_intr(|| sendmsg(&self.socket, &slices, &mut ancillary, SendFlags::NOSIGNAL)) {
             Ok(_) => self.answer(),
-            Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(None),
+            Err(Errno::PIPE | Errno::CONNRESET) => Ok(Answer::None),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn answer(&self) -> io::Result<Option<Shim>> {
+    fn answer(&self) -> io::Result<Answer> {
         let mut packet = [0; ANSWER_BYTES];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ANSWER_DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [io::IoSliceMut::new(&mut packet)];
-        let received = match recvmsg(&self.socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        let receive = || recvmsg(&self.socket, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+        let received = match retry_on_intr(receive) {
             Ok(received) => received.bytes,
             // It has ended with the order unread.
-            Err(rustix::io::Errno::CONNRESET) => 0,
+            Err(Errno::CONNRESET) => 0,
             Err(error) => return Err(error.into()),
         };
         if received == 0 {
-            return Ok(None);
+            return Ok(Answer::None);
         }
         let pidfd = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
         match (decode_answer(&packet[..received]), pidfd) {
-            (Some(0), Some(pidfd)) => Ok(Some(Shim { pidfd })),
-            (Some(errno), _) if errno != 0 => Err(io::Error::from_raw_os_error(errno)),
+            (Some(0), Some(pidfd)) => Ok(Answer::Forked(Shim { pidfd })),
+            (Some(errno), _) if errno != 0 => Ok(Answer::Refused(io::Error::from_raw_os_error(errno))),
             _ => Err(io::Error::other("the process that forks shims does not say what it did")),
         }
     }
@@ -150,7 +171,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Shims are not ended with it.
+        // One that has yet to answer gives up. Shims are not ended with it.
+        let _ = shutdown(&self.socket, Shutdown::Both);
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -191,19 +213,32 @@ mod tests {
         assert_eq!(error.to_string(), "the process that forks shims ends at once");
     }
 
-    /// Returns what comes of an order that is answered by these bytes, without a process.
-    fn answered(packet: &[u8]) -> io::Result<Option<Shim>> {
+    /// Returns what comes of an order that is answered by these bytes, without a process. The other end is gone afterwards.
+    fn answered(packet: &[u8]) -> io::Result<Answer> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
         let process = Command::new("/bin/true").spawn().unwrap();
-        rustix::net::send(&theirs, packet, SendFlags::empty()).unwrap();
-        Running { socket: ours, process }.fork(b"/folder", &null(), &null())
+        let packet = packet.to_vec();
+        let answering = std::thread::spawn(move || {
+            rustix::net::recv(&theirs, &mut [0; ORDER_BYTES_MAX], RecvFlags::empty()).unwrap();
+            if !packet.is_empty() {
+                rustix::net::send(&theirs, &packet, SendFlags::empty()).unwrap();
+            }
+        });
+        let answer = Running { socket: ours, process }.fork(b"/folder", &null(), &null());
+        answering.join().unwrap();
+        answer
     }
 
     #[test]
     fn a_fork_that_failed_is_the_kernels_error() {
-        let error = answered(&shim_protocol::fork_server::encode_answer(libc::EAGAIN)).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+        let answer = answered(&shim_protocol::fork_server::encode_answer(libc::EAGAIN)).unwrap();
+        assert!(matches!(answer, Answer::Refused(error) if error.raw_os_error() == Some(libc::EAGAIN)));
+    }
+
+    #[test]
+    fn an_order_that_nobody_answers_has_no_shim() {
+        assert!(matches!(answered(b"").unwrap(), Answer::None));
     }
 
     #[test]

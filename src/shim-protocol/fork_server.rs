@@ -1,7 +1,7 @@
 //! How a runtime gets its shims: from a process that has executed the program already, and forks.
 //!
 //! The runtime and its fork server speak over a `SOCK_SEQPACKET` socket, which is the fork server's standard input: a packet
-//! for each order, a packet for its answer, one after the other. The fork server ends with the socket; its shims do not.
+//! for each order, a packet for its answer, one after the other. A shim answers itself, and is none if it cannot. The fork server ends with the socket; its shims do not.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

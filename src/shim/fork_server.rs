@@ -3,20 +3,18 @@
 //! Executing the program anew for each shim costs its loading and linking, 2 ms of a task's start. This process has that
 //! behind it, does nothing else, and has one thread, so that its children may do all that a fresh process may.
 
-use std::ffi::{CStr, OsStr, OsString};
+use std::ffi::{CStr, OsString};
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::ptr;
 
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::ForkResult;
+use nix::unistd::{ForkResult, Pid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -24,17 +22,15 @@ use rustix::net::{
 use shim_protocol::fork_server::{
     ANSWER_DESCRIPTORS, ORDER_BYTES_MAX, ORDER_DESCRIPTORS, SUBCOMMAND, decode_order, encode_answer,
 };
-use shim_protocol::layout;
 
 use crate::error::ShimError;
-use crate::start;
+use crate::title::Title;
+use crate::{exit, start};
 
-/// What the process is called where there is room for 15 bytes only.
+/// What a shim is called where there is room for 15 bytes only.
 const NAME: &CStr = c"neargate-shim";
-/// The first of the arguments that others see of a shim.
-const PROGRAM: &str = "neargate";
-/// Which field of /proc/self/stat says where the arguments begin; the next one says where they end.
-const ARG_START_FIELD: usize = 48;
+/// How its command line begins.
+const PROGRAM: &[u8] = b"neargate shim";
 
 /// One shim that is wanted.
 struct Order {
@@ -45,17 +41,17 @@ struct Order {
 
 /// Forks a shim for each order that comes on standard input. Returns nothing once the runtime is gone; and in each child
 /// the arguments of the shim that it is, with its standard input and error in place.
+///
+/// It is the child that answers, before it does anything else: so the runtime knows that there is no shim as long as it has
+/// no answer, and a child that cannot answer is none.
 pub(crate) fn run() -> Result<Option<Vec<OsString>>, ShimError> {
     // A group of its own, so that Ctrl-C at the server's terminal is not for us. It fails for who leads one already.
     let _ = rustix::process::setsid();
     let control = take_stdin()?;
-    let title = Title::find();
-    title.show([PROGRAM, layout::SUBCOMMAND, SUBCOMMAND].into_iter().map(OsStr::new));
+    let title = Title::find().ok();
+    show(title, &[OsString::from(SUBCOMMAND)]);
     let inherited = SigSet::thread_get_mask().map_err(ShimError::call("read the signal mask"))?;
-    let ended = SigSet::from(Signal::SIGCHLD);
-    ended.thread_block().map_err(ShimError::call("block a signal"))?;
-    let children = SignalFd::with_flags(&ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-        .map_err(ShimError::call("watch for children that end"))?;
+    let children = watch_children()?;
     loop {
         let mut fds = [PollFd::new(&control, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
         match poll(&mut fds, None) {
@@ -64,9 +60,9 @@ pub(crate) fn run() -> Result<Option<Vec<OsString>>, ShimError> {
         }
         let [has_order, has_ended] = fds.map(|fd| !fd.revents().is_empty());
         if has_ended {
-            // It says that some have ended, not how many.
+            // It says that some have ended, not how many. How is known to who asked for them.
             let _ = children.read_signal();
-            reap();
+            while exit::reap().is_some() {}
         }
         if !has_order {
             continue;
@@ -75,32 +71,61 @@ pub(crate) fn run() -> Result<Option<Vec<OsString>>, ShimError> {
         // SAFETY: this process has one thread, so that the child may do all that the parent may.
         match unsafe { nix::unistd::fork() } {
             Ok(ForkResult::Child) => {
+                if !announce(&control) {
+                    return Ok(None);
+                }
                 drop((control, children));
                 inherited.thread_set_mask().map_err(ShimError::call("restore the signal mask"))?;
-                return order.take_on(&title).map(Some);
+                show(title, &order.args);
+                return order.take_on().map(Some);
             }
-            Ok(ForkResult::Parent { child }) => match start::pidfd_of(child) {
-                Ok(pidfd) => answer(&control, 0, Some(&pidfd)),
-                Err(_) => {
-                    // It has not been reaped, so that the number is still its own. Nobody could tell when it ends.
-                    let _ = kill(child, Signal::SIGKILL);
-                    answer(&control, libc::EMFILE, None);
-                }
-            },
-            Err(error) => answer(&control, error as i32, None),
+            Ok(ForkResult::Parent { .. }) => {}
+            // A runtime that is gone shows with the next order.
+            Err(error) => drop(answer(&control, error as i32, None)),
+        }
+    }
+}
+
+/// Watches for the end of children, whatever was made of the signal by who started the server.
+fn watch_children() -> Result<SignalFd, ShimError> {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }
+        .map_err(ShimError::call("reset the handling of a signal"))?;
+    let ended = SigSet::from(Signal::SIGCHLD);
+    ended.thread_block().map_err(ShimError::call("block a signal"))?;
+    SignalFd::with_flags(&ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .map_err(ShimError::call("watch for children that end"))
+}
+
+/// Says that this process, which has just been forked, is the shim; returns whether the runtime is told.
+fn announce(control: &OwnedFd) -> bool {
+    match start::pidfd_of(Pid::this()) {
+        Ok(pidfd) => answer(control, 0, Some(&pidfd)).is_ok(),
+        Err(_) => {
+            // It is as if it had not been forked.
+            let _ = answer(control, libc::EMFILE, None);
+            false
         }
     }
 }
 
 impl Order {
-    /// Makes this process, which has just been forked, the one that is wanted; returns its arguments.
-    fn take_on(self, title: &Title) -> Result<Vec<OsString>, ShimError> {
+    /// Gives this process the shim's standard input and error; returns its arguments.
+    fn take_on(self) -> Result<Vec<OsString>, ShimError> {
         rustix::stdio::dup2_stdin(&self.stdin).map_err(ShimError::call("take standard input"))?;
         rustix::stdio::dup2_stderr(&self.stderr).map_err(ShimError::call("take standard error"))?;
-        let own = self.args.iter().map(OsString::as_os_str);
-        title.show([PROGRAM, layout::SUBCOMMAND].into_iter().map(OsStr::new).chain(own));
         Ok(self.args)
     }
+}
+
+/// Shows a shim's arguments to whoever lists processes. Where there is no room for them, those of before stay.
+fn show(title: Option<Title>, args: &[OsString]) {
+    let mut line = PROGRAM.to_vec();
+    for arg in args {
+        line.push(b' ');
+        line.extend_from_slice(arg.as_bytes());
+    }
+    let _ = title.map(|title| title.set(&line, NAME));
 }
 
 /// Makes standard input the runtime's socket, and /dev/null in its place.
@@ -137,59 +162,14 @@ fn receive(control: &OwnedFd) -> Result<Option<Order>, ShimError> {
     Ok(Some(Order { args: decode_order(&packet[..received.bytes]), stdin, stderr }))
 }
 
-fn answer(control: &OwnedFd, errno: i32, pidfd: Option<&OwnedFd>) {
+fn answer(control: &OwnedFd, errno: i32, pidfd: Option<&OwnedFd>) -> rustix::io::Result<()> {
     let packet = encode_answer(errno);
     let fds = pidfd.map(AsFd::as_fd);
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ANSWER_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !fds.as_slice().is_empty() {
-        let has_room = ancillary.push(SendAncillaryMessage::ScmRights(fds.as_slice()));
-        debug_assert!(has_room, "the buffer is made for as many");
+    if !fds.as_slice().is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds.as_slice())) {
+        return Err(Errno::NOBUFS);
     }
-    // A runtime that is gone shows with the next order.
-    let _ = sendmsg(control, &[std::io::IoSlice::new(&packet)], &mut ancillary, SendFlags::NOSIGNAL);
-}
-
-/// Reaps every child that has ended. How it ended is known to who asked for it.
-fn reap() {
-    while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-        if status == WaitStatus::StillAlive {
-            return;
-        }
-    }
-}
-
-/// Where this process's arguments are in its memory, as others see them.
-///
-/// The kernel would let a privileged process say that they are elsewhere; writing over them is open to all.
-struct Title {
-    address: usize,
-    len: usize,
-}
-
-impl Title {
-    /// Finds the arguments; they are nowhere if the kernel does not tell.
-    fn find() -> Self {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // The second field is the name, in parentheses, and may contain anything.
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
-        let mut addresses =
-            fields.split_ascii_whitespace().skip(ARG_START_FIELD - 3).map_while(|field| field.parse::<usize>().ok());
-        let (address, end) = (addresses.next().unwrap_or_default(), addresses.next().unwrap_or_default());
-        Self { address, len: end.saturating_sub(address) }
-    }
-
-    /// Shows other arguments, as far as there is room, each with its end.
-    fn show<'a>(&self, args: impl Iterator<Item = &'a OsStr>) {
-        let mut text = args.flat_map(|arg| [arg.as_bytes(), b"\0"]).flatten().copied().collect::<Vec<_>>();
-        text.resize(self.len, 0);
-        if let Some(last) = text.last_mut() {
-            *last = 0;
-        }
-        // SAFETY: the kernel has put the arguments there, on the stack, before the program began, and nothing moves them. The
-        // standard library has copied what it wants of them, and there is no other thread that could read them.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), ptr::with_exposed_provenance_mut(self.address), self.len) };
-        // SAFETY: the kernel reads the name before the call returns.
-        unsafe { libc::prctl(libc::PR_SET_NAME, NAME.as_ptr()) };
-    }
+    let slices = [std::io::IoSlice::new(&packet)];
+    retry_on_intr(|| sendmsg(control, &slices, &mut ancillary, SendFlags::NOSIGNAL)).map(drop)
 }

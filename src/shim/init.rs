@@ -4,18 +4,18 @@
 //! rights than the program.
 
 use std::ffi::CStr;
-use std::io;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::exit;
+use crate::title::Title;
 
-/// What the command line of an init says, instead of where the host has its own program.
-const INIT_TITLE: &CStr = c"/dev/init";
+/// What the command line of an init says, instead of where the host has its own program, and what its name is.
+const INIT_TITLE: (&[u8], &CStr) = (b"/dev/init", c"init");
 /// The same of a process that only holds namespaces.
-const HOLDER_TITLE: &CStr = c"/pause";
+const HOLDER_TITLE: (&[u8], &CStr) = (b"/pause", c"pause");
 /// Signals that a process gets for what it did itself; blocking them would end it without a word, or not at all.
 const OWN_FAULTS: [Signal; 7] =
     [Signal::SIGABRT, Signal::SIGBUS, Signal::SIGFPE, Signal::SIGILL, Signal::SIGSEGV, Signal::SIGSYS, Signal::SIGTRAP];
@@ -47,12 +47,12 @@ fn block() -> Result<SigSet, Errno> {
 }
 
 /// Works until the program has ended, and ends as it did. Without one it works until it is killed.
-fn serve(title: &CStr, blocked: &SigSet, program: Option<Pid>) -> ! {
+fn serve((line, name): (&[u8], &CStr), blocked: &SigSet, program: Option<Pid>) -> ! {
     // Each of these only makes it tidier: without them it still does its work.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
     close_all_but_stdio();
-    let _ = set_title(title);
+    let _ = Title::find().and_then(|title| title.set(line, name));
     loop {
         let mut number = 0;
         // SAFETY: the set and the number live until the call returns.
@@ -77,27 +77,4 @@ fn serve(title: &CStr, blocked: &SigSet, program: Option<Pid>) -> ! {
 fn close_all_but_stdio() {
     // SAFETY: nothing that this process still does uses any of them.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
-}
-
-/// Writes another command line over the one that this process was executed with.
-fn set_title(title: &CStr) -> io::Result<()> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
-    // Fields are counted from the state, the third, because the name before it may have blanks.
-    let fields = stat.rsplit_once(") ").map(|(_, fields)| fields.split(' ')).ok_or(io::ErrorKind::InvalidData)?;
-    let mut addresses = fields.skip(45).map(|field| field.parse::<usize>().unwrap_or_default());
-    let (start, end) = (addresses.next().unwrap_or_default(), addresses.next().unwrap_or_default());
-    let Some(room) = end.checked_sub(start).filter(|room| start != 0 && *room > title.count_bytes() + 1) else {
-        return Err(io::ErrorKind::InvalidData.into());
-    };
-    let memory = std::ptr::with_exposed_provenance_mut::<u8>(start);
-    // SAFETY: the kernel says that the arguments lie between these addresses, on the stack of this process, which nothing
-    // reads any more. Without a zero at their end it takes what is before the first one for all of them.
-    unsafe {
-        memory.write_bytes(0, room);
-        memory.copy_from_nonoverlapping(title.as_ptr().cast(), title.count_bytes());
-        memory.add(room - 1).write(b' ');
-    }
-    let name = title.to_bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let name = std::ffi::CString::new(name).unwrap_or_default();
-    Ok(rustix::thread::set_name(&name)?)
 }

@@ -32,6 +32,7 @@ mod seccomp;
 mod start;
 mod supervise;
 mod sysctl;
+mod title;
 mod ulimit;
 mod user;
 

@@ -17,6 +17,7 @@ crate::tests![
     a_killed_shim_takes_its_container_with_it,
     a_shim_killed_during_the_servers_absence_is_found_dead,
     shims_outlive_the_process_that_forked_them,
+    shims_that_have_ended_are_reaped,
 ];
 
 async fn a_running_container_is_adopted_by_the_next_server() {
@@ -137,22 +138,53 @@ fn kill_shim(container: &str) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Returns the processes of this test that fork shims.
+fn fork_servers() -> Vec<i32> {
+    let ours = i32::try_from(std::process::id()).unwrap();
+    let all = processes_that_mention("shim fork-server").into_iter().map(|(pid, _)| pid);
+    all.filter(|pid| children_of(ours).iter().any(|(child, _)| child == pid)).collect()
+}
+
+/// Returns the children of a process, and whether each has ended and is not reaped.
+fn children_of(parent: i32) -> Vec<(i32, bool)> {
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let children = stats.filter_map(|stat| {
+        let (before, after) = stat.rsplit_once(") ")?;
+        let pid = before.split(' ').next()?.parse().ok()?;
+        let mut fields = after.split(' ');
+        let is_zombie = fields.next()? == "Z";
+        (fields.next()? == parent.to_string()).then_some((pid, is_zombie))
+    });
+    children.collect()
+}
+
+async fn shims_that_have_ended_are_reaped() {
+    let bed = Bed::new();
+    let sandbox = bed.sandbox().await;
+    let stays = bed.script(&sandbox.id, "trap 'exit 9' TERM; while :; do sleep 0.05; done");
+    bed.runtime.start_container(&stays).await.unwrap();
+    for _ in 0..3 {
+        let spec = bed.script(&sandbox.id, "exit 0");
+        bed.runtime.start_container(&spec).await.unwrap();
+        bed.exit(&spec.id).await;
+    }
+    let one_is_left = || fork_servers().into_iter().any(|pid| matches!(children_of(pid)[..], [(_, false)]));
+    bed.until(one_is_left).await;
+    bed.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
 async fn shims_outlive_the_process_that_forked_them() {
     let bed = Bed::new();
     let sandbox = bed.sandbox().await;
     let first = bed.script(&sandbox.id, "trap 'exit 9' TERM; echo ready; while :; do sleep 0.05; done");
     bed.runtime.start_container(&first).await.unwrap();
     bed.wait_for_line(&first.id, "ready").await;
-    let parent = rustix::process::getpid().as_raw_nonzero().to_string();
-    let mut killed = 0;
-    for (pid, _) in processes_that_mention("shim fork-server") {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        if status.contains(&format!("PPid:\t{parent}\n")) {
-            rustix::process::kill_process(Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-            killed += 1;
-        }
+    let forking = fork_servers();
+    assert!(!forking.is_empty());
+    for pid in forking {
+        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
     }
-    assert!(killed > 0, "there is none");
     let second = bed.script(&sandbox.id, "echo here");
     bed.runtime.start_container(&second).await.unwrap();
     bed.exit(&second.id).await;
