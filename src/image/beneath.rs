@@ -17,7 +17,7 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 /// The mode of folders that an archive uses but does not describe.
 const FOLDER_MODE: u32 = 0o755;
 /// How often the kernel may be asked again when renames elsewhere on the machine disturb a look-up.
-const RESOLVE_TRIES: usize = 16;
+const RESOLVE_TRIES: usize = 1_000;
 
 /// A folder as the root of everything below it.
 pub(crate) struct Root(OwnedFd);

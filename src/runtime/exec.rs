@@ -11,7 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use node::{
     EXEC_PIECE_BYTES_MAX, EXEC_PIECES_MAX, Exec, ExecInput, ExecOutput, ExecSpec, RuntimeError, RuntimeErrorKind,
     TerminalSize,
 };
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::OFlags;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::pty::OpenptFlags;
@@ -38,6 +38,7 @@ use crate::FargateRuntime;
 use crate::container::{MainProcess, Phase};
 use crate::error::failed;
 use crate::fork_server::{ForkServer, Shim};
+use crate::in_root::ProcessRoot;
 
 /// How long the start of a process may take; longer than its parent's own bound for it.
 const START_WAIT_MAX: Duration = Duration::from_secs(40);
@@ -255,10 +256,8 @@ fn open_pipes() -> io::Result<Ends> {
 
 /// Makes a terminal of the container's own, so that the process finds its name in the container's /dev/pts.
 fn open_terminal(main: MainProcess, size: TerminalSize) -> io::Result<Ends> {
-    let root = PathBuf::from(format!("/proc/{}/root", main.pid));
-    let root = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let master = rustix::fs::openat2(&root, "dev/pts/ptmx", flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let master = ProcessRoot::of(main.pid)?.open(Path::new("dev/pts/ptmx"), flags)?;
     // The container's root may have put something else in its place.
     let device = rustix::fs::fstat(&master)?.st_rdev;
     if (rustix::fs::major(device), rustix::fs::minor(device)) != TERMINAL_MAKER {

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use base::Timestamp;
 use node::{ForwardBatch, OutputStream};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, OFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::container::MainProcess;
+use crate::in_root::ProcessRoot;
 
 /// How long a router may take for one batch.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -33,14 +34,12 @@ pub(crate) async fn forward(router: MainProcess, batch: &ForwardBatch) -> io::Re
 
 /// Finds the socket in the container, where no symbolic link leads out.
 fn find_socket(router: MainProcess, path: &Path) -> io::Result<OwnedFd> {
-    let root = format!("/proc/{}/root", router.pid);
-    let root = rustix::fs::openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let root = ProcessRoot::of(router.pid)?;
     // The process may have ended, and its number be another one's by now.
     if parent_of(router.pid)? != router.shim {
         return Err(io::Error::new(io::ErrorKind::NotConnected, "the router has ended"));
     }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let socket = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let socket = root.open(path, OFlags::PATH | OFlags::NOFOLLOW)?;
     match FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) {
         FileType::Socket => Ok(socket),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket")),
@@ -163,6 +162,7 @@ mod tests {
     use std::path::PathBuf;
 
     use node::OutputLine;
+    use rustix::fs::{CWD, Mode};
     use tokio::net::UnixListener;
 
     use super::*;

@@ -14,6 +14,7 @@ mod fork_server;
 mod forward;
 mod hierarchy;
 mod holder;
+mod in_root;
 mod output;
 mod preparation;
 mod program;

@@ -16,6 +16,10 @@ use crate::error::ShimError;
 /// The most that is read of a passwd or group file.
 const ACCOUNT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// How often a path is looked up that leads through `..` while somebody mounts or renames anything on this machine: then the
+/// kernel cannot tell that it stays inside, and asks to be asked again.
+const OPEN_TRIES: u32 = 1_000;
+
 /// A mounted root file system. Paths in it are resolved as its own processes will: a symbolic link cannot lead out.
 pub(crate) struct Root {
     directory: OwnedFd,
@@ -96,7 +100,15 @@ impl Root {
     pub(crate) fn open(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = path.strip_prefix("/").unwrap_or(path);
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        rustix::fs::openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT)
+        let flags = flags | OFlags::CLOEXEC;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match rustix::fs::openat2(&self.directory, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+                Err(Errno::AGAIN) if tries < OPEN_TRIES => {}
+                result => return result,
+            }
+        }
     }
 }
 
