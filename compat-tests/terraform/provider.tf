@@ -36,7 +36,8 @@ provider "aws" {
   region                      = "us-east-1"
   access_key                  = var.account
   secret_key                  = "test"
-  max_retries                 = 1
+  # Users have 25. Go's client loses an answer now and then on a machine this busy: it closes the connection that it reads from.
+  max_retries                 = 3
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   skip_region_validation      = true
