@@ -1,6 +1,6 @@
 //! The fork server: a shim that runs no container, and becomes one whenever it is asked to.
 //!
-//! Executing the program anew for each shim costs its loading and linking, 2 ms of a task's start. This process has that
+//! Executing the program anew for each shim costs its loading and linking, 1 to 2 ms of a task's start. This process has that
 //! behind it, does nothing else, and has one thread, so that its children may do all that a fresh process may.
 
 use std::ffi::{CStr, OsString};
