@@ -17,7 +17,6 @@ use nix::sched::CloneFlags;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -27,7 +26,7 @@ use shim_protocol::{FailureKind, Request, layout};
 
 use crate::enter::{self, Ends};
 use crate::error::{self, ShimError};
-use crate::{exit, start};
+use crate::{exit, start, stdin};
 
 /// How often the processes of a session are looked for: each round ends those that the last one did not see.
 const KILL_ROUNDS_MAX: u32 = 1_000;
@@ -43,7 +42,7 @@ pub(crate) struct Failure {
 pub(crate) fn run() -> Result<(), ShimError> {
     // A group of its own, so that Ctrl-C at the server's terminal is not for us. It fails for who leads one already.
     let _ = rustix::process::setsid();
-    let mut control = take_stdin()?;
+    let mut control = UnixStream::from(stdin::take()?);
     let (request, ends) = receive(&mut control)?;
     match start(&request, ends) {
         Ok(process) => {
@@ -58,15 +57,6 @@ pub(crate) fn run() -> Result<(), ShimError> {
             Ok(())
         }
     }
-}
-
-/// Makes standard input a socket to the server, and /dev/null in its place.
-fn take_stdin() -> Result<UnixStream, ShimError> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map_err(ShimError::call("take stdin"))?;
-    let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(ShimError::call("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(ShimError::call("replace stdin"))?;
-    Ok(UnixStream::from(socket))
 }
 
 fn tell(control: &mut UnixStream, news: &FromExec) {

@@ -13,7 +13,6 @@ use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, Pid};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -25,7 +24,7 @@ use shim_protocol::fork_server::{
 
 use crate::error::ShimError;
 use crate::title::Title;
-use crate::{exit, start};
+use crate::{exit, start, stdin};
 
 /// What a shim is called where there is room for 15 bytes only.
 const NAME: &CStr = c"neargate-shim";
@@ -47,7 +46,7 @@ struct Order {
 pub(crate) fn run() -> Result<Option<Vec<OsString>>, ShimError> {
     // A group of its own, so that Ctrl-C at the server's terminal is not for us. It fails for who leads one already.
     let _ = rustix::process::setsid();
-    let control = take_stdin()?;
+    let control = stdin::take()?;
     let title = Title::find().ok();
     show(title, &[OsString::from(SUBCOMMAND)]);
     let inherited = SigSet::thread_get_mask().map_err(ShimError::call("read the signal mask"))?;
@@ -126,15 +125,6 @@ fn show(title: Option<Title>, args: &[OsString]) {
         line.extend_from_slice(arg.as_bytes());
     }
     let _ = title.map(|title| title.set(&line, NAME));
-}
-
-/// Makes standard input the runtime's socket, and /dev/null in its place.
-fn take_stdin() -> Result<OwnedFd, ShimError> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map_err(ShimError::call("take stdin"))?;
-    let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(ShimError::call("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(ShimError::call("replace stdin"))?;
-    Ok(socket)
 }
 
 /// Receives the next order; none once the runtime has closed its end.

@@ -30,6 +30,7 @@ mod output;
 mod root;
 mod seccomp;
 mod start;
+mod stdin;
 mod supervise;
 mod sysctl;
 mod title;

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use base::{Clock, SystemClock, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use shim_protocol::output::Stream;
 use shim_protocol::{Exit, FromShim, Request, ToShim, layout};
@@ -17,7 +16,7 @@ use crate::connection::Connection;
 use crate::error::{self, ShimError};
 use crate::output::{Lines, Output};
 use crate::start::{self, Started};
-use crate::{cgroup, exit, start::Started as Container};
+use crate::{cgroup, exit, start::Started as Container, stdin};
 
 /// The servers that may be connected at a time; a further one replaces the eldest.
 const CONNECTIONS_MAX: usize = 8;
@@ -39,7 +38,7 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     let _ = rustix::process::setsid();
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(ShimError::call("adopt orphans"))?;
     rustix::process::chdir(folder).map_err(ShimError::path("enter", folder))?;
-    let mut servers = Vec::from_iter(take_stdin()?);
+    let mut servers = Vec::from_iter(first_server()?);
     let clock = SystemClock;
     let started = read_request().and_then(|request| {
         let output = Output::create(Path::new(layout::OUTPUT), request.limits.output_buffer_bytes)?;
@@ -70,12 +69,9 @@ pub(crate) fn run(folder: &Path) -> Result<(), ShimError> {
     }
 }
 
-/// Makes standard input a connection to the server, and /dev/null in its place.
-fn take_stdin() -> Result<Option<Connection>, ShimError> {
-    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3).map_err(ShimError::call("take stdin"))?;
-    let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(ShimError::call("open /dev/null"))?;
-    rustix::stdio::dup2_stdin(&null).map_err(ShimError::call("replace stdin"))?;
+/// Returns the connection to the server that has started this shim, if standard input is one.
+fn first_server() -> Result<Option<Connection>, ShimError> {
+    let socket = stdin::take()?;
     let is_socket = rustix::net::sockopt::socket_type(&socket).is_ok();
     Ok(is_socket.then(|| UnixStream::from(socket)).and_then(Connection::new))
 }
